@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sock - sockets as weir wants them: non-blocking, close-on-exec. */
+#ifndef OS_SOCK_H
+#define OS_SOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "os/addr.h"
+
+struct error;
+
+struct sock_listen_options {
+	bool reuseport;   /* set before bind, for siblings */
+	int backlog;
+	bool defer_accept;
+	bool ipv6_only;
+	unsigned mode;    /* of a Unix socket's file */
+};
+
+/*
+ * Bound and listening; -1 and err on failure.  A stale Unix socket file (one
+ * that nobody answers on) is replaced.
+ */
+int sock_listen(const struct addr *a, const struct sock_listen_options *o,
+    struct error *err);
+/* Set SO_REUSEPORT on a socket that is bound, so that siblings may join. */
+int sock_allow_reuseport(int fd);
+/*
+ * A connect begun: the descriptor; *in_progress when it is not yet complete.
+ * -1 with errno on failure.
+ */
+int sock_connect(const struct addr *a, bool *in_progress);
+/* The pending error of a connect: 0 or an errno. */
+int sock_error(int fd);
+int sock_nodelay(int fd);
+/* Close so that the peer sees a reset rather than an orderly end. */
+void sock_reset(int fd);
+/* True while the connection is idle and open: nothing to read, no FIN. */
+bool sock_is_quiet(int fd);
+void sock_local(int fd, struct addr *a);
+
+#endif
