@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * listener - an address that weir listens on, and its sockets.
+ *
+ * The master binds, before workers are forked; workers inherit all sockets.
+ * With reuseport there is one socket a worker slot, and slot i serves fds[i];
+ * otherwise one socket is shared (EPOLLEXCLUSIVE).
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/report.h"
+#include "os/addr.h"
+
+struct error;
+
+/* What the configuration says. */
+struct listener_spec {
+	struct addr addr;
+	const char *text; /* the address as written */
+	struct conf_place place;
+	bool reuseport;
+	bool defer_accept;
+	bool ipv6_only;
+	bool is_admin; /* stays open until a drain has ended */
+	uint32_t backlog;
+	uint32_t mode; /* of a Unix socket's file */
+	void *service; /* the proxy's: who serves what is accepted */
+};
+
+struct listener {
+	const struct listener_spec *spec; /* borrowed from the generation */
+	int *fds;
+	size_t fd_count; /* 1, or the number of worker slots */
+};
+
+struct listener_set {
+	struct listener *items;
+	size_t count;
+};
+
+/*
+ * Bind everything for slots workers, or nothing: on failure all is closed
+ * again, -1 and err naming file, line and address.
+ */
+int listener_set_open(struct listener_set *set,
+    const struct listener_spec *specs, size_t count, size_t slots,
+    struct error *err);
+void listener_set_close(struct listener_set *set);
+/* The socket that worker slot serves. */
+int listener_fd(const struct listener *l, size_t slot);
+
+#endif

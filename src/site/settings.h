@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* settings - the process settings: the top level of weir.conf. */
+#ifndef SITE_SETTINGS_H
+#define SITE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/item.h"
+
+enum { SETTINGS_WORKERS_AUTO = 0 };
+
+struct settings {
+	uint32_t version;
+	uint32_t workers; /* SETTINGS_WORKERS_AUTO = as many as CPUs */
+	const char *user;
+	const char *group;
+	bool daemon;
+	uint64_t daemon_ready_timeout_ms;
+	const char *pid_file; /* NULL: none */
+	const char *upgrade_sock;
+	const char *working_directory;
+	struct {
+		const char *path; /* NULL or "stderr": stderr; "syslog" */
+		uint32_t level;   /* enum log_level */
+	} error_log;
+	uint32_t unknown_settings; /* enum conf_unknown */
+	uint32_t event_loop;       /* enum loop_backend */
+	uint32_t connections_max;  /* per worker */
+	uint64_t body_memory_bytes;
+	uint32_t backends_max;
+	uint32_t routes_max;
+	uint64_t log_ring_bytes;
+	uint64_t shutdown_timeout_ms;
+	uint64_t orphan_timeout_ms;
+	uint32_t upstream_keepalive_pool_size;
+	struct {
+		const struct addr_spec *address; /* NULL: no admin listener */
+	} admin;
+};
+
+extern const struct conf_table settings_table;
+
+#endif
