@@ -19,6 +19,9 @@ AC_DEFUN([WEIR_ARG_BUILD], [
 	AC_ARG_ENABLE([coverage], [AS_HELP_STRING([--enable-coverage],
 		[record which lines the tests reach])],
 		[], [enable_coverage=no])
+	AC_ARG_ENABLE([scenarios], [AS_HELP_STRING([--disable-scenarios],
+		[leave the scenarios out of make check])],
+		[], [enable_scenarios=yes])
 	AC_ARG_WITH([user], [AS_HELP_STRING([--with-user=NAME],
 		[account of the workers @<:@weir@:>@])],
 		[], [with_user=weir])
@@ -116,6 +119,8 @@ AC_DEFUN([WEIR_COMPILER_FLAGS], [
 	AC_SUBST([BUILD_CPPFLAGS])
 	AC_SUBST([BUILD_LDFLAGS])
 	AC_SUBST([FUZZ_LDFLAGS])
+	AC_SUBST([WEIR_SANITIZERS], [$enable_sanitizers])
+	AC_SUBST([WEIR_FUZZING], [$enable_fuzzing])
 ])
 
 # WEIR_PROG_AR: archives of link-time objects need the compiler's own tools.
@@ -134,6 +139,14 @@ AC_DEFUN([WEIR_PROG_AR], [
 	AC_PROG_RANLIB
 ])
 
+# WEIR_PROG_NM: reads what the compiler makes.
+AC_DEFUN([WEIR_PROG_NM], [
+	AS_IF([test "x$enable_lto" = xno], [AC_CHECK_TOOLS([NM], [nm])],
+		[$CC --version 2>/dev/null | grep -q clang],
+		[AC_CHECK_TOOLS([NM], [llvm-nm llvm-nm-14])],
+		[AC_CHECK_TOOLS([NM], [gcc-nm])])
+])
+
 # WEIR_PROG_PYTEST: the first Python 3 that has pytest, or none of the two.
 AC_DEFUN([WEIR_PROG_PYTEST], [
 	weir_have_pytest=no
@@ -149,4 +162,5 @@ AC_DEFUN([WEIR_PROG_PYTEST], [
 	AC_PATH_PROGS([PYTHON], [python3])
 	AM_CONDITIONAL([HAVE_PYTHON], [test -n "$PYTHON"])
 	AM_CONDITIONAL([HAVE_PYTEST], [test "$weir_have_pytest" = yes])
+	AM_CONDITIONAL([SCENARIOS], [test "x$enable_scenarios" != xno])
 ])
