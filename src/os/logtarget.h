@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * logtarget - the outputs that logs are written to, by number.
+ *
+ * Numbers are given when a configuration is loaded, and mean the same to all
+ * processes and generations: the table only grows.  The master opens files, as
+ * root; others inherit the descriptors.  No write blocks: pipes and terminals
+ * get an open file description of their own with O_NONBLOCK where that is
+ * possible, so that the one that weir was given stays as it is.
+ */
+#ifndef OS_LOGTARGET_H
+#define OS_LOGTARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/log.h"
+
+struct error;
+
+enum {
+	LOGTARGET_MAX = 1024,
+	/*
+	 * The most to give to one write, unless it is a regular file: pipes
+	 * take this much whole or not at all.
+	 */
+	LOGTARGET_PIECE_MAX = 4096,
+};
+
+enum logtarget_kind {
+	LOGTARGET_FILE,
+	LOGTARGET_STDERR,
+	LOGTARGET_STDOUT,
+	LOGTARGET_SYSLOG,
+};
+
+/* What a descriptor is, for how it is written to. */
+enum logtarget_medium {
+	LOGTARGET_REGULAR,  /* never blocks */
+	LOGTARGET_STREAM,   /* O_NONBLOCK: pipe, terminal, device */
+	LOGTARGET_BLOCKING, /* the same without: asks poll() first */
+	LOGTARGET_SOCKET,   /* stream or datagram socket, MSG_DONTWAIT */
+};
+
+struct logtarget {
+	char *path; /* as configured: "stderr", "syslog", a path */
+	enum logtarget_kind kind;
+	enum logtarget_medium medium;
+	int fd;     /* -1 = not open */
+	bool journal; /* lines get journald's "<N>" in front */
+	uint64_t retry_at_ms; /* syslog: no connect before */
+};
+
+struct logtargets {
+	struct logtarget *items;
+	size_t count;
+	const char *syslog_path; /* "/dev/log" */
+};
+
+void logtarget_init(struct logtargets *t);
+/* Closes what is open. */
+void logtarget_fini(struct logtargets *t);
+/*
+ * The number of path ("stderr", "stdout", "syslog", a path; NULL = "stderr"),
+ * the same for the same path; -1 and err if it cannot be one.  Opens nothing.
+ */
+int logtarget_add(struct logtargets *t, const char *path, struct error *err)
+    __attribute__((warn_unused_result));
+/* Open all that are not open; -1 and err names the first that failed. */
+int logtarget_open_all(struct logtargets *t, struct error *err)
+    __attribute__((warn_unused_result));
+/*
+ * Open id's file anew, by its path (it may have been renamed).  -1 and err =
+ * the old one stays.  Outputs that are no files stay as they are: 0.
+ */
+int logtarget_reopen(struct logtargets *t, unsigned id, struct error *err)
+    __attribute__((warn_unused_result));
+/* Use fd from here on; takes it, closes the old one. */
+void logtarget_replace(struct logtargets *t, unsigned id, int fd);
+
+/*
+ * Write whole lines; returns the bytes taken or -1 with errno, EAGAIN = not
+ * now.  Of syslog each iov is one line and all or none of it is taken.  At
+ * most LOGTARGET_PIECE_MAX bytes unless the target is a regular file.
+ */
+ssize_t logtarget_writev(struct logtargets *t, unsigned id,
+    enum log_level level, const struct iovec *iov, int count);
+/* journald's prefix of a level, "<3>"; "" where the target takes none. */
+const char *logtarget_prefix(const struct logtarget *t, enum log_level level);
+
+/* Where the master's error log goes, without a ring. */
+struct logtarget_output {
+	struct logtargets *targets;
+	unsigned target;
+};
+
+/* A log_sink_fn; arg is a struct logtarget_output that outlives its use. */
+void logtarget_sink(void *arg, enum log_level level, const char *line,
+    size_t len);
+
+#endif
