@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* conn - receiving, sending and closing of one byte stream. */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "os/sock.h"
+
+enum { RUNS_MAX = 16 }; /* blocks in one sendmsg */
+
+void
+conn_init(struct conn *c, struct loop *loop, struct block_pool *pool, int fd,
+    loop_event_fn *on_event, deadline_fn *on_deadline)
+{
+	c->watch = (struct loop_watch){ .on_event = on_event, .fd = fd };
+	deadline_init(&c->deadline, on_deadline);
+	c->loop = loop;
+	c->pool = pool;
+	pipe_init(&c->out);
+	c->readable = false;
+	c->writable = true;
+	c->peer_closed = false;
+	c->failed = false;
+	c->is_watched = false;
+	c->send_closed = false;
+}
+
+int
+conn_watch(struct conn *c)
+{
+	if (c->is_watched)
+		return 0;
+	if (loop_add_stream(c->loop, &c->watch, c->watch.fd) != 0)
+		return -1;
+	c->is_watched = true;
+	return 0;
+}
+
+void
+conn_note(struct conn *c, unsigned events)
+{
+	if ((events & (LOOP_READABLE | LOOP_PEER_CLOSED | LOOP_FAILED)) != 0)
+		c->readable = true;
+	if ((events & (LOOP_WRITABLE | LOOP_FAILED)) != 0)
+		c->writable = true;
+	if ((events & LOOP_PEER_CLOSED) != 0)
+		c->peer_closed = true;
+	if ((events & LOOP_FAILED) != 0)
+		c->failed = true;
+}
+
+static void
+block(struct conn *c, unsigned events)
+{
+	if (c->is_watched)
+		loop_blocked(c->loop, &c->watch, events);
+}
+
+ssize_t
+conn_receive(struct conn *c, void *p, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = recv(c->watch.fd, p, len, 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		if ((size_t)n < len && !c->peer_closed && !c->failed) {
+			c->readable = false;
+			block(c, LOOP_READABLE);
+		}
+		return n;
+	}
+	if (n == 0) {
+		c->peer_closed = true;
+		return CONN_EOF;
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		c->readable = false;
+		block(c, LOOP_READABLE);
+		return CONN_AGAIN;
+	}
+	c->failed = true;
+	return CONN_FAILED;
+}
+
+/* What the kernel takes of one run: its length, 0 = none now, -1 = failed. */
+static ssize_t
+send_run(struct conn *c, struct span bytes)
+{
+	ssize_t n;
+
+	do
+		n = send(c->watch.fd, bytes.p, bytes.len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+		c->failed = true;
+		return -1;
+	}
+	if (n < 0)
+		n = 0;
+	if ((size_t)n < bytes.len) {
+		c->writable = false;
+		block(c, LOOP_WRITABLE);
+	}
+	return n;
+}
+
+int
+conn_send(struct conn *c, struct span bytes)
+{
+	ssize_t n = 0;
+
+	if (bytes.len == 0)
+		return 0;
+	if (c->out.len == 0 && c->writable) {
+		n = send_run(c, bytes);
+		if (n < 0)
+			return -1;
+	}
+	if ((size_t)n < bytes.len)
+		pipe_put(&c->out, c->pool, span_of(bytes.p + n,
+		    bytes.len - (size_t)n));
+	return 0;
+}
+
+int
+conn_flush(struct conn *c)
+{
+	while (c->out.len > 0 && c->writable) {
+		struct span runs[RUNS_MAX];
+		struct iovec iov[RUNS_MAX];
+		struct msghdr msg = { .msg_iov = iov };
+		size_t count = pipe_peek_many(&c->out, runs, RUNS_MAX);
+		size_t total = 0;
+		ssize_t n;
+
+		for (size_t i = 0; i < count; i++) {
+			union { const char *in; void *out; } u = {
+				.in = runs[i].p };
+
+			iov[i].iov_base = u.out;
+			iov[i].iov_len = runs[i].len;
+			total += runs[i].len;
+		}
+		msg.msg_iovlen = count;
+		do
+			n = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
+		while (n < 0 && errno == EINTR);
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+			c->failed = true;
+			return -1;
+		}
+		if (n > 0)
+			pipe_drop(&c->out, c->pool, (size_t)n);
+		if (n < 0 || (size_t)n < total) {
+			c->writable = false;
+			block(c, LOOP_WRITABLE);
+		}
+	}
+	return 0;
+}
+
+void
+conn_close_send(struct conn *c)
+{
+	if (c->send_closed)
+		return;
+	c->send_closed = true;
+	(void)shutdown(c->watch.fd, SHUT_WR);
+}
+
+static void
+forget(struct conn *c)
+{
+	if (c->is_watched)
+		loop_remove(c->loop, &c->watch);
+	c->is_watched = false;
+	c->watch.fd = -1;
+	deadline_stop(c->loop, &c->deadline);
+	pipe_fini(&c->out, c->pool);
+}
+
+void
+conn_close(struct conn *c, bool reset)
+{
+	int fd = c->watch.fd;
+
+	if (fd < 0)
+		return;
+	forget(c);
+	if (reset)
+		sock_reset(fd);
+	else
+		close(fd);
+}
+
+int
+conn_detach(struct conn *c)
+{
+	int fd = c->watch.fd;
+
+	forget(c);
+	return fd;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * core_conf - the options of the proxy itself, legal at http, service and
+ * route level and inherited downwards.
+ */
+#ifndef PROXY_CORE_CONF_H
+#define PROXY_CORE_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/item.h"
+
+enum core_dot_segments { CORE_DOTS_REFUSE, CORE_DOTS_RESOLVE };
+enum core_underscore {
+	CORE_UNDERSCORE_DROP,
+	CORE_UNDERSCORE_PASS,
+	CORE_UNDERSCORE_REFUSE,
+};
+enum core_forwarded { /* bits */
+	CORE_FORWARDED_OFF = 0,
+	CORE_FORWARDED_X = 1,
+	CORE_FORWARDED_RFC7239 = 2,
+};
+
+/* A page for error answers of these statuses. */
+struct core_error_page {
+	struct conf_uints statuses;
+	const struct template *body;
+	const char *file;
+	const char *content_type;
+	struct span file_bytes; /* read at load */
+};
+
+struct core_conf {
+	uint64_t client_header_timeout_ms;
+	uint64_t keepalive_timeout_ms;
+	uint64_t header_size_max;
+	uint64_t request_line_max;
+	uint64_t body_size_max; /* 0 = no limit */
+	uint64_t client_body_timeout_ms;
+	uint64_t client_body_min_rate_after_ms;
+	uint64_t client_write_timeout_ms;
+	uint64_t stream_idle_timeout_ms;
+	uint64_t tunnel_idle_timeout_ms;
+	uint64_t buffer;       /* bytes a direction */
+	uint64_t retry_buffer; /* bytes */
+	uint32_t keepalive_requests; /* 0 = no limit */
+	uint32_t fields_max;
+	uint32_t client_body_min_rate; /* bytes per second, 0 = off */
+	uint32_t dot_segments;
+	uint32_t underscore_fields;
+	uint32_t forwarded;
+	const char *client_ip_from;
+	struct conf_ranges trusted_proxies;
+	struct conf_list error_pages; /* struct core_error_page */
+	bool streaming;
+	bool half_close;
+	bool finish_on_abort;
+	bool via;
+	bool proxy_status;
+	bool websocket;
+};
+
+extern const struct conf_table core_conf_table;
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exchange - one request and its response, whatever carries them.
+ *
+ * The heart of the proxy: it walks through the phases, picks a backend, moves
+ * the bodies, and ends with exactly one answer or a visible cut, and one log
+ * phase.  Its two ends are carriers (HTTP/1 now): they call exchange_on_*(),
+ * and are told what to do through struct client_ops and struct backend_ops.
+ *
+ * Runs in a worker, in its event loop; nothing here blocks.
+ */
+#ifndef PROXY_EXCHANGE_H
+#define PROXY_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/pipe.h"
+#include "http/message.h"
+#include "os/addr.h"
+#include "os/deadline.h"
+#include "proxy/core_conf.h"
+#include "proxy/phase.h"
+#include "proxy/reason.h"
+#include "upstream/group.h"
+#include "upstream/retry.h"
+
+struct exchange;
+struct proxy;
+struct route;
+struct service;
+
+/* What the client's carrier does for an exchange. */
+struct client_ops {
+	/* An interim response (1xx), or 101 before a tunnel. */
+	void (*send_interim)(struct exchange *ex,
+	    const struct http_response *res);
+	/* ex->res; the framing is the carrier's choice. */
+	void (*send_head)(struct exchange *ex);
+	/* Takes all: what the peer does not take waits in a bounded pipe. */
+	void (*send_body)(struct exchange *ex, struct span bytes);
+	void (*send_end)(struct exchange *ex, struct http_fields *trailers);
+	/* Bytes of body that may be handed over now; SIZE_MAX = a scratch. */
+	size_t (*room)(struct exchange *ex);
+	/* The exchange takes request body again. */
+	void (*resume)(struct exchange *ex);
+	/* Break off so that the client sees it. */
+	void (*cut)(struct exchange *ex);
+	/* The exchange is over and will be freed on return. */
+	void (*finished)(struct exchange *ex);
+	struct addr_ip (*peer)(const struct exchange *ex);
+	void (*local)(const struct exchange *ex, struct addr *addr);
+	uint64_t (*connection_id)(const struct exchange *ex);
+	uint32_t (*connection_requests)(const struct exchange *ex);
+};
+
+/* What the backend's carrier does for an exchange. */
+struct backend_ops {
+	/* ex->up_req, with its framing. */
+	void (*send_head)(struct exchange *ex);
+	void (*send_body)(struct exchange *ex, struct span bytes);
+	void (*send_end)(struct exchange *ex, struct http_fields *trailers);
+	size_t (*room)(struct exchange *ex);
+	/* The exchange takes response body again. */
+	void (*resume)(struct exchange *ex);
+	/* Let go of the connection: it is closed. */
+	void (*abort)(struct exchange *ex);
+};
+
+enum exchange_state {
+	EXCHANGE_EARLY,     /* phase early_request */
+	EXCHANGE_ROUTE,     /* matching, phase route */
+	EXCHANGE_REQUEST,   /* phase request, then the route's own answer */
+	EXCHANGE_CACHE,     /* phase cache_lookup */
+	EXCHANGE_GATE,      /* phase upstream_gate */
+	EXCHANGE_SELECT,    /* phase upstream_select, pick, connect */
+	EXCHANGE_CONNECT,   /* waiting for the backend connection */
+	EXCHANGE_CONNECTED, /* phase upstream_connected */
+	EXCHANGE_SEND,      /* phase upstream_request, head goes out */
+	EXCHANGE_AWAIT,     /* waiting for the response head */
+	EXCHANGE_RECEIVED,  /* phases upstream_response, cache_store */
+	EXCHANGE_STORE,     /* phase cache_store */
+	EXCHANGE_FAIL,      /* phase fail: a reason becomes an answer */
+	EXCHANGE_RESPONSE,  /* phase response, head goes out */
+	EXCHANGE_STREAM,    /* the response's body is on its way */
+	EXCHANGE_DONE,      /* phase log; then it is gone */
+	EXCHANGE_STATE_COUNT
+};
+
+/* One direction's body, as far as it could not pass at once. */
+struct relay {
+	struct pipe held;      /* waits in front of handler held_at */
+	struct pipe waiting;   /* behind the handlers: no sink yet */
+	struct http_fields *trailers;
+	uint32_t held_at;
+	uint64_t bytes;        /* of body taken from the source */
+	bool is_paused;        /* a handler said WAIT */
+	bool held_end;         /* END waits behind `held` */
+	bool in_ended;         /* the source gave END */
+	bool out_ended;        /* the sink was given END */
+};
+
+struct exchange {
+	uint32_t magic;
+	enum exchange_state state;
+	struct proxy *proxy;
+	const struct service *service;
+	const struct route *route; /* the service's own before routing */
+	const struct core_conf *core;
+	struct arena arena;
+	struct log_ctx log;
+
+	const struct client_ops *client_ops;
+	void *client;
+	const struct backend_ops *backend_ops;
+	void *backend_conn; /* NULL while there is none */
+
+	struct http_request req;    /* as routed and changed by modules */
+	struct http_request up_req; /* as this try's backend sees it */
+	struct http_response res;   /* as the client sees it */
+	struct span up_target;      /* target of up_req */
+	struct span up_host;
+	struct span match_path;     /* decoded; what routes see */
+	struct addr_ip client_ip;   /* after trusted_proxies */
+	uint32_t *captures;         /* of the route's regex: start, end pairs */
+	uint32_t capture_count;
+
+	struct relay request_body;
+	struct relay response_body;
+	struct pipe replay;  /* request body, kept for a retry */
+	struct span answer;  /* body of weir's own answer */
+
+	struct group *group;
+	const struct backend *backend;
+	struct group_tries tries;
+
+	struct deadline total; /* timeouts.total */
+	uint64_t started_us;
+	uint64_t selected_us;  /* of the current try */
+	uint64_t connected_us;
+	uint64_t sent_us;      /* the request's head went out */
+	uint64_t head_us;      /* response head received */
+	uint64_t client_bytes_in, client_bytes_out; /* on the wire */
+	uint64_t up_bytes_out, up_bytes_in;
+
+	void **module_ctx; /* by module index; NULL until asked for */
+
+	enum phase phase; /* that runs or ran last */
+	uint32_t hook_at; /* handler of that phase that runs or waits */
+	enum verdict resumed; /* verdict given to exchange_resume() */
+	enum reason reason;
+	const char *detail; /* literal or in the arena; NULL */
+	uint16_t up_status;
+	bool is_waiting;    /* a handler said WAIT */
+	bool is_held;       /* the client's carrier still feeds the body */
+	bool is_running;
+	bool is_answered;   /* res is weir's own */
+	bool head_sent;     /* final response head went to the client */
+	bool is_tunnel;
+	bool reused;        /* this try's backend connection */
+	bool replay_lost;   /* request body no longer whole in replay */
+	bool up_head_sent;
+	bool up_accepted;   /* a byte of this try was accepted */
+	bool discard_request; /* request body is read and dropped */
+	bool client_gone;
+	bool force_close;   /* the client's connection ends after this */
+	bool budget_counted;
+};
+
+/* ---- for modules ---- */
+
+struct addr_ip exchange_client_ip(const struct exchange *ex);
+/*
+ * Answer now with status and its page; for a handler's return:
+ * `return exchange_answer(ex, 403);`.
+ */
+enum verdict exchange_answer(struct exchange *ex, unsigned status);
+/* The same with a body of its own (borrowed from the arena or for ever). */
+enum verdict exchange_answer_body(struct exchange *ex, unsigned status,
+    struct span content_type, struct span body);
+/* End with a reason; the fail phase makes an answer of it. */
+enum verdict exchange_fail(struct exchange *ex, enum reason reason,
+    const char *detail);
+/* A handler that said WAIT has its verdict now; may free the exchange. */
+void exchange_resume(struct exchange *ex, enum verdict verdict);
+/* A body handler that said WAIT can go on. */
+void exchange_resume_body(struct exchange *ex);
+/* The module's zeroed context of module->ctx_size for this exchange. */
+void *exchange_ctx(struct exchange *ex, uint32_t module_index, size_t size);
+struct loop *exchange_loop(const struct exchange *ex);
+
+/* ---- for the carriers ---- */
+
+/*
+ * A request head has come: *req borrows from *arena, which the exchange takes
+ * over.  Runs until it has to wait, but answers nothing before
+ * exchange_release(): the carrier feeds the body bytes it has first.
+ */
+struct exchange *exchange_new(struct proxy *proxy,
+    const struct service *service, const struct client_ops *ops, void *client,
+    struct arena *arena, const struct http_request *req);
+void exchange_start(struct exchange *ex);
+void exchange_release(struct exchange *ex);
+/*
+ * A head that was refused: only the answer, the log and the counters.
+ * res and req may be empty.
+ */
+void exchange_start_failed(struct exchange *ex, enum reason reason,
+    const char *detail);
+
+/* Request body; is_end exactly once.  trailers in the arena, or NULL. */
+void exchange_on_request_body(struct exchange *ex, struct span bytes,
+    bool is_end, struct http_fields *trailers);
+/* How much request body is welcome; 0 = wait for client_ops.resume. */
+size_t exchange_request_room(struct exchange *ex);
+/* Went away, or broke the rules: reason says which. */
+void exchange_on_client_failed(struct exchange *ex, enum reason reason,
+    const char *detail);
+/* The client's pipe has room again. */
+void exchange_on_client_writable(struct exchange *ex);
+
+void exchange_on_connected(struct exchange *ex, bool reused);
+void exchange_on_interim(struct exchange *ex,
+    const struct http_response *res);
+/* The final head; the response borrows from the exchange's arena. */
+void exchange_on_response(struct exchange *ex,
+    const struct http_response *res);
+void exchange_on_response_body(struct exchange *ex, struct span bytes,
+    bool is_end, struct http_fields *trailers);
+size_t exchange_response_room(struct exchange *ex);
+/* This try is over without a whole response; connecting = nothing was sent. */
+void exchange_on_backend_failed(struct exchange *ex, enum reason reason,
+    const char *detail);
+void exchange_on_backend_writable(struct exchange *ex);
+
+#endif

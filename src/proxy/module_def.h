@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * module_def - what a module is, for those who load and run them.
+ *
+ * A module is one `const struct module mod_NAME`: its option, its handlers,
+ * its counters.  Its option is legal in `http`, services and routes and is
+ * inherited downwards: a group is merged, a list replaces.
+ */
+#ifndef PROXY_MODULE_DEF_H
+#define PROXY_MODULE_DEF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/item.h"
+#include "proxy/phase.h"
+
+struct arena;
+struct error;
+struct exchange;
+struct logtargets;
+struct logring;
+
+/* What a module's start may use; in the master, before workers are forked. */
+struct module_env {
+	struct arena *arena; /* of the generation */
+	struct logtargets *log_targets;
+	unsigned workers;
+	bool is_check; /* weir -t: touch nothing outside */
+};
+
+/* Per worker: what handlers reach through exchange_worker(). */
+struct module_worker {
+	struct logring *log_ring;
+	unsigned slot;
+};
+
+struct module {
+	const char *name;
+	const char *help; /* one line */
+	/*
+	 * One row: the option by which the configuration names the module, a
+	 * GROUP or LIST (at offset 0 or where it belongs in the conf struct).
+	 */
+	const struct conf_table *table;
+	size_t conf_size;
+	size_t ctx_size;  /* of exchange_ctx(); 0 = none */
+	int order;        /* of its handlers in each phase; lower runs first */
+	/*
+	 * False: this conf asks for nothing, and no handler is put into the
+	 * route's phases.  NULL = always active.
+	 */
+	bool (*is_active)(const void *conf);
+	/* Once for each conf struct; -1 and err refuses the configuration. */
+	int (*start)(const struct module_env *env, void *conf,
+	    struct error *err);
+	hook_fn *hooks[PHASE_COUNT];          /* the phases of heads */
+	body_fn *body_hooks[PHASE_COUNT];     /* *_BODY */
+	trailers_fn *trailers_hooks[PHASE_COUNT]; /* *_TRAILERS */
+};
+
+/* The worker that serves ex. */
+const struct module_worker *exchange_worker(const struct exchange *ex);
+
+#endif
