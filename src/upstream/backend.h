@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * backend - one server behind weir, and the slot of shared memory that all
+ * processes and generations have of it.
+ *
+ * struct backend belongs to a generation and does not change once it is bound.
+ * What changes (addresses of its name, counts, health) lives in its slot, of
+ * fixed size, in the zone "backends".  The master alone gives slots away: by
+ * the name "UPSTREAM/ADDRESS", counted by generation, from a table of its own,
+ * never by what it reads in the zone.  A slot that goes to another name gets a
+ * new version.
+ *
+ * Addresses are published in two copies of which a counter names the valid
+ * one, so that readers take no lock and a writer may die at any instruction.
+ */
+#ifndef UPSTREAM_BACKEND_H
+#define UPSTREAM_BACKEND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/item.h"
+#include "os/addr.h"
+
+struct arena;
+struct backend_zone;
+struct error;
+struct group;
+struct str;
+
+enum {
+	BACKEND_NAME_MAX = 384, /* of a slot, with its NUL */
+	BACKEND_ADDRESSES_MAX = 8,
+	BACKEND_MAGIC = 0x4241434b,
+};
+
+/* backends = ( { … } ) of an upstream. */
+struct backend_conf {
+	const struct addr_spec *address;
+	uint32_t weight;
+};
+
+extern const struct conf_table backend_table;
+
+/* An answer for a name; the port is the configuration's. */
+struct backend_addresses {
+	struct addr_ip items[BACKEND_ADDRESSES_MAX]; /* port unused */
+	uint32_t count; /* 0 = unresolved: the backend is down */
+};
+
+/*
+ * The shared words; everybody maps them.  The first line is what every pick
+ * reads and little writes; counts that many write have a line of their own.
+ */
+struct backend_slot {
+	/* Bits 0-3 the number of addresses, the rest counts publications. */
+	_Alignas(64) _Atomic uint64_t published;
+	_Atomic uint64_t publishing_ms; /* a writer's claim, 0 = nobody's */
+	_Atomic uint32_t version;       /* 0 = slot never used */
+	_Atomic uint32_t health;        /* reserved: 0 = up */
+	_Atomic uint64_t health_since_ms; /* reserved */
+	/* Idle connections in the lane, or a little fewer. */
+	_Alignas(64) _Atomic uint32_t parked;
+	_Atomic uint32_t in_flight; /* reserved: over all workers */
+	_Atomic uint32_t failures;  /* reserved: in a row */
+	_Atomic uint32_t waiters;   /* reserved */
+	_Alignas(64) struct backend_addresses copies[2];
+	char name[BACKEND_NAME_MAX];
+};
+
+struct backend {
+	uint32_t magic;
+	uint32_t index;  /* in its group */
+	uint32_t slot;   /* in the zone, and of its lane */
+	uint32_t slot_version;
+	struct backend_slot *shared; /* NULL until bound */
+	struct group *group;
+	uint32_t weight;
+	bool is_name;    /* its address comes from the slot */
+	const struct addr_spec *spec; /* as configured */
+	struct span text; /* "10.0.0.1:80", "app.internal:80", "unix:/run/a" */
+	struct span name; /* "UPSTREAM/ADDRESS" */
+};
+
+/* Fills b but for its slot; texts are made in a.  Borrows conf and group. */
+void backend_init(struct backend *b, struct arena *a,
+    const struct backend_conf *conf, struct group *group,
+    struct span group_name, uint32_t index);
+
+/* False while its name has no address (and, later, while unhealthy). */
+static inline bool
+backend_is_up(const struct backend *b)
+{
+	return !b->is_name ||
+	    (atomic_load_explicit(&b->shared->published,
+	    memory_order_relaxed) & 15) != 0;
+}
+
+/* A consistent copy of the name's addresses; false if there are none. */
+bool backend_addresses(const struct backend *b, struct backend_addresses *out);
+/*
+ * Publish an answer.  Any number of processes may call this; -1 if another is
+ * at it this moment (try again a little later).
+ */
+int backend_publish(const struct backend *b,
+    const struct backend_addresses *addresses)
+    __attribute__((warn_unused_result));
+
+/* ---- the zone: master only, but for what is inherited by fork ---- */
+
+/* Shared memory for slots backends; NULL and err on failure. */
+struct backend_zone *backend_zone_new(size_t slots, struct error *err);
+void backend_zone_free(struct backend_zone *zone);
+size_t backend_zone_slots(const struct backend_zone *zone);
+/*
+ * Give b a slot: the one that has its name, else a free one.  -1 and err when
+ * all are taken.  To be undone by backend_unbind() when the generation ends.
+ */
+int backend_bind(struct backend *b, struct backend_zone *zone,
+    struct error *err);
+void backend_unbind(struct backend *b, struct backend_zone *zone);
+
+#endif

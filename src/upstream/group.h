@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * group - an upstream: its options, its backends, and who is next.
+ *
+ * Made with the generation in the master (group_new, group_bind).  After the
+ * fork each worker calls group_start(), which makes what changes: the place in
+ * the rotation, the retry budget, which addresses refused of late.
+ */
+#ifndef UPSTREAM_GROUP_H
+#define UPSTREAM_GROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/item.h"
+#include "os/addr.h"
+#include "upstream/backend.h"
+#include "upstream/retry.h"
+
+struct arena;
+struct error;
+struct lb_ops;
+
+enum {
+	GROUP_RETRIES_MAX = 16,
+	GROUP_TRIES_MAX = GROUP_RETRIES_MAX + 1,
+	GROUP_MAGIC = 0x47525550,
+};
+
+enum group_balance { GROUP_ROUND_ROBIN };
+
+/* Routes may override them: apply group_timeouts_table to a copy. */
+struct group_timeouts {
+	uint64_t connect_ms;
+	uint64_t first_byte_ms;    /* request sent until response head */
+	uint64_t between_bytes_ms;
+	uint64_t total_ms;         /* 0 = off */
+};
+
+struct group_keepalive {
+	uint64_t idle_timeout_ms; /* 0 = connections are not kept */
+	uint32_t idle_max;        /* per backend and worker */
+	uint32_t requests_max;    /* per connection, 0 = no limit */
+};
+
+/* upstreams = ( { … } ) */
+struct group_conf {
+	const char *name;
+	uint32_t balance;          /* enum group_balance */
+	struct conf_list backends; /* of struct backend_conf */
+	const struct template *host; /* NULL: the client's goes through */
+	struct group_timeouts timeouts;
+	uint32_t retries; /* further attempts after the first */
+	struct retry_budget_conf retry_budget;
+	struct group_keepalive keepalive;
+	uint64_t pool_share_after_ms;
+	uint64_t response_header_max_bytes;
+	uint32_t response_fields_max;
+	uint32_t interim_responses_max;
+};
+
+extern const struct conf_table group_table;          /* group_conf */
+extern const struct conf_table group_timeouts_table; /* group_timeouts */
+
+struct group_state; /* a worker's own */
+
+struct group {
+	uint32_t magic;
+	uint32_t backend_count;
+	struct backend *backends;
+	const struct group_conf *conf;
+	const struct lb_ops *lb;
+	const void *lb_plan; /* of the balancer, made once at load */
+	struct group_state *state; /* NULL but in a started worker */
+	struct span name;
+	uint32_t number; /* among the generation's upstreams: the caller's */
+};
+
+/* The backends that one exchange has tried; set count = 0 to begin. */
+struct group_tries {
+	uint32_t count;
+	uint16_t tried[GROUP_TRIES_MAX]; /* backend->index */
+};
+
+/* Memory from a; borrows conf. */
+struct group *group_new(struct arena *a, const struct group_conf *conf);
+/* Slots for all backends, or none: -1 and err.  Master, before the fork. */
+int group_bind(struct group *g, struct backend_zone *zone, struct error *err);
+void group_unbind(struct group *g, struct backend_zone *zone);
+/* In a worker, after the fork: slot of slots workers. */
+void group_start(struct group *g, size_t slot, size_t slots);
+void group_stop(struct group *g);
+
+/*
+ * The next backend in turn that is up and not among tries, and note it there;
+ * NULL if none is left.  Constant time while all are up.
+ */
+const struct backend *group_pick(struct group *g, struct group_tries *tries);
+
+/*
+ * The address to connect to for the attempt'th time (0, 1, …) in one go at
+ * this backend: names with several addresses are gone through, those that
+ * refused of late come last.  -1 when there are no more.
+ */
+int group_address(struct group *g, const struct backend *b, unsigned attempt,
+    struct addr *out) __attribute__((warn_unused_result));
+/* A connect to this address failed: avoid it for a while if others exist. */
+void group_address_failed(struct group *g, const struct backend *b,
+    const struct addr *a);
+
+/* The retry budget of this group in this worker: see retry.h. */
+struct retry_budget *group_budget(struct group *g);
+
+#endif
