@@ -33,8 +33,17 @@ struct deadline_heap {
 };
 
 void deadline_init(struct deadline *d, deadline_fn *on_expire);
-/* at_ms: monotonic, as now_ms(). */
-void deadline_set(struct loop *loop, struct deadline *d, uint64_t at_ms);
+/* deadline_set's slow path: give d the place that at_ms asks for. */
+void deadline_queue(struct loop *loop, struct deadline *d);
+/* at_ms: monotonic, as now_ms(); DEADLINE_NEVER clears. */
+static inline void
+deadline_set(struct loop *loop, struct deadline *d, uint64_t at_ms)
+{
+	d->at_ms = at_ms;
+	if ((d->heap_index == 0 || at_ms < d->queued_ms) &&
+	    at_ms != DEADLINE_NEVER)
+		deadline_queue(loop, d);
+}
 static inline void
 deadline_clear(struct deadline *d)
 {
@@ -45,7 +54,10 @@ void deadline_stop(struct loop *loop, struct deadline *d);
 
 /* For the loop: the earliest place, DEADLINE_NEVER if there is none. */
 uint64_t deadline_next(const struct deadline_heap *heap);
-/* For the loop: run what is due at now_ms, at most max of them. */
+/*
+ * For the loop: run what is due at now_ms.  At most max places of the heap are
+ * looked at, whether they had come true or were mended; returns how many.
+ */
 unsigned deadline_run(struct deadline_heap *heap, uint64_t now_ms,
     unsigned max);
 void deadline_heap_fini(struct deadline_heap *heap);

@@ -25,7 +25,8 @@ enum loop_events {
 	LOOP_READABLE = 1,
 	LOOP_WRITABLE = 2,
 	LOOP_PEER_CLOSED = 4, /* the peer sent FIN (EPOLLRDHUP) */
-	LOOP_FAILED = 8,      /* EPOLLERR or EPOLLHUP: read or write says why */
+	/* EPOLLERR or EPOLLHUP: read or write says why; both are set too */
+	LOOP_FAILED = 8,
 };
 
 typedef void loop_event_fn(struct loop_watch *w, unsigned events);
@@ -56,9 +57,8 @@ const char *loop_backend_name(const struct loop *loop);
 
 /*
  * Watch a stream in both directions, edge-triggered.  -1 with errno on
- * failure.  The watch must stay where it is until loop_remove(), and its
- * memory must remain a watch of the same kind until the end of the turn (a
- * slab does that): an event already fetched may still be looked at.
+ * failure.  The watch must stay where it is until loop_remove(); after that
+ * nothing is reported to it, not even what this turn has fetched already.
  */
 int loop_add_stream(struct loop *loop, struct loop_watch *w, int fd);
 /*
@@ -67,13 +67,18 @@ int loop_add_stream(struct loop *loop, struct loop_watch *w, int fd);
  */
 int loop_add_reader(struct loop *loop, struct loop_watch *w, int fd,
     bool exclusive);
-/* Stop watching; before close(), and before the descriptor is sent away. */
+/*
+ * Stop watching; before close(), and before the descriptor is sent away.
+ * Harmless where fd is -1.
+ */
 void loop_remove(struct loop *loop, struct loop_watch *w);
 /* The owner met EAGAIN or a short transfer in these directions. */
 void loop_blocked(struct loop *loop, struct loop_watch *w, unsigned events);
 
 /* Run t->run at the end of this turn (from a task: of the next turn). */
 void loop_defer(struct loop *loop, struct loop_task *t);
+/* Before the memory of a task that may be queued goes. */
+void loop_cancel(struct loop *loop, struct loop_task *t);
 void loop_task_init(struct loop_task *t, loop_task_fn *run);
 
 /* Turns until loop_stop(): wait, clocks, events, deadlines, tasks. */
