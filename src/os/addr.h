@@ -2,8 +2,9 @@
 /*
  * addr - socket addresses and their text forms.
  *
- * "192.0.2.1:80", "[2001:db8::1]:80", ":80" (any address, for listening),
- * "unix:/path" (absolute).  Names ("app.internal:80") are addr_spec's.
+ * "192.0.2.1:80", "[2001:db8::1]:80", ":80" (any address, for listening; read
+ * as "[::]:80"), "unix:/path" (absolute).  Names ("app.internal:80") are
+ * addr_spec's.  What a dual socket knows as ::ffff:192.0.2.1 is IPv4 here.
  */
 #ifndef OS_ADDR_H
 #define OS_ADDR_H

@@ -5,17 +5,26 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "os/addr.h"
 
 struct error;
+
+/* -1 leaves the user or the group as it is. */
+struct sock_owner {
+	uid_t uid;
+	gid_t gid;
+};
 
 struct sock_listen_options {
 	bool reuseport;   /* set before bind, for siblings */
 	int backlog;
 	bool defer_accept;
 	bool ipv6_only;
+	unsigned keepalive_s; /* probe idle connections after; 0 = off */
 	unsigned mode;    /* of a Unix socket's file */
+	const struct sock_owner *owner; /* of it; NULL = as created */
 };
 
 /*
@@ -26,6 +35,8 @@ int sock_listen(const struct addr *a, const struct sock_listen_options *o,
     struct error *err);
 /* Set SO_REUSEPORT on a socket that is bound, so that siblings may join. */
 int sock_allow_reuseport(int fd);
+/* Let connections wait in the kernel until they have sent something. */
+int sock_defer_accept(int fd, bool on);
 /*
  * A connect begun: the descriptor; *in_progress when it is not yet complete.
  * -1 with errno on failure.
@@ -38,6 +49,7 @@ int sock_nodelay(int fd);
 void sock_reset(int fd);
 /* True while the connection is idle and open: nothing to read, no FIN. */
 bool sock_is_quiet(int fd);
+/* a->len is 0 where the socket has none. */
 void sock_local(int fd, struct addr *a);
 
 #endif

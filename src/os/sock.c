@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sock - making, asking and ending sockets. */
+#include "os/sock.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+static int
+set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int
+fail_at(struct error *err, int why, const char *what, const struct addr *a)
+{
+	struct str s;
+	char memory[160];
+
+	str_init(&s, memory, sizeof(memory));
+	addr_put(&s, a);
+	return error_set_errno(err, why, "%s %.*s", what, (int)s.len, s.p);
+}
+
+/* True if a socket file is there and nobody answers on it. */
+static bool
+is_stale(const struct addr *a)
+{
+	struct stat st;
+	bool stale;
+	int fd;
+
+	if (lstat(a->u.un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	stale = connect(fd, &a->u.sa, a->len) != 0 && errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+/* The file gets its owner and mode before anybody can connect. */
+static int
+bind_unix(int fd, const struct addr *a, const struct sock_listen_options *o,
+    struct error *err)
+{
+	const char *path = a->u.un.sun_path;
+
+	if (bind(fd, &a->u.sa, a->len) != 0) {
+		if (errno != EADDRINUSE || !is_stale(a) || unlink(path) != 0 ||
+		    bind(fd, &a->u.sa, a->len) != 0)
+			return fail_at(err, errno, "binding", a);
+	}
+	if (chmod(path, (mode_t)o->mode) != 0)
+		return fail_at(err, errno, "setting the mode of", a);
+	if (o->owner != NULL && chown(path, o->owner->uid, o->owner->gid) != 0)
+		return fail_at(err, errno, "setting the owner of", a);
+	return 0;
+}
+
+static int
+set_tcp_options(int fd, const struct addr *a,
+    const struct sock_listen_options *o)
+{
+	int keepalive_s = (int)o->keepalive_s;
+
+	if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
+		return -1;
+	if (o->reuseport && sock_allow_reuseport(fd) != 0)
+		return -1;
+	if (a->u.sa.sa_family == AF_INET6 &&
+	    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, o->ipv6_only) != 0)
+		return -1;
+	/* What is accepted inherits these, without a call of its own. */
+	if (sock_nodelay(fd) != 0)
+		return -1;
+	if (o->defer_accept && sock_defer_accept(fd, true) != 0)
+		return -1;
+	if (keepalive_s > 0 &&
+	    (set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) != 0 ||
+	     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_s) != 0))
+		return -1;
+	return 0;
+}
+
+int
+sock_listen(const struct addr *a, const struct sock_listen_options *o,
+    struct error *err)
+{
+	int family = a->u.sa.sa_family;
+	int fd;
+
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail_at(err, errno, "making a socket for", a);
+	if (family == AF_UNIX) {
+		if (bind_unix(fd, a, o, err) != 0)
+			goto fail;
+	} else if (set_tcp_options(fd, a, o) != 0) {
+		fail_at(err, errno, "setting the options of", a);
+		goto fail;
+	} else if (bind(fd, &a->u.sa, a->len) != 0) {
+		fail_at(err, errno, "binding", a);
+		goto fail;
+	}
+	if (listen(fd, o->backlog) != 0) {
+		fail_at(err, errno, "listening on", a);
+		goto fail;
+	}
+	return fd;
+fail:
+	close(fd);
+	return -1;
+}
+
+int
+sock_allow_reuseport(int fd)
+{
+	return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+int
+sock_defer_accept(int fd, bool on)
+{
+	/* Seconds; a client that stays silent is seen by then. */
+	return set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on);
+}
+
+int
+sock_connect(const struct addr *a, bool *in_progress)
+{
+	int fd = socket(a->u.sa.sa_family,
+	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int why;
+
+	*in_progress = false;
+	if (fd < 0)
+		return -1;
+	if (connect(fd, &a->u.sa, a->len) == 0)
+		return fd;
+	/* A full queue of a Unix socket (EAGAIN) is a failure: no event
+	 * would say when there is room. */
+	if (errno == EINPROGRESS) {
+		*in_progress = true;
+		return fd;
+	}
+	why = errno;
+	close(fd);
+	errno = why;
+	return -1;
+}
+
+int
+sock_error(int fd)
+{
+	int why = 0;
+	socklen_t len = sizeof(why);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &len) != 0)
+		return errno;
+	return why;
+}
+
+int
+sock_nodelay(int fd)
+{
+	return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+void
+sock_reset(int fd)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+bool
+sock_is_quiet(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	    (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+void
+sock_local(int fd, struct addr *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->len = sizeof(a->u);
+	if (getsockname(fd, &a->u.sa, &a->len) != 0)
+		a->len = 0;
+}
