@@ -27,9 +27,9 @@ enum {
 
 struct resolver_answer {
 	struct addr_ip items[RESOLVER_ADDRESSES_MAX]; /* port 0 */
-	uint32_t count;    /* 0 = failure */
-	uint32_t ttl;      /* seconds: the smallest of the records */
-	const char *why;   /* of a failure: "name not found"; static */
+	uint32_t count;  /* 0 = failure */
+	uint32_t ttl;    /* seconds: the smallest of the records */
+	const char *why; /* of a failure: "name not found"; static */
 };
 
 /* Called once, from the loop and never from inside resolver_start(). */
@@ -45,9 +45,9 @@ struct resolver_query {
 struct resolver_options {
 	/* "127.0.0.1:5353,[::1]:53"; NULL = as /etc/resolv.conf says. */
 	const char *servers;
-	const char *hosts_file; /* NULL = /etc/hosts; for tests */
-	uint32_t timeout_ms;    /* of one try, 0 = 2000 */
-	uint32_t tries;         /* 0 = 3 */
+	uint32_t timeout_ms; /* of the first try, 0 = 2000 */
+	uint32_t tries;      /* 0 = 3 */
+	bool use_getaddrinfo; /* even where there is c-ares; for tests */
 };
 
 /* After the fork; options may be NULL.  NULL and err on failure. */

@@ -50,6 +50,11 @@ struct backend_addresses {
 	uint32_t count; /* 0 = unresolved: the backend is down */
 };
 
+enum {
+	BACKEND_ADDRESSES_WORDS =
+	    sizeof(struct backend_addresses) / sizeof(uint32_t),
+};
+
 /*
  * The shared words; everybody maps them.  The first line is what every pick
  * reads and little writes; counts that many write have a line of their own.
@@ -61,12 +66,14 @@ struct backend_slot {
 	_Atomic uint32_t version;       /* 0 = slot never used */
 	_Atomic uint32_t health;        /* reserved: 0 = up */
 	_Atomic uint64_t health_since_ms; /* reserved */
-	/* Idle connections in the lane, or a little fewer. */
+	/* Idle connections in the lane; never less than there are. */
 	_Alignas(64) _Atomic uint32_t parked;
 	_Atomic uint32_t in_flight; /* reserved: over all workers */
 	_Atomic uint32_t failures;  /* reserved: in a row */
 	_Atomic uint32_t waiters;   /* reserved */
-	_Alignas(64) struct backend_addresses copies[2];
+	/* Of a group's first backend: turns that its workers have claimed. */
+	_Alignas(64) _Atomic uint64_t turns;
+	_Alignas(64) _Atomic uint32_t copies[2][BACKEND_ADDRESSES_WORDS];
 	char name[BACKEND_NAME_MAX];
 };
 
@@ -114,6 +121,8 @@ int backend_publish(const struct backend *b,
 struct backend_zone *backend_zone_new(size_t slots, struct error *err);
 void backend_zone_free(struct backend_zone *zone);
 size_t backend_zone_slots(const struct backend_zone *zone);
+struct backend_slot *backend_zone_slot(const struct backend_zone *zone,
+    size_t slot);
 /*
  * Give b a slot: the one that has its name, else a free one.  -1 and err when
  * all are taken.  To be undone by backend_unbind() when the generation ends.

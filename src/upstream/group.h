@@ -3,8 +3,11 @@
  * group - an upstream: its options, its backends, and who is next.
  *
  * Made with the generation in the master (group_new, group_bind).  After the
- * fork each worker calls group_start(), which makes what changes: the place in
- * the rotation, the retry budget, which addresses refused of late.
+ * fork each worker calls group_start(), which makes what changes: the retry
+ * budget, which addresses refused of late.  The rotation itself is one for all
+ * workers: if each had its own, a backend would meet bursts and gaps even
+ * under steady load, and its parked connections would be missed by the ones
+ * and expire in the others (simulated: 93 % reuse against 100 %).
  */
 #ifndef UPSTREAM_GROUP_H
 #define UPSTREAM_GROUP_H
@@ -99,11 +102,11 @@ void group_stop(struct group *g);
 const struct backend *group_pick(struct group *g, struct group_tries *tries);
 
 /*
- * The address to connect to for the attempt'th time (0, 1, …) in one go at
- * this backend: names with several addresses are gone through, those that
- * refused of late come last.  -1 when there are no more.
+ * The next address to connect to.  A name may have several: they are taken in
+ * turn, those that refused of late come last.  *seen is 0 in the first call
+ * for a try and remembers the ones given out; -1 when there are no more.
  */
-int group_address(struct group *g, const struct backend *b, unsigned attempt,
+int group_address(struct group *g, const struct backend *b, unsigned *seen,
     struct addr *out) __attribute__((warn_unused_result));
 /* A connect to this address failed: avoid it for a while if others exist. */
 void group_address_failed(struct group *g, const struct backend *b,
