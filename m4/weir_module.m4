@@ -66,10 +66,7 @@ AC_DEFUN([WEIR_MODULES_END], [
 	done
 	AC_CONFIG_COMMANDS([src/site/modules.def], [
 		AS_MKDIR_P([src/site])
-		printf %s "$weir_modules_def" >conftest.def
-		AS_IF([cmp -s conftest.def src/site/modules.def],
-			[rm -f conftest.def],
-			[mv -f conftest.def src/site/modules.def])
+		printf %s "$weir_modules_def" >src/site/modules.def
 	], [weir_modules_def='$weir_modules_def'])
 ])
 
@@ -98,7 +95,7 @@ AC_DEFUN([WEIR_MODULE_EXTERNAL], [
 			printf '%s: %s\n\t%s\n\t%s\n-include %s\n' \
 				"$weir_object" "$weir_dir/$weir_base config.h" \
 				'@$(MKDIR_P) $(@D)' \
-				'$(AM_V_CC)$(COMPILE) -MMD -MP -c -o $@ $<' \
+				'$(AM_V_CC)$(COMPILE) -MMD -MP -c -o $[]@ $<' \
 				"${weir_object%o}d" >>conftest.rules
 		])
 	done
