@@ -226,15 +226,21 @@ class Origin:
     def bytes_received(self):
         return sum(len(c.reader.received) for c in self.connections)
 
-    def drop_idle(self):
-        """Close the connections that no exchange uses, as servers do."""
-        for conn in list(self.connections):
-            if conn.is_open() and all(e.done.is_set()
-                                      for e in conn.exchanges):
-                try:
-                    conn.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+    def drop_idle(self, hard=False):
+        """Close the connections that no exchange uses, as servers do.
+
+        Waits until weir has closed its side as well, unless hard.
+        """
+        idle = [c for c in list(self.connections) if c.is_open()
+                and all(e.done.is_set() for e in c.exchanges)]
+        for conn in idle:
+            try:
+                conn.sock.shutdown(socket.SHUT_RDWR if hard
+                                   else socket.SHUT_WR)
+            except OSError:
+                pass
+        wait.until(lambda: not any(c.is_open() for c in idle), 4,
+                   what="weir closes what the backend closed")
 
     def close(self):
         try:
