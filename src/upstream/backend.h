@@ -91,6 +91,8 @@ struct backend {
 	struct span name; /* "UPSTREAM/ADDRESS" */
 };
 
+/* The address as weir writes it: the second half of a backend's name. */
+void backend_text(const struct addr_spec *spec, struct str *out);
 /* Fills b but for its slot; texts are made in a.  Borrows conf and group. */
 void backend_init(struct backend *b, struct arena *a,
     const struct backend_conf *conf, struct group *group,

@@ -28,6 +28,7 @@ struct lb_ops;
 enum {
 	GROUP_RETRIES_MAX = 16,
 	GROUP_TRIES_MAX = GROUP_RETRIES_MAX + 1,
+	GROUP_BACKENDS_MAX = 4096,
 	GROUP_MAGIC = 0x47525550,
 };
 
@@ -91,8 +92,8 @@ struct group *group_new(struct arena *a, const struct group_conf *conf);
 /* Slots for all backends, or none: -1 and err.  Master, before the fork. */
 int group_bind(struct group *g, struct backend_zone *zone, struct error *err);
 void group_unbind(struct group *g, struct backend_zone *zone);
-/* In a worker, after the fork: slot of slots workers. */
-void group_start(struct group *g, size_t slot, size_t slots);
+/* In a worker, after the fork. */
+void group_start(struct group *g);
 void group_stop(struct group *g);
 
 /*

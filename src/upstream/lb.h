@@ -8,8 +8,6 @@
 #ifndef UPSTREAM_LB_H
 #define UPSTREAM_LB_H
 
-#include <stddef.h>
-
 struct arena;
 struct backend;
 struct group;
@@ -19,8 +17,8 @@ struct lb_ops {
 	const char *name; /* as `balance` names it */
 	/* Memory from a. */
 	const void *(*plan)(struct arena *a, const struct group *g);
-	/* For worker slot of slots; freed by stop(). */
-	void *(*start)(const struct group *g, size_t slot, size_t slots);
+	/* Of this worker; freed by stop(). */
+	void *(*start)(const struct group *g);
 	void (*stop)(void *state);
 	/* One that is up and not among tries, or NULL. */
 	const struct backend *(*pick)(const struct group *g, void *state,

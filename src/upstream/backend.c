@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* backend - one server behind weir and its slot in shared memory. */
+#include "upstream/backend.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "base/now.h"
+#include "base/str.h"
+#include "os/shmem.h"
+
+enum {
+	ZONE_LAYOUT = 1,
+	/* A claim this old is that of a writer who died. */
+	CLAIM_MS = 2000,
+	COUNT_BITS = 4,
+	COUNT_MASK = (1 << COUNT_BITS) - 1,
+	READ_TRIES = 64,
+};
+
+_Static_assert(sizeof(struct backend_addresses) % sizeof(uint32_t) == 0,
+    "addresses are copied by words");
+_Static_assert((int)BACKEND_ADDRESSES_MAX <= (int)COUNT_MASK,
+    "the count shares a word");
+_Static_assert(sizeof(struct backend_slot) % 64 == 0, "slots are lines");
+
+static const struct conf_item items[] = {
+	CONF_VALUE("address", ADDRESS, struct backend_conf, address, NULL,
+	    CONF_REQUIRED, "host:port, [v6]:port or unix:/path"),
+	CONF_UINT("weight", struct backend_conf, weight, 1, 1000, "1", NULL, 0,
+	    "share of the requests, relative to the other backends"),
+	CONF_END,
+};
+
+const struct conf_table backend_table = {
+	.name = "backend",
+	.items = items,
+	.struct_bytes = sizeof(struct backend_conf),
+};
+
+void
+backend_text(const struct addr_spec *spec, struct str *out)
+{
+	if (spec->is_name)
+		str_printf(out, "%s:%u", spec->host, (unsigned)spec->port);
+	else
+		addr_put(out, &spec->addr);
+}
+
+void
+backend_init(struct backend *b, struct arena *a,
+    const struct backend_conf *conf, struct group *group,
+    struct span group_name, uint32_t index)
+{
+	const struct addr_spec *spec = conf->address;
+	char memory[BACKEND_NAME_MAX];
+	struct str text;
+
+	str_init(&text, memory, sizeof(memory));
+	backend_text(spec, &text);
+	*b = (struct backend){
+		.magic = BACKEND_MAGIC,
+		.index = index,
+		.group = group,
+		.weight = conf->weight,
+		.is_name = spec->is_name,
+		.spec = spec,
+	};
+	b->text = span_of(arena_dup(a, str_view(&text)), text.len);
+	b->name = span_cstr(arena_printf(a, "%.*s/%.*s", SPAN_ARG(group_name),
+	    SPAN_ARG(b->text)));
+}
+
+bool
+backend_addresses(const struct backend *b, struct backend_addresses *out)
+{
+	struct backend_slot *slot = b->shared;
+	uint32_t words[BACKEND_ADDRESSES_WORDS];
+
+	for (int tries = 0; tries < READ_TRIES; tries++) {
+		uint64_t seen = atomic_load_explicit(&slot->published,
+		    memory_order_acquire);
+		_Atomic uint32_t *copy =
+		    slot->copies[(seen >> COUNT_BITS) & 1];
+
+		if ((seen & COUNT_MASK) == 0)
+			return false;
+		for (size_t i = 0; i < BACKEND_ADDRESSES_WORDS; i++)
+			words[i] = atomic_load_explicit(&copy[i],
+			    memory_order_relaxed);
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&slot->published,
+		    memory_order_relaxed) != seen)
+			continue;
+		memcpy(out, words, sizeof(*out));
+		/* The word counts, whatever the copy says. */
+		out->count = (uint32_t)(seen & COUNT_MASK);
+		return out->count <= BACKEND_ADDRESSES_MAX;
+	}
+	return false;
+}
+
+/* The one who holds the claim writes the copy that nobody reads. */
+static void
+publish(struct backend_slot *slot, const struct backend_addresses *addresses)
+{
+	uint64_t turn = (atomic_load(&slot->published) >> COUNT_BITS) + 1;
+	_Atomic uint32_t *copy = slot->copies[turn & 1];
+	uint32_t words[BACKEND_ADDRESSES_WORDS];
+
+	memcpy(words, addresses, sizeof(words));
+	for (size_t i = 0; i < BACKEND_ADDRESSES_WORDS; i++)
+		atomic_store_explicit(&copy[i], words[i],
+		    memory_order_relaxed);
+	atomic_store_explicit(&slot->published,
+	    turn << COUNT_BITS | addresses->count, memory_order_release);
+}
+
+int
+backend_publish(const struct backend *b,
+    const struct backend_addresses *addresses)
+{
+	struct backend_slot *slot = b->shared;
+	uint64_t now = now_ms() + 1; /* never 0 */
+	uint64_t held = atomic_load(&slot->publishing_ms);
+
+	assert(addresses->count <= BACKEND_ADDRESSES_MAX);
+	if (held != 0 && now < held + CLAIM_MS)
+		return -1;
+	if (!atomic_compare_exchange_strong(&slot->publishing_ms, &held, now))
+		return -1;
+	/* A copy that is being replaced must not look like the valid one. */
+	atomic_thread_fence(memory_order_seq_cst);
+	publish(slot, addresses);
+	atomic_store(&slot->publishing_ms, 0);
+	return 0;
+}
+
+/* What the master alone knows of a slot: it believes nothing in the zone. */
+struct owner {
+	char *name; /* NULL = never used; kept after the last generation */
+	uint32_t version;
+	uint32_t generations;
+	uint64_t released; /* order in which slots became free */
+};
+
+struct backend_zone {
+	struct shmem memory;
+	struct backend_slot *slots;
+	struct owner *owners;
+	size_t count;
+	uint32_t versions;
+	uint64_t releases;
+};
+
+struct backend_zone *
+backend_zone_new(size_t slots, struct error *err)
+{
+	struct backend_zone *zone = heap_alloc_zeroed(1, sizeof(*zone));
+
+	assert(slots > 0);
+	if (shmem_create(&zone->memory, "backends", ZONE_LAYOUT,
+	    slots * sizeof(struct backend_slot), err) != 0) {
+		free(zone);
+		return NULL;
+	}
+	zone->slots = zone->memory.data;
+	zone->count = slots;
+	zone->owners = heap_alloc_zeroed(slots, sizeof(*zone->owners));
+	return zone;
+}
+
+void
+backend_zone_free(struct backend_zone *zone)
+{
+	if (zone == NULL)
+		return;
+	for (size_t i = 0; i < zone->count; i++)
+		free(zone->owners[i].name);
+	free(zone->owners);
+	shmem_close(&zone->memory);
+	free(zone);
+}
+
+size_t
+backend_zone_slots(const struct backend_zone *zone)
+{
+	return zone->count;
+}
+
+struct backend_slot *
+backend_zone_slot(const struct backend_zone *zone, size_t slot)
+{
+	assert(slot < zone->count);
+	return &zone->slots[slot];
+}
+
+/*
+ * The slot of that name; else one never used; else the one that has been free
+ * longest, so that a name which comes back soon finds its slot as it was.
+ */
+static struct owner *
+find(struct backend_zone *zone, struct span name)
+{
+	struct owner *best = NULL;
+
+	for (size_t i = 0; i < zone->count; i++) {
+		struct owner *o = &zone->owners[i];
+
+		if (o->name != NULL && span_eq(span_cstr(o->name), name))
+			return o;
+		if (o->generations > 0)
+			continue;
+		if (best == NULL || (best->name != NULL &&
+		    (o->name == NULL || o->released < best->released)))
+			best = o;
+	}
+	return best;
+}
+
+/* Hand the slot to another name, with everything in it as new. */
+static void
+rename_slot(struct backend_zone *zone, struct owner *o, struct span name)
+{
+	struct backend_slot *slot = &zone->slots[o - zone->owners];
+	static const struct backend_addresses none;
+
+	free(o->name);
+	o->name = heap_alloc_zeroed(1, name.len + 1);
+	memcpy(o->name, name.p, name.len);
+	o->version = ++zone->versions;
+	/*
+	 * `parked` stays: it counts what lies in the lane, which the reaper
+	 * closes because of the new version.
+	 */
+	atomic_store(&slot->version, o->version);
+	atomic_store(&slot->health, 0);
+	atomic_store(&slot->health_since_ms, 0);
+	atomic_store(&slot->in_flight, 0);
+	atomic_store(&slot->failures, 0);
+	atomic_store(&slot->waiters, 0);
+	atomic_store(&slot->turns, 0);
+	publish(slot, &none);
+	memset(slot->name, 0, sizeof(slot->name));
+	memcpy(slot->name, name.p, name.len);
+}
+
+int
+backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
+{
+	struct owner *o = find(zone, b->name);
+
+	if (b->name.len >= BACKEND_NAME_MAX)
+		return error_set(err, "backend \"%.*s\": upstream and address "
+		    "together have more than %d bytes", SPAN_ARG(b->name),
+		    BACKEND_NAME_MAX - 1);
+	if (o == NULL)
+		return error_set(err, "backend \"%.*s\": all %zu slots are "
+		    "taken: raise backends_max", SPAN_ARG(b->name),
+		    zone->count);
+	if (o->name == NULL || !span_eq(span_cstr(o->name), b->name))
+		rename_slot(zone, o, b->name);
+	o->generations++;
+	b->slot = (uint32_t)(o - zone->owners);
+	b->slot_version = o->version;
+	b->shared = &zone->slots[b->slot];
+	return 0;
+}
+
+void
+backend_unbind(struct backend *b, struct backend_zone *zone)
+{
+	struct owner *o;
+
+	if (b->shared == NULL)
+		return;
+	o = &zone->owners[b->slot];
+	assert(o->version == b->slot_version && o->generations > 0);
+	if (--o->generations == 0)
+		o->released = ++zone->releases;
+	b->shared = NULL;
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* group - upstreams: options, backends, whose turn it is, which address. */
+#include "upstream/group.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/heap_alloc.h"
+#include "base/now.h"
+#include "base/str.h"
+#include "upstream/lb_roundrobin.h"
+
+/* How long an address that refused is asked after all others. */
+enum { ADDRESS_AVOID_MS = 10000 };
+
+static const struct conf_item timeouts_items[] = {
+	CONF_DURATION("connect", struct group_timeouts, connect_ms, 1,
+	    86400000, "5s", 0, "until a connection to the backend stands"),
+	CONF_DURATION("first_byte", struct group_timeouts, first_byte_ms, 1,
+	    86400000, "60s", 0,
+	    "from the end of the request to the head of the response"),
+	CONF_DURATION("between_bytes", struct group_timeouts,
+	    between_bytes_ms, 1, 86400000, "60s", 0,
+	    "between two pieces of the response, or of the request where the "
+	    "backend does not read"),
+	CONF_DURATION("total", struct group_timeouts, total_ms, 0, 604800000,
+	    "0", 0, "for the whole exchange with all its attempts; 0 = off"),
+	CONF_END,
+};
+
+const struct conf_table group_timeouts_table = {
+	.name = "timeouts",
+	.items = timeouts_items,
+	.struct_bytes = sizeof(struct group_timeouts),
+};
+
+static const struct conf_item keepalive_items[] = {
+	CONF_DURATION("idle_timeout", struct group_keepalive, idle_timeout_ms,
+	    0, 86400000, "60s", 0, "how long an idle connection is kept; "
+	    "0 = connections are not kept"),
+	CONF_UINT("idle_max", struct group_keepalive, idle_max, 0, 65536,
+	    "256", NULL, 0, "idle connections per backend and worker"),
+	CONF_UINT("requests_max", struct group_keepalive, requests_max, 0,
+	    UINT32_MAX, "0", NULL, 0,
+	    "requests over one connection; 0 = no limit"),
+	CONF_END,
+};
+
+static const struct conf_table keepalive_table = {
+	.name = "keepalive",
+	.items = keepalive_items,
+	.struct_bytes = sizeof(struct group_keepalive),
+};
+
+static const struct conf_enum balances[] = {
+	{ "round_robin", GROUP_ROUND_ROBIN },
+	{ NULL, 0 },
+};
+
+static const struct conf_item items[] = {
+	CONF_VALUE("name", STRING, struct group_conf, name, NULL,
+	    CONF_REQUIRED, "by which routes refer to it"),
+	CONF_ENUM("balance", struct group_conf, balance, balances,
+	    "round_robin", 0, "how a backend is chosen"),
+	CONF_LIST("backends", struct group_conf, backends, &backend_table,
+	    CONF_REQUIRED, "the servers"),
+	CONF_VALUE("host", TEMPLATE, struct group_conf, host, NULL, 0,
+	    "Host of the requests; unset = what the client sent"),
+	CONF_GROUP("timeouts", struct group_conf, timeouts,
+	    &group_timeouts_table, 0, "how long to wait for a backend"),
+	CONF_UINT("retries", struct group_conf, retries, 0, GROUP_RETRIES_MAX,
+	    "2", NULL, 0, "further attempts after the first"),
+	CONF_GROUP("retry_budget", struct group_conf, retry_budget,
+	    &retry_budget_table, 0, "bounds the retries of all requests"),
+	CONF_GROUP("keepalive", struct group_conf, keepalive,
+	    &keepalive_table, 0, "connections that wait for a next request"),
+	CONF_DURATION("pool_share_after", struct group_conf,
+	    pool_share_after_ms, 0, 3600000, "100ms", 0,
+	    "idle time after which any worker may take a connection"),
+	CONF_SIZE("response_header_max", struct group_conf,
+	    response_header_max_bytes, 1024, 131072, "32KB", 0,
+	    "the head of a response"),
+	CONF_UINT("response_fields_max", struct group_conf,
+	    response_fields_max, 1, 1000, "100", NULL, 0,
+	    "fields in the head of a response"),
+	CONF_UINT("interim_responses_max", struct group_conf,
+	    interim_responses_max, 0, 1000, "16", NULL, 0,
+	    "1xx responses before the final one"),
+	CONF_END,
+};
+
+/* What a backend is called within its upstream. */
+static struct span
+backend_key(struct conf_ctx *ctx, const struct addr_spec *spec)
+{
+	char memory[BACKEND_NAME_MAX];
+	struct str text;
+
+	str_init(&text, memory, sizeof(memory));
+	backend_text(spec, &text);
+	return span_of(arena_dup(ctx->arena, str_view(&text)), text.len);
+}
+
+static int
+check_backend(struct conf_ctx *ctx, const struct conf_node *node,
+    const struct addr_spec *spec, struct hash_map *seen, struct span key,
+    size_t name_len)
+{
+	if (spec->is_any) {
+		conf_report_error(ctx->report, &node->place,
+		    "address \":%u\": a backend needs a host, as in "
+		    "\"127.0.0.1:%u\"", (unsigned)spec->port,
+		    (unsigned)spec->port);
+		return -1;
+	}
+	if (name_len + 1 + key.len >= BACKEND_NAME_MAX) {
+		conf_report_error(ctx->report, &node->place,
+		    "the name of the upstream and the address have together "
+		    "more than %d bytes", BACKEND_NAME_MAX - 2);
+		return -1;
+	}
+	if (hash_map_put(seen, key, seen) != NULL) {
+		conf_report_error(ctx->report, &node->place,
+		    "address \"%.*s\" is listed twice; use weight to give a "
+		    "backend a larger share", SPAN_ARG(key));
+		return -1;
+	}
+	return 0;
+}
+
+static int
+check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
+{
+	const struct group_conf *conf = conf_ptr;
+	const struct backend_conf *backends = conf->backends.items;
+	size_t name_len = conf->name != NULL ? strlen(conf->name) : 0;
+	struct hash_map seen;
+	int status = 0;
+
+	if (conf->name != NULL && name_len == 0) {
+		conf_report_error(ctx->report, &node->place,
+		    "the name of an upstream is empty");
+		status = -1;
+	}
+	if (conf->backends.count == 0 && conf_node_get(node, "backends")) {
+		conf_report_error(ctx->report, &node->place,
+		    "upstream has no backends");
+		status = -1;
+	}
+	if (conf->backends.count > GROUP_BACKENDS_MAX) {
+		conf_report_error(ctx->report, &node->place,
+		    "upstream has more than %d backends", GROUP_BACKENDS_MAX);
+		status = -1;
+	}
+	hash_map_init(&seen, false);
+	for (size_t i = 0; i < conf->backends.count; i++) {
+		const struct addr_spec *spec = backends[i].address;
+
+		if (spec != NULL && check_backend(ctx,
+		    conf->backends.nodes[i], spec, &seen,
+		    backend_key(ctx, spec), name_len) != 0)
+			status = -1;
+	}
+	hash_map_fini(&seen);
+	return status;
+}
+
+const struct conf_table group_table = {
+	.name = "upstream",
+	.items = items,
+	.struct_bytes = sizeof(struct group_conf),
+	.check = check,
+};
+
+static const struct lb_ops *const lbs[] = {
+	[GROUP_ROUND_ROBIN] = &lb_roundrobin,
+};
+
+/* Of one backend in one worker. */
+struct local {
+	uint64_t avoid_until_ms;
+	uint64_t published; /* the answer that `avoid` is about */
+	uint8_t avoid;      /* bit i: address i refused */
+	uint8_t turn;
+};
+
+struct group_state {
+	void *lb;
+	struct retry_budget budget;
+	struct local *locals;
+};
+
+struct group *
+group_new(struct arena *a, const struct group_conf *conf)
+{
+	const struct backend_conf *backends = conf->backends.items;
+	struct group *g = arena_zalloc(a, sizeof(*g));
+
+	g->magic = GROUP_MAGIC;
+	g->conf = conf;
+	g->name = span_cstr(conf->name);
+	g->backend_count = (uint32_t)conf->backends.count;
+	g->backends = arena_alloc(a, g->backend_count * sizeof(*g->backends));
+	for (uint32_t i = 0; i < g->backend_count; i++)
+		backend_init(&g->backends[i], a, &backends[i], g, g->name, i);
+	g->lb = lbs[conf->balance];
+	g->lb_plan = g->lb->plan(a, g);
+	return g;
+}
+
+int
+group_bind(struct group *g, struct backend_zone *zone, struct error *err)
+{
+	for (uint32_t i = 0; i < g->backend_count; i++) {
+		if (backend_bind(&g->backends[i], zone, err) != 0) {
+			group_unbind(g, zone);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void
+group_unbind(struct group *g, struct backend_zone *zone)
+{
+	for (uint32_t i = 0; i < g->backend_count; i++)
+		backend_unbind(&g->backends[i], zone);
+}
+
+void
+group_start(struct group *g)
+{
+	struct group_state *state = heap_alloc_zeroed(1, sizeof(*state));
+
+	assert(g->state == NULL);
+	state->locals = heap_alloc_zeroed(g->backend_count,
+	    sizeof(*state->locals));
+	state->lb = g->lb->start(g);
+	retry_budget_init(&state->budget, &g->conf->retry_budget);
+	g->state = state;
+}
+
+void
+group_stop(struct group *g)
+{
+	if (g->state == NULL)
+		return;
+	g->lb->stop(g->state->lb);
+	free(g->state->locals);
+	free(g->state);
+	g->state = NULL;
+}
+
+const struct backend *
+group_pick(struct group *g, struct group_tries *tries)
+{
+	const struct backend *b;
+
+	assert(g->magic == GROUP_MAGIC);
+	if (tries->count >= GROUP_TRIES_MAX)
+		return NULL;
+	b = g->lb->pick(g, g->state->lb, tries);
+	if (b != NULL)
+		tries->tried[tries->count++] = (uint16_t)b->index;
+	return b;
+}
+
+static void
+address_of(struct addr *out, const struct addr_ip *ip, uint16_t port)
+{
+	memset(out, 0, sizeof(*out));
+	if (ip->family == AF_INET) {
+		out->len = sizeof(out->u.in);
+		out->u.in.sin_family = AF_INET;
+		out->u.in.sin_port = htons(port);
+		memcpy(&out->u.in.sin_addr, ip->bytes + 12, 4);
+		return;
+	}
+	out->len = sizeof(out->u.in6);
+	out->u.in6.sin6_family = AF_INET6;
+	out->u.in6.sin6_port = htons(port);
+	memcpy(&out->u.in6.sin6_addr, ip->bytes, 16);
+}
+
+static struct local *
+local_of(struct group *g, const struct backend *b)
+{
+	assert(b->magic == BACKEND_MAGIC && b->group == g);
+	return &g->state->locals[b->index];
+}
+
+/* The addresses that are to be avoided now, by bit. */
+static unsigned
+avoided(struct local *local, const struct backend *b)
+{
+	uint64_t published = atomic_load_explicit(&b->shared->published,
+	    memory_order_relaxed);
+
+	if (local->published != published ||
+	    local->avoid_until_ms <= now_ms()) {
+		local->published = published;
+		local->avoid = 0;
+	}
+	return local->avoid;
+}
+
+/*
+ * The first of those not in `without`: the leading ones of one family in
+ * turn, then the others (of the other family) in the order of preference.
+ */
+static int
+choose(const struct backend_addresses *list, unsigned turn, unsigned without)
+{
+	uint32_t alike = 1;
+
+	while (alike < list->count &&
+	    list->items[alike].family == list->items[0].family)
+		alike++;
+	for (uint32_t i = 0; i < list->count; i++) {
+		uint32_t at = i < alike ? (turn + i) % alike : i;
+
+		if ((without & 1U << at) == 0)
+			return (int)at;
+	}
+	return -1;
+}
+
+int
+group_address(struct group *g, const struct backend *b, unsigned *seen,
+    struct addr *out)
+{
+	struct backend_addresses list;
+	struct local *local;
+	int at;
+
+	if (!b->is_name) {
+		if (*seen != 0)
+			return -1;
+		*seen = 1;
+		*out = b->spec->addr;
+		return 0;
+	}
+	if (!backend_addresses(b, &list))
+		return -1;
+	local = local_of(g, b);
+	if (*seen == 0)
+		local->turn++;
+	at = choose(&list, local->turn, *seen | avoided(local, b));
+	if (at < 0)
+		at = choose(&list, local->turn, *seen);
+	if (at < 0)
+		return -1;
+	*seen |= 1U << at;
+	address_of(out, &list.items[at], b->spec->port);
+	return 0;
+}
+
+void
+group_address_failed(struct group *g, const struct backend *b,
+    const struct addr *a)
+{
+	struct backend_addresses list;
+	struct local *local;
+	struct addr other;
+
+	if (!b->is_name || !backend_addresses(b, &list) || list.count < 2)
+		return;
+	local = local_of(g, b);
+	avoided(local, b);
+	for (uint32_t i = 0; i < list.count; i++) {
+		address_of(&other, &list.items[i], b->spec->port);
+		if (addr_equal(a, &other)) {
+			local->avoid |= (uint8_t)(1U << i);
+			local->avoid_until_ms = now_ms() + ADDRESS_AVOID_MS;
+		}
+	}
+}
+
+struct retry_budget *
+group_budget(struct group *g)
+{
+	return &g->state->budget;
+}

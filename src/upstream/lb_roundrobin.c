@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lb_roundrobin - smooth weighted round robin along a cycle written down.
+ *
+ * A turn that meets a backend which is down or was tried is passed over by
+ * claiming the next one: its share goes to all others alike, not to whoever
+ * stands behind it.
+ */
+#include "upstream/lb_roundrobin.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/heap_alloc.h"
+#include "base/now.h"
+#include "upstream/group.h"
+
+enum {
+	/*
+	 * Turns that a worker claims at once while it needs several in one
+	 * millisecond: fewer trips of the shared line between processors.
+	 */
+	CLAIM_MAX = 8,
+	CYCLE_MAX = 65536,
+	PLAN_STEPS_MAX = 1 << 26, /* some 50 ms at load */
+	/* Claims for one pick; then the cycle is followed without claiming. */
+	PICK_CLAIMS_MAX = 16,
+};
+
+struct plan {
+	uint32_t length;
+	uint16_t cycle[]; /* backend->index */
+};
+
+struct state {
+	uint64_t turn;
+	uint32_t left; /* of the claimed turns */
+	uint32_t claim;
+	uint64_t claimed_ms;
+	uint64_t own_turns; /* of a group that was not bound: tests */
+};
+
+static uint32_t
+gcd(uint32_t a, uint32_t b)
+{
+	while (b != 0) {
+		uint32_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/*
+ * The weights in lowest terms; returns their sum.  Where that would make too
+ * long a cycle (hundreds of backends with weights prime to each other) they
+ * are rounded.
+ */
+static uint32_t
+reduce(const struct group *g, int32_t *weights)
+{
+	uint32_t n = g->backend_count;
+	uint64_t max = PLAN_STEPS_MAX / n;
+	uint64_t sum = 0;
+	uint32_t divisor = 0;
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		divisor = gcd(g->backends[i].weight, divisor);
+		sum += g->backends[i].weight;
+	}
+	sum /= divisor;
+	if (max > CYCLE_MAX)
+		max = CYCLE_MAX;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t weight = g->backends[i].weight / divisor;
+
+		if (sum > max)
+			weight = weight * max / sum;
+		weights[i] = weight > 0 ? (int32_t)weight : 1;
+		total += (uint32_t)weights[i];
+	}
+	return total;
+}
+
+static void
+write_cycle(struct plan *plan, const int32_t *weights, int32_t *current,
+    uint32_t n)
+{
+	for (uint32_t step = 0; step < plan->length; step++) {
+		uint32_t best = 0;
+
+		for (uint32_t i = 0; i < n; i++) {
+			current[i] += weights[i];
+			if (current[i] > current[best])
+				best = i;
+		}
+		current[best] -= (int32_t)plan->length;
+		plan->cycle[step] = (uint16_t)best;
+	}
+}
+
+static const void *
+make_plan(struct arena *a, const struct group *g)
+{
+	uint32_t n = g->backend_count;
+	int32_t *weights = heap_alloc_zeroed((size_t)n * 2, sizeof(*weights));
+	uint32_t length = reduce(g, weights);
+	struct plan *plan = arena_alloc(a,
+	    sizeof(*plan) + length * sizeof(plan->cycle[0]));
+
+	assert(n > 0 && n <= GROUP_BACKENDS_MAX);
+	plan->length = length;
+	if (length == n) {
+		for (uint32_t i = 0; i < n; i++)
+			plan->cycle[i] = (uint16_t)i;
+	} else {
+		write_cycle(plan, weights, weights + n, n);
+	}
+	free(weights);
+	return plan;
+}
+
+static void *
+start(const struct group *g)
+{
+	(void)g;
+	return heap_alloc_zeroed(1, sizeof(struct state));
+}
+
+static void
+claim(const struct group *g, struct state *s)
+{
+	struct backend_slot *slot = g->backends[0].shared;
+	uint64_t now = now_ms();
+
+	if (now != s->claimed_ms)
+		s->claim = 1;
+	else if (s->claim < CLAIM_MAX)
+		s->claim *= 2;
+	s->claimed_ms = now;
+	s->left = s->claim;
+	if (slot != NULL) {
+		s->turn = atomic_fetch_add_explicit(&slot->turns, s->claim,
+		    memory_order_relaxed);
+	} else {
+		s->turn = s->own_turns;
+		s->own_turns += s->claim;
+	}
+}
+
+static const struct backend *
+at_turn(const struct group *g, uint64_t turn)
+{
+	const struct plan *plan = g->lb_plan;
+
+	return &g->backends[plan->cycle[turn % plan->length]];
+}
+
+static const struct backend *
+next(const struct group *g, struct state *s)
+{
+	if (s->left == 0)
+		claim(g, s);
+	s->left--;
+	return at_turn(g, s->turn++);
+}
+
+static bool
+is_tried(const struct group_tries *tries, uint32_t index)
+{
+	for (uint32_t i = 0; i < tries->count; i++)
+		if (tries->tried[i] == index)
+			return true;
+	return false;
+}
+
+static bool
+is_usable(const struct backend *b, const struct group_tries *tries)
+{
+	return backend_is_up(b) && !is_tried(tries, b->index);
+}
+
+static bool
+is_any_usable(const struct group *g, const struct group_tries *tries)
+{
+	for (uint32_t i = 0; i < g->backend_count; i++)
+		if (is_usable(&g->backends[i], tries))
+			return true;
+	return false;
+}
+
+/* The turn that was ours belongs to one that cannot be used. */
+static const struct backend *
+pick_another(const struct group *g, struct state *s,
+    const struct group_tries *tries)
+{
+	const struct plan *plan = g->lb_plan;
+	const struct backend *b;
+
+	if (!is_any_usable(g, tries))
+		return NULL;
+	for (int i = 0; i < PICK_CLAIMS_MAX; i++) {
+		b = next(g, s);
+		if (is_usable(b, tries))
+			return b;
+	}
+	for (uint32_t i = 0; i < plan->length; i++) {
+		b = at_turn(g, s->turn + i);
+		if (is_usable(b, tries))
+			return b;
+	}
+	return NULL;
+}
+
+static const struct backend *
+pick(const struct group *g, void *state, const struct group_tries *tries)
+{
+	const struct backend *b = next(g, state);
+
+	return is_usable(b, tries) ? b : pick_another(g, state, tries);
+}
+
+const struct lb_ops lb_roundrobin = {
+	.name = "round_robin",
+	.plan = make_plan,
+	.start = start,
+	.stop = free,
+	.pick = pick,
+};
