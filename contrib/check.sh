@@ -164,30 +164,33 @@ copy_tree
 step "autoreconf" one sh -c 'cd "$1" && autoreconf -i' sh "$src"
 
 if build gcc CC=gcc --enable-modules=all; then
+	units gcc
 	if [ $quick = yes ]; then
-		units gcc
 		scenarios gcc short short
 	else
-		units gcc
 		scenarios gcc "" ""
 		export WEIR_TEST_EVENT_LOOP=poll
-		scenarios gcc "poll" "process or forwarding"
+		scenarios gcc poll "process or forwarding"
 		unset WEIR_TEST_EVENT_LOOP
 	fi
 fi
 if [ $quick = no ]; then
 	build clang CC=clang --enable-modules=all && units clang
-	build sanitizers CC=gcc --enable-modules=all --enable-sanitizers \
+	build sanitizers --enable-modules=all --enable-sanitizers \
 		CFLAGS="-O1 -g" && {
 		units sanitizers
 		scenarios sanitizers short short
 	}
-	build four-only CC=gcc $four_only && {
+	# Also with the module from outside the tree.
+	build four-only $four_only \
+		--with-module="$src/contrib/example-module" && {
 		units four-only
 		scenarios four-only short short
 	}
-	[ -d "$work/gcc" ] && step "distcheck" one \
+	[ -f "$work/gcc/Makefile" ] && step "distcheck" one \
 		make -C "$work/gcc" -j"$jobs" distcheck
+	step "tarball" count_tap sh "$src/tests/install.sh" \
+		"$work"/gcc/weir-*.tar.gz "$work/tarball"
 fi
 [ $quick = yes ] || python3 "$src/tests/lint/lines.py" >"$logs/lines.log" 2>&1
 [ -s "$logs/lines.log" ] &&
