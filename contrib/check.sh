@@ -187,6 +187,9 @@ if [ $quick = no ]; then
 		units four-only
 		scenarios four-only short short
 	}
+	# The corpora under libFuzzer; a longer run is "make fuzz".
+	build fuzzing CC=clang --enable-fuzzing --enable-sanitizers \
+		CFLAGS="-O1 -g" && units fuzzing
 	[ -f "$work/gcc/Makefile" ] && step "distcheck" one \
 		make -C "$work/gcc" -j"$jobs" distcheck
 	step "tarball" count_tap sh "$src/tests/install.sh" \
