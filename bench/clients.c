@@ -139,7 +139,9 @@ clients_open(struct clients *set, struct client *client)
 			 sizeof(from)) != 0)
 			return -1;
 	}
-	if (setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes,
+	/* A single small request is not delayed in any case. */
+	if (!(set->one_shot && set->filler_len == 0) &&
+	    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes,
 		       sizeof(yes)) != 0)
 		return -1;
 	if (connect(client->fd, (struct sockaddr *)&set->target,
@@ -148,14 +150,17 @@ clients_open(struct clients *set, struct client *client)
 	return 0;
 }
 
+/* A connection that will send nothing more need not hear that it could. */
 static int
 client_register(struct clients *set, uint32_t index)
 {
 	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
 		.data.u32 = index,
 	};
 
+	if (!set->one_shot || set->table[index].state == CLIENT_SENDING)
+		event.events |= EPOLLOUT;
 	return epoll_ctl(set->epoll_fd, EPOLL_CTL_ADD, set->table[index].fd,
 			 &event);
 }
