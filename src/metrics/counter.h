@@ -7,7 +7,8 @@
  * one writer (a process, in its slot) and any number of readers, so counting
  * is a load, an add and a store, without a lock prefix.
  *
- *	enum { APP_REQUESTS, METRIC_SPACE(APP_DURATION), APP_CLIENTS, APP_ROWS };
+ *	enum { APP_REQUESTS, METRIC_SPACE(APP_DURATION), APP_CLIENTS,
+ *		APP_ROWS };
  *	static const struct metric rows[APP_ROWS] = {
  *		[APP_REQUESTS] = { "requests_total", "Requests." },
  *		[APP_DURATION] = { "duration_seconds", "Time of a request.",
@@ -30,7 +31,7 @@
 enum metric_type {
 	METRIC_COUNTER,   /* only grows; the name ends in _total */
 	METRIC_GAUGE,     /* goes up and down; 0 again when its process dies */
-	METRIC_HISTOGRAM, /* of microseconds, METRIC_HISTOGRAM_WORDS rows long */
+	METRIC_HISTOGRAM, /* of microseconds; METRIC_SPACE() in the enum */
 };
 
 /* What a set is counted for; also the labels that its samples carry. */

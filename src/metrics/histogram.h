@@ -22,7 +22,7 @@ enum {
 uint64_t histogram_bound_us(unsigned bucket);
 /* The bound in seconds as Prometheus prints it: "0.0025", "+Inf". */
 const char *histogram_bound_text(unsigned bucket);
-/* Where us belongs: one table look-up and at most two comparisons. */
+/* Where us belongs: one table look-up and two comparisons. */
 unsigned histogram_bucket(uint64_t us);
 
 /* h: `block + ROW`.  For the block's one writer. */

@@ -60,8 +60,9 @@ struct metrics {
 	size_t set_count;
 	struct metrics_zone *head;       /* in the zone */
 	struct metrics_name *names[METRIC_SCOPE_COUNT];    /* in the zone */
-	struct metrics_entry *entries[METRIC_SCOPE_COUNT]; /* the master's own */
+	struct metrics_entry *entries[METRIC_SCOPE_COUNT]; /* the master's */
 	struct hash_map index[METRIC_SCOPE_COUNT];
+	uint32_t free_from[METRIC_SCOPE_COUNT]; /* none is free below */
 };
 
 /*
@@ -103,6 +104,26 @@ _Atomic uint64_t *metrics_block(const struct metrics *m,
 /* A row summed over all process slots. */
 uint64_t metrics_sum(const struct metrics *m, const struct metric_set *set,
     uint32_t index, size_t row);
+/* One process slot's part of it. */
+uint64_t metrics_value(const struct metrics *m, const struct metric_set *set,
+    uint32_t process_slot, uint32_t index, size_t row);
+/* True if a process of that slot ever asked for a block of the set. */
+bool metrics_has_counted(const struct metrics *m,
+    const struct metric_set *set, uint32_t process_slot);
+
+/* A name of a directory, copied out of the zone. */
+struct metrics_label {
+	char parent[METRICS_PARENT_MAX + 1];
+	char name[METRICS_NAME_MAX + 1];
+};
+
+/* False if index has no name now; always true for METRIC_SCOPE_PROCESS. */
+bool metrics_label(const struct metrics *m, enum metric_scope scope,
+    uint32_t index, struct metrics_label *label);
+/* The next index at or behind index that may have a name; UINT32_MAX: none. */
+uint32_t metrics_next(const struct metrics *m, enum metric_scope scope,
+    uint32_t index);
+
 /* After the death of the slot's process: nothing is "now" any more. */
 void metrics_reset_gauges(struct metrics *m, uint32_t process_slot);
 
