@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pool - idle backend connections of a worker, newest first.
+ *
+ * The list of a backend is in order of age, because what is put goes to its
+ * front: its last item is the one to expire or to be parked.  So the tick only
+ * looks at the last items of those backends that have any.
+ */
+#include "upstream/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/heap_alloc.h"
+#include "base/now.h"
+#include "os/loop.h"
+#include "upstream/backend.h"
+#include "upstream/group.h"
+
+enum {
+	/* A backend closes a moment before or after what it promised. */
+	KEEPALIVE_MARGIN_MS = 1000,
+	/* What is due within one of these is done together. */
+	TICK_MS = 10,
+	TICK_BACKENDS_MAX = 256,
+	TICK_PARKS_MAX = 64,
+	/* After a lane refused: not every item must be offered to it. */
+	REFUSED_MS = 1000,
+};
+
+struct pool_backend {
+	struct list idle;   /* newest first; next NULL = never used */
+	struct list active; /* of pool->active, while not empty */
+	uint32_t count;
+	uint64_t park_again_ms; /* its lane was full */
+};
+
+struct pool {
+	struct loop *loop;
+	const struct pool_ops *ops;
+	const struct lane_set *lanes;
+	size_t lane_count; /* slots from here on have none */
+	struct pool_counts *counts;
+	struct pool_backend *backends; /* by slot */
+	size_t slots;
+	struct list by_age; /* oldest first */
+	struct list active;
+	uint32_t idle;
+	uint32_t idle_max;
+	bool is_draining;
+	uint64_t park_again_ms; /* too many descriptors in flight */
+	struct deadline tick;
+};
+
+static deadline_fn on_tick;
+
+struct pool *
+pool_new(const struct pool_options *options)
+{
+	struct pool *pool = heap_alloc_zeroed(1, sizeof(*pool));
+
+	pool->loop = options->loop;
+	pool->ops = options->ops;
+	pool->lanes = options->lanes;
+	if (options->lanes != NULL)
+		pool->lane_count = lane_set_count(options->lanes);
+	pool->counts = options->counts;
+	pool->slots = options->slots;
+	pool->idle_max = options->idle_max;
+	pool->backends = heap_alloc_zeroed(options->slots,
+	    sizeof(*pool->backends));
+	list_init(&pool->by_age);
+	list_init(&pool->active);
+	deadline_init(&pool->tick, on_tick);
+	return pool;
+}
+
+uint32_t
+pool_idle_count(const struct pool *pool)
+{
+	return pool->idle;
+}
+
+static inline struct pool_backend *
+backend_of(struct pool *pool, const struct backend *b)
+{
+	assert(b->slot < pool->slots);
+	return &pool->backends[b->slot];
+}
+
+static inline struct pool_item *
+by_backend(struct list *node)
+{
+	return LIST_OF(node, struct pool_item, by_backend);
+}
+
+static void
+take_out(struct pool *pool, struct pool_backend *pb, struct pool_item *item)
+{
+	/* Not list_remove: nobody looks at the nodes before the next put. */
+	item->by_backend.prev->next = item->by_backend.next;
+	item->by_backend.next->prev = item->by_backend.prev;
+	item->by_age.prev->next = item->by_age.next;
+	item->by_age.next->prev = item->by_age.prev;
+	item->is_idle = false;
+	pool->idle--;
+	if (--pb->count == 0)
+		list_remove(&pb->active);
+}
+
+static void
+evict(struct pool *pool, struct pool_item *item, uint64_t *counter)
+{
+	take_out(pool, backend_of(pool, item->backend), item);
+	(*counter)++;
+	pool->ops->close(item);
+}
+
+static uint64_t
+share_after(const struct pool *pool, const struct pool_item *item)
+{
+	return pool->is_draining ? 0 :
+	    item->backend->group->conf->pool_share_after_ms;
+}
+
+static bool
+is_parkable(const struct pool *pool, const struct pool_item *item)
+{
+	return item->is_parkable && item->backend->slot < pool->lane_count;
+}
+
+/* Out of this process; the item is gone in any case. */
+static void
+park(struct pool *pool, struct pool_backend *pb, struct pool_item *item,
+    uint64_t now)
+{
+	const struct backend *b = item->backend;
+	struct lane_meta meta;
+	int fd;
+
+	memset(&meta, 0, sizeof(meta));
+	meta.idle_since_ms = item->idle_since_ms;
+	meta.expires_ms = item->expires_ms;
+	meta.served = item->served;
+	meta.peer = item->peer;
+	take_out(pool, pb, item);
+	fd = pool->ops->detach(item);
+	if (fd < 0)
+		return;
+	switch (lane_send(pool->lanes, b, fd, &meta, &pool->counts->lane)) {
+	case LANE_PARKED:
+		return;
+	case LANE_FULL:
+	case LANE_FAILED:
+		pb->park_again_ms = now + REFUSED_MS;
+		break;
+	case LANE_NO_REFS:
+		pool->park_again_ms = now + REFUSED_MS;
+		break;
+	}
+	close(fd);
+}
+
+/* When the item is to be parked; UINT64_MAX = never. */
+static uint64_t
+park_due(const struct pool *pool, const struct pool_backend *pb,
+    const struct pool_item *item)
+{
+	uint64_t due;
+
+	if (!is_parkable(pool, item))
+		return UINT64_MAX;
+	due = item->idle_since_ms + share_after(pool, item);
+	if (due < pb->park_again_ms)
+		due = pb->park_again_ms;
+	return due > pool->park_again_ms ? due : pool->park_again_ms;
+}
+
+/* Close and park what is due; returns when to look again. */
+static uint64_t
+tend(struct pool *pool, struct pool_backend *pb, uint64_t now, int *parks)
+{
+	while (pb->count > 0) {
+		struct pool_item *item = by_backend(pb->idle.prev);
+		uint64_t due = park_due(pool, pb, item);
+
+		if (item->expires_ms <= now) {
+			evict(pool, item, &pool->counts->expired);
+			continue;
+		}
+		if (due > now)
+			return due < item->expires_ms ? due : item->expires_ms;
+		if (*parks == 0)
+			return now;
+		(*parks)--;
+		park(pool, pb, item, now);
+	}
+	return UINT64_MAX;
+}
+
+static void
+on_tick(struct deadline *d)
+{
+	struct pool *pool = LIST_OF(d, struct pool, tick);
+	struct list *last = pool->active.prev;
+	uint64_t now = now_ms();
+	uint64_t next = UINT64_MAX;
+	int parks = TICK_PARKS_MAX;
+	int left = TICK_BACKENDS_MAX;
+	bool is_last = list_is_empty(&pool->active);
+
+	/* Once around; each goes to the back, so that all get their turn. */
+	while (!is_last && left-- > 0) {
+		struct list *node = pool->active.next;
+		struct pool_backend *pb = LIST_OF(node, struct pool_backend,
+		    active);
+		uint64_t due;
+
+		is_last = node == last;
+		list_remove(node);
+		list_push_back(&pool->active, node);
+		due = tend(pool, pb, now, &parks);
+		if (due < next)
+			next = due;
+	}
+	if (!is_last)
+		next = now;
+	if (next == UINT64_MAX)
+		return;
+	deadline_set(pool->loop, &pool->tick,
+	    next < now + TICK_MS ? now + TICK_MS : next);
+}
+
+void
+pool_drain(struct pool *pool)
+{
+	pool->is_draining = true;
+	if (pool->idle > 0)
+		deadline_set(pool->loop, &pool->tick, now_ms());
+}
+
+void
+pool_free(struct pool *pool)
+{
+	uint64_t now = now_ms();
+
+	if (pool == NULL)
+		return;
+	pool->is_draining = true;
+	while (pool->idle > 0) {
+		struct pool_item *item = LIST_OF(pool->by_age.next,
+		    struct pool_item, by_age);
+		struct pool_backend *pb = backend_of(pool, item->backend);
+
+		if (item->expires_ms > now && park_due(pool, pb, item) <= now)
+			park(pool, pb, item, now);
+		else
+			evict(pool, item, &pool->counts->evicted);
+	}
+	deadline_stop(pool->loop, &pool->tick);
+	free(pool->backends);
+	free(pool);
+}
+
+/* How long the connection may be idle; 0 = not at all. */
+static inline uint64_t
+idle_for(const struct group_keepalive *conf, const struct pool_item *item,
+    uint64_t keepalive_ms)
+{
+	uint64_t ms = conf->idle_timeout_ms;
+
+	if (conf->requests_max != 0 && item->served >= conf->requests_max)
+		return 0;
+	if (keepalive_ms == 0)
+		return ms;
+	if (keepalive_ms <= KEEPALIVE_MARGIN_MS)
+		return 0;
+	keepalive_ms -= KEEPALIVE_MARGIN_MS;
+	return keepalive_ms < ms ? keepalive_ms : ms;
+}
+
+static void
+activate(struct pool *pool, struct pool_backend *pb)
+{
+	if (pb->idle.next == NULL)
+		list_init(&pb->idle);
+	list_push_back(&pool->active, &pb->active);
+}
+
+bool
+pool_put(struct pool *pool, struct pool_item *item, uint64_t keepalive_ms)
+{
+	const struct group_keepalive *conf =
+	    &item->backend->group->conf->keepalive;
+	struct pool_backend *pb = backend_of(pool, item->backend);
+	uint64_t now = now_ms();
+	uint64_t ms = idle_for(conf, item, keepalive_ms);
+	uint64_t due;
+
+	assert(!item->is_idle);
+	if (ms == 0 || conf->idle_max == 0 || pool->idle_max == 0)
+		return false;
+	if (pb->count >= conf->idle_max)
+		evict(pool, by_backend(pb->idle.prev),
+		    &pool->counts->evicted);
+	else if (pool->idle >= pool->idle_max)
+		evict(pool, LIST_OF(pool->by_age.next, struct pool_item,
+		    by_age), &pool->counts->evicted);
+	item->idle_since_ms = now;
+	item->expires_ms = now + ms;
+	item->is_idle = true;
+	if (pb->count++ == 0)
+		activate(pool, pb);
+	pool->idle++;
+	list_push_front(&pb->idle, &item->by_backend);
+	list_push_back(&pool->by_age, &item->by_age);
+	due = item->expires_ms;
+	if (is_parkable(pool, item) && now + share_after(pool, item) < due)
+		due = now + share_after(pool, item);
+	if (due < pool->tick.at_ms)
+		deadline_set(pool->loop, &pool->tick, due);
+	return true;
+}
+
+struct pool_item *
+pool_take(struct pool *pool, const struct backend *b)
+{
+	struct pool_backend *pb = backend_of(pool, b);
+	uint64_t now = now_ms();
+
+	while (pb->count > 0) {
+		struct pool_item *item = by_backend(pb->idle.next);
+
+		if (item->expires_ms > now) {
+			take_out(pool, pb, item);
+			pool->counts->reused++;
+			return item;
+		}
+		evict(pool, item, &pool->counts->expired);
+	}
+	return NULL;
+}
+
+int
+pool_take_parked(struct pool *pool, const struct backend *b,
+    struct lane_meta *meta)
+{
+	if (b->slot >= pool->lane_count ||
+	    b->group->conf->keepalive.idle_timeout_ms == 0)
+		return -1;
+	return lane_take(pool->lanes, b, now_ms(), meta, &pool->counts->lane);
+}
+
+void
+pool_remove(struct pool *pool, struct pool_item *item)
+{
+	assert(item->is_idle);
+	take_out(pool, backend_of(pool, item->backend), item);
+}
