@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "conf/report.h"
 #include "os/addr.h"
@@ -28,7 +29,11 @@ struct listener_spec {
 	bool ipv6_only;
 	bool is_admin; /* stays open until a drain has ended */
 	uint32_t backlog;
+	uint32_t keepalive_s; /* probe silent clients after; 0 = off */
 	uint32_t mode; /* of a Unix socket's file */
+	bool has_owner; /* of it: uid and gid, of which -1 changes nothing */
+	uid_t uid;
+	gid_t gid;
 	void *service; /* the proxy's: who serves what is accepted */
 };
 
@@ -45,12 +50,16 @@ struct listener_set {
 
 /*
  * Bind everything for slots workers, or nothing: on failure all is closed
- * again, -1 and err naming file, line and address.
+ * again, -1 and err naming file, line and address.  specs are borrowed.  What
+ * is accepted has TCP_NODELAY.  Without IPv6 in the kernel, [::] that is not
+ * ipv6_only becomes 0.0.0.0.
  */
 int listener_set_open(struct listener_set *set,
     const struct listener_spec *specs, size_t count, size_t slots,
     struct error *err);
 void listener_set_close(struct listener_set *set);
+/* The same, and the files of Unix sockets go where nobody else answers. */
+void listener_set_remove(struct listener_set *set);
 /* The socket that worker slot serves. */
 int listener_fd(const struct listener *l, size_t slot);
 

@@ -24,7 +24,9 @@ fail_at(struct error *err, int why, const char *what, const struct addr *a)
 
 	str_init(&s, memory, sizeof(memory));
 	addr_put(&s, a);
-	return error_set_errno(err, why, "%s %.*s", what, (int)s.len, s.p);
+	error_set_errno(err, why, "%s %.*s", what, (int)s.len, s.p);
+	errno = why;
+	return -1;
 }
 
 /* True if a socket file is there and nobody answers on it. */
@@ -94,7 +96,7 @@ sock_listen(const struct addr *a, const struct sock_listen_options *o,
     struct error *err)
 {
 	int family = a->u.sa.sa_family;
-	int fd;
+	int fd, why;
 
 	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -115,8 +117,17 @@ sock_listen(const struct addr *a, const struct sock_listen_options *o,
 	}
 	return fd;
 fail:
+	why = errno;
 	close(fd);
+	errno = why;
 	return -1;
+}
+
+void
+sock_remove_stale(const struct addr *a)
+{
+	if (a->u.sa.sa_family == AF_UNIX && is_stale(a))
+		unlink(a->u.un.sun_path);
 }
 
 int

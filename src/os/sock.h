@@ -28,11 +28,13 @@ struct sock_listen_options {
 };
 
 /*
- * Bound and listening; -1 and err on failure.  A stale Unix socket file (one
- * that nobody answers on) is replaced.
+ * Bound and listening; -1, errno and err on failure.  A stale Unix socket file
+ * (one that nobody answers on) is replaced.
  */
 int sock_listen(const struct addr *a, const struct sock_listen_options *o,
     struct error *err);
+/* Remove the file of a Unix socket that nobody answers on; else nothing. */
+void sock_remove_stale(const struct addr *a);
 /* Set SO_REUSEPORT on a socket that is bound, so that siblings may join. */
 int sock_allow_reuseport(int fd);
 /* Let connections wait in the kernel until they have sent something. */
