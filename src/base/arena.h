@@ -50,7 +50,8 @@ arena_alloc(struct arena *a, size_t len)
 	size_t size = (len + 7) & ~(size_t)7;
 	char *p = a->next;
 
-	if (size < len || size > (size_t)(a->end - p))
+	/* >=: an arena without a chunk has no room for zero bytes either */
+	if (size < len || size >= (size_t)(a->end - p))
 		return arena_grow(a, len);
 	a->next = p + size;
 	return p;

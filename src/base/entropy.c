@@ -3,14 +3,14 @@
 #include "base/entropy.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 static uint64_t state;
-static pid_t seeded_in; /* a child must not repeat its parent's numbers */
-static bool is_fixed;
+static bool is_seeded;
+static bool is_hooked;
 
 void
 entropy_fill(void *p, size_t len)
@@ -33,7 +33,24 @@ void
 entropy_seed(uint64_t seed)
 {
 	state = seed;
-	is_fixed = true;
+	is_seeded = true;
+}
+
+/* A child must not repeat its parent's numbers. */
+static void
+forget_seed(void)
+{
+	is_seeded = false;
+}
+
+static void
+seed_from_kernel(void)
+{
+	if (!is_hooked && pthread_atfork(NULL, NULL, forget_seed) != 0)
+		abort();
+	is_hooked = true;
+	entropy_fill(&state, sizeof(state));
+	is_seeded = true;
 }
 
 uint64_t
@@ -41,10 +58,8 @@ entropy_fast(void)
 {
 	uint64_t z;
 
-	if (!is_fixed && seeded_in != getpid()) {
-		entropy_fill(&state, sizeof(state));
-		seeded_in = getpid();
-	}
+	if (!is_seeded)
+		seed_from_kernel();
 	state += 0x9e3779b97f4a7c15U;
 	z = state;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;

@@ -13,7 +13,7 @@ void entropy_fill(void *p, size_t len);
  * kernel on first use and again in each process after fork.
  */
 uint64_t entropy_fast(void);
-/* For tests: a fixed sequence from here on. */
+/* For tests: a fixed sequence from here on, in this process. */
 void entropy_seed(uint64_t seed);
 
 #endif

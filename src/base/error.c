@@ -1,23 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* error - composing the text of a set-up failure. */
+/*
+ * error - composing the text of a set-up failure.
+ *
+ * What was tried is cut before why it failed is.  The text is composed aside,
+ * so that an argument may be the text of the same error.
+ */
 #include "base/error.h"
 
 #include <stdarg.h>
-
-#include "base/str.h"
+#include <stdio.h>
+#include <string.h>
 
 static void __attribute__((format(printf, 3, 0)))
 compose(struct error *err, const char *why, const char *fmt, va_list ap)
 {
-	struct str s;
+	char text[sizeof(err->text)];
+	char reason[200] = "";
+	size_t room;
+	int len;
 
-	str_init(&s, err->text, sizeof(err->text));
-	str_vprintf(&s, fmt, ap);
-	if (why != NULL) {
-		str_lit(&s, ": ");
-		str_cstr(&s, why);
-	}
-	str_terminate(&s);
+	if (why != NULL)
+		snprintf(reason, sizeof(reason), ": %s", why);
+	room = sizeof(text) - strlen(reason);
+	len = vsnprintf(text, room, fmt, ap);
+	if (len < 0)
+		len = 0;
+	if ((size_t)len >= room)
+		len = (int)room - 1;
+	memcpy(text + len, reason, strlen(reason) + 1);
+	memcpy(err->text, text, (size_t)len + strlen(reason) + 1);
 }
 
 int

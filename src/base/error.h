@@ -11,7 +11,10 @@ struct error {
 	char text[1024]; /* "doing what: why"; cut when longer */
 };
 
-/* Fill err->text; always returns -1, so that `return error_set(…)` works. */
+/*
+ * Fill err->text; always returns -1, so that `return error_set(…)` works.
+ * err->text may be one of the arguments.
+ */
 int error_set(struct error *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* The same with ": " and the text of errno_value behind it. */

@@ -10,7 +10,8 @@
 #include "base/now.h"
 #include "base/str.h"
 
-enum { LINE_MAX_BYTES = 4096, LINES_PER_SECOND = 10 };
+enum { LINE_MAX_BYTES = 4096, PREFIX_MAX_BYTES = 1024,
+	LINES_PER_SECOND = 10 };
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -133,6 +134,7 @@ log_line(enum log_level level, struct log_site *site,
 	char memory[LINE_MAX_BYTES];
 	struct str s;
 	uint32_t suppressed = 0;
+	size_t text_at;
 	va_list ap;
 
 	if ((level == LOG_LEVEL_WARN || level == LOG_LEVEL_INFO) &&
@@ -142,16 +144,20 @@ log_line(enum log_level level, struct log_site *site,
 	put_time(&s);
 	str_printf(&s, " %s[%ld] %s: ", process_name, (long)getpid(),
 	    level_names[level]);
-	if (ctx != NULL)
+	if (ctx != NULL) {
+		s.cap = s.len + PREFIX_MAX_BYTES;
 		ctx->prefix(ctx, &s);
+		s.cap = sizeof(memory) - 64;
+		s.overflow = false; /* it is cut, the text is not */
+	}
+	text_at = s.len;
 	va_start(ap, fmt);
 	str_vprintf(&s, fmt, ap);
 	va_end(ap);
 	if (s.overflow) {
+		/* What was cut lies there, with a NUL behind it. */
 		s.overflow = false;
-		s.len = strnlen(memory, s.cap);
-		if (s.len == s.cap)
-			s.len--;
+		s.len = text_at + strnlen(s.p + text_at, s.cap - text_at - 1);
 	}
 	s.cap = sizeof(memory);
 	if (suppressed > 0)
