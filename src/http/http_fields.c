@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* http_fields - finding and changing the fields of a message. */
+#include <assert.h>
+
+#include "base/arena.h"
+#include "http/field.h"
+
+enum { FIRST_SIZE = 16 };
+
+static bool
+is_named(const struct http_field *f, enum http_field_id id, struct span name)
+{
+	if ((f->flags & HTTP_FIELD_DROPPED) != 0 || f->id != id)
+		return false;
+	return id != FIELD_OTHER || span_ieq(http_field_name(f), name);
+}
+
+/* The first such field from index i on. */
+static struct http_field *
+find_from(const struct http_fields *f, uint32_t i, enum http_field_id id,
+    struct span name)
+{
+	for (; i < f->count; i++) {
+		if (is_named(&f->items[i], id, name))
+			return &f->items[i];
+	}
+	return NULL;
+}
+
+struct http_field *
+http_fields_get(const struct http_fields *f, enum http_field_id id)
+{
+	if (!http_fields_may_have(f, id))
+		return NULL;
+	return find_from(f, 0, id, http_field_spelling(id));
+}
+
+struct http_field *
+http_fields_find(const struct http_fields *f, struct span name)
+{
+	enum http_field_id id = http_field_lookup(name);
+
+	if (!http_fields_may_have(f, id))
+		return NULL;
+	return find_from(f, 0, id, name);
+}
+
+struct http_field *
+http_fields_next(const struct http_fields *f, const struct http_field *after)
+{
+	return find_from(f, (uint32_t)(after - f->items) + 1,
+	    (enum http_field_id)after->id, http_field_name(after));
+}
+
+static void
+field_rename(struct http_fields *f, struct http_field *field,
+    struct span name)
+{
+	assert(name.len > 0 && name.len <= UINT16_MAX);
+	field->name = name.p;
+	field->name_len = (uint16_t)name.len;
+	field->id = (uint8_t)http_field_lookup(name);
+	field->flags = memchr(name.p, '_', name.len) != NULL ?
+	    HTTP_FIELD_UNDERSCORE : 0;
+	f->present |= UINT64_C(1) << field->id;
+}
+
+static void
+field_set(struct http_fields *f, struct http_field *field, struct span name,
+    struct span value)
+{
+	assert(value.len <= UINT32_MAX);
+	field_rename(f, field, name);
+	field->value = value.p;
+	field->value_len = (uint32_t)value.len;
+}
+
+void
+http_fields_add(struct http_fields *f, struct arena *a, struct span name,
+    struct span value)
+{
+	if (f->count == f->size) {
+		uint32_t size = f->size < FIRST_SIZE ? FIRST_SIZE : f->size * 2;
+		struct http_field *items =
+		    arena_alloc(a, size * sizeof(*items));
+
+		if (f->count > 0)
+			memcpy(items, f->items, f->count * sizeof(*items));
+		f->items = items;
+		f->size = size;
+	}
+	field_set(f, &f->items[f->count++], name, value);
+}
+
+void
+http_fields_set(struct http_fields *f, struct arena *a, struct span name,
+    struct span value)
+{
+	struct http_field *field = http_fields_find(f, name);
+	struct http_field *next;
+
+	if (field == NULL) {
+		http_fields_add(f, a, name, value);
+		return;
+	}
+	while ((next = http_fields_next(f, field)) != NULL)
+		next->flags |= HTTP_FIELD_DROPPED;
+	field_set(f, field, name, value);
+}
+
+static unsigned
+remove_all(struct http_fields *f, enum http_field_id id, struct span name)
+{
+	unsigned n = 0;
+
+	if (!http_fields_may_have(f, id))
+		return 0;
+	for (uint32_t i = 0; i < f->count; i++) {
+		if (!is_named(&f->items[i], id, name))
+			continue;
+		f->items[i].flags |= HTTP_FIELD_DROPPED;
+		n++;
+	}
+	return n;
+}
+
+unsigned
+http_fields_remove(struct http_fields *f, struct span name)
+{
+	return remove_all(f, http_field_lookup(name), name);
+}
+
+unsigned
+http_fields_remove_id(struct http_fields *f, enum http_field_id id)
+{
+	return remove_all(f, id, http_field_spelling(id));
+}
+
+unsigned
+http_fields_rename(struct http_fields *f, struct span from, struct span to)
+{
+	enum http_field_id id = http_field_lookup(from);
+	unsigned n = 0;
+
+	if (!http_fields_may_have(f, id))
+		return 0;
+	for (uint32_t i = 0; i < f->count; i++) {
+		if (!is_named(&f->items[i], id, from))
+			continue;
+		field_rename(f, &f->items[i], to);
+		n++;
+	}
+	return n;
+}
