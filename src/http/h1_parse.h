@@ -20,10 +20,15 @@
 
 struct arena;
 
+enum {
+	H1_FIELDS_MAX = 1024,    /* bound of h1_limits.fields_max */
+	H1_EMPTY_LINES_MAX = 4,  /* passed over before a request */
+};
+
 struct h1_limits {
 	size_t head_max;     /* bytes of the whole head, with its last CRLF */
-	size_t line_max;     /* bytes of the request or status line */
-	uint32_t fields_max;
+	size_t line_max;     /* bytes of the request or status line, no CRLF */
+	uint32_t fields_max; /* beyond H1_FIELDS_MAX counts as that */
 };
 
 enum h1_result {
@@ -82,6 +87,11 @@ struct h1_state {
 	size_t checked; /* bytes known to be whole, valid lines */
 	size_t offset;  /* of the byte that was refused */
 	enum h1_refusal refusal;
+	/* Of those lines, and of the value that the next one has so far: */
+	uint8_t minor;
+	uint32_t fields;
+	uint64_t present;
+	size_t value_checked;
 };
 
 /* Status for a client whose request was refused so. */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * h1_head - what the fields of a head say about its message: framing, Host,
+ * connection.  The parser calls it for each whole line; private to it.
+ */
+#ifndef HTTP_H1_HEAD_H
+#define HTTP_H1_HEAD_H
+
+#include "http/h1_parse.h"
+#include "http/message.h"
+
+enum h1_head_kind { H1_HEAD_REQUEST, H1_HEAD_RESPONSE, H1_HEAD_TRAILERS };
+
+struct h1_head {
+	uint64_t present;        /* as in http_fields */
+	uint64_t content_length;
+	struct span host;        /* the value of Host */
+	uint32_t keep_alive_timeout;
+	uint8_t kind;            /* enum h1_head_kind */
+	uint8_t minor;           /* of HTTP/1.x: 0 or 1 */
+	bool has_close;          /* options of Connection */
+	bool has_keep_alive;
+	bool has_upgrade;
+	bool to_websocket;       /* Upgrade is there once and says so */
+	bool te_trailers;
+	bool expect_continue;
+};
+
+#define H1_HEAD_BIT(id) (UINT64_C(1) << FIELD_##id)
+
+/* The fields that h1_head_note() has to see. */
+#define H1_HEAD_NOTED                                                  \
+	(H1_HEAD_BIT(HOST) | H1_HEAD_BIT(CONTENT_LENGTH) |             \
+	    H1_HEAD_BIT(TRANSFER_ENCODING) | H1_HEAD_BIT(CONNECTION) | \
+	    H1_HEAD_BIT(EXPECT) | H1_HEAD_BIT(UPGRADE) |               \
+	    H1_HEAD_BIT(TE) | H1_HEAD_BIT(KEEP_ALIVE))
+
+/* f is the next field; its bit is not in h->present yet. */
+enum h1_refusal h1_head_note(struct h1_head *h, const struct http_field *f);
+/* The head is whole: fill what fields say, and check what they must. */
+enum h1_refusal h1_head_end_request(const struct h1_head *h,
+    struct http_request *req);
+enum h1_refusal h1_head_end_response(const struct h1_head *h,
+    const struct h1_expected *expected, struct http_response *res);
+
+#endif

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * h1_parse - the lines of a head, and the bytes they are made of.
+ *
+ * Lines are checked one by one.  A head that came whole is done in one pass.
+ * Where it did not, the whole lines so far are counted in the state and not
+ * looked at again until the last one is there; then one more pass fills the
+ * table.  Both passes are the same code, so they cannot disagree.
+ */
+#include "http/h1_parse.h"
+
+#include "http/h1_head.h"
+#include "http/http_field_private.h"
+#include "http/scan.h"
+#include "http/uri.h"
+
+enum line {
+	LINE_DONE,
+	LINE_LAST, /* the empty line at the end */
+	LINE_MORE,
+	LINE_REFUSED,
+};
+
+struct pass {
+	const char *base;
+	const char *end;  /* of what may be looked at: the limits count */
+	const char *at;   /* the next line */
+	const char *good; /* bytes of its value before this were checked */
+	struct h1_state *state;
+	uint32_t fields_max;
+	struct http_fields fields;
+	struct h1_head head;
+};
+
+static struct http_field table[H1_FIELDS_MAX];
+
+/* -- refusing ---------------------------------------------------------- */
+
+static enum line
+refuse(struct pass *s, const char *at, enum h1_refusal refusal)
+{
+	s->state->refusal = refusal;
+	s->state->offset = (size_t)(at - s->base);
+	return LINE_REFUSED;
+}
+
+/*
+ * A byte that does not belong there.  CR is judged by what follows it: as the
+ * end of a line it is refused for what the line lacks.
+ */
+static enum line
+refuse_byte(struct pass *s, const char *at, enum h1_refusal lacks)
+{
+	if (at >= s->end)
+		return LINE_MORE;
+	if (*at == '\n')
+		return refuse(s, at, H1_REFUSAL_BARE_LF);
+	if (*at == '\r') {
+		if (at + 1 >= s->end)
+			return LINE_MORE;
+		return refuse(s, at, at[1] == '\n' ? lacks :
+						     H1_REFUSAL_BARE_CR);
+	}
+	if (!chars_is(*at, CHARS_VALUE))
+		return refuse(s, at, H1_REFUSAL_CONTROL);
+	return refuse(s, at, lacks);
+}
+
+/* CR was seen at `at`; LF has to follow. */
+static enum line
+line_end(struct pass *s, const char *at, enum line whole)
+{
+	if (at + 1 >= s->end)
+		return LINE_MORE;
+	if (at[1] != '\n')
+		return refuse(s, at, H1_REFUSAL_BARE_CR);
+	s->at = at + 2;
+	return whole;
+}
+
+/* -- fields ------------------------------------------------------------ */
+
+struct name {
+	size_t len;
+	uint8_t id;
+	uint8_t flags;
+};
+
+/* Byte by byte; what follows the name is not looked at. */
+static void
+read_name_slowly(const struct pass *s, struct name *name)
+{
+	const char *end = scan_class(s->at, s->end, CHARS_TOKEN);
+
+	name->len = (size_t)(end - s->at);
+	name->id = (uint8_t)http_field_lookup(span_of(s->at, name->len));
+	name->flags = name->len > 0 && memchr(s->at, '_', name->len) != NULL ?
+	    HTTP_FIELD_UNDERSCORE : 0;
+}
+
+static void
+read_name(const struct pass *s, struct name *name)
+{
+	read_name_slowly(s, name);
+}
+
+/* What stands where a colon should. */
+static enum line
+refuse_name(struct pass *s, const char *at)
+{
+	if (at < s->end && chars_is_blank(*at))
+		return refuse(s, at, at == s->at ? H1_REFUSAL_OBS_FOLD :
+						   H1_REFUSAL_FIELD_NAME_SPACE);
+	if (at < s->end && *at == '\r' && at > s->at)
+		return refuse_byte(s, at, H1_REFUSAL_FIELD_COLON);
+	return refuse_byte(s, at, H1_REFUSAL_FIELD_NAME);
+}
+
+/* The value is [p, stop), maybe with blanks behind it, and well-formed. */
+static enum line
+add_field(struct pass *s, const struct name *name, const char *p,
+    const char *stop)
+{
+	struct http_field *f = &s->fields.items[s->fields.count];
+	const char *end = stop;
+	enum h1_refusal refusal;
+
+	while (end > p && chars_is_blank(end[-1]))
+		end--;
+	f->name = s->at;
+	f->name_len = (uint16_t)name->len;
+	f->id = name->id;
+	f->flags = name->flags;
+	f->value = p;
+	f->value_len = (uint32_t)(end - p);
+	if (end == stop && p == s->at + name->len + 2 && p[-1] == ' ')
+		f->flags |= HTTP_FIELD_VERBATIM;
+	if ((H1_HEAD_NOTED >> name->id & 1) != 0) {
+		refusal = h1_head_note(&s->head, f);
+		if (refusal != H1_REFUSAL_NONE)
+			return refuse(s, p, refusal);
+	}
+	s->head.present |= UINT64_C(1) << name->id;
+	s->fields.count++;
+	s->at = stop + 2;
+	return LINE_DONE;
+}
+
+static enum line
+read_field(struct pass *s)
+{
+	struct name name;
+	const char *p, *from, *stop;
+	enum line line;
+
+	if (s->at >= s->end)
+		return LINE_MORE;
+	if (*s->at == '\r')
+		return line_end(s, s->at, LINE_LAST);
+	if (s->fields.count >= s->fields_max)
+		return refuse(s, s->at, H1_REFUSAL_FIELDS_TOO_MANY);
+	read_name(s, &name);
+	p = s->at + name.len;
+	if (name.len == 0 || p >= s->end || *p != ':')
+		return refuse_name(s, p);
+	if (name.len > UINT16_MAX)
+		return refuse(s, s->at, H1_REFUSAL_HEAD_TOO_LARGE);
+	for (p++; p < s->end && chars_is_blank(*p); p++)
+		;
+	from = s->good > p ? s->good : p;
+	stop = scan_value(from, s->end, s->base);
+	if (stop >= s->end || *stop != '\r') {
+		s->state->value_checked = (size_t)(stop - s->base);
+		return refuse_byte(s, stop, H1_REFUSAL_CONTROL);
+	}
+	line = line_end(s, stop, LINE_DONE);
+	return line == LINE_DONE ? add_field(s, &name, p, stop) : line;
+}
+
+/* Up to the empty line; LINE_LAST, LINE_MORE or LINE_REFUSED. */
+static enum line
+read_fields(struct pass *s)
+{
+	enum line line;
+
+	while ((line = read_field(s)) == LINE_DONE)
+		;
+	return line;
+}
+
+/* -- passes ------------------------------------------------------------ */
+
+static void
+pass_init(struct pass *s, struct h1_state *state, enum h1_head_kind kind,
+    const char *p, size_t len, const struct h1_limits *limits)
+{
+	memset(&s->head, 0, sizeof(s->head));
+	s->head.kind = (uint8_t)kind;
+	s->state = state;
+	s->base = s->at = s->good = p;
+	s->end = p + (len < limits->head_max ? len : limits->head_max);
+	s->fields_max = limits->fields_max < H1_FIELDS_MAX ?
+	    limits->fields_max : H1_FIELDS_MAX;
+	s->fields = (struct http_fields){ .items = table,
+		.size = H1_FIELDS_MAX };
+}
+
+/* How a pass that found no end of the head ends. */
+static enum h1_result
+pass_result(struct pass *s, enum line line, const struct h1_limits *limits)
+{
+	if (line == LINE_REFUSED)
+		return H1_REFUSED;
+	if ((size_t)(s->end - s->base) < limits->head_max)
+		return H1_MORE;
+	refuse(s, s->end, H1_REFUSAL_HEAD_TOO_LARGE);
+	return H1_REFUSED;
+}
+
+/* Remember the lines that were whole. */
+static void
+pass_save(const struct pass *s)
+{
+	s->state->checked = (size_t)(s->at - s->base);
+	s->state->minor = s->head.minor;
+	s->state->present = s->head.present;
+	s->state->fields = s->fields.count;
+}
+
+/*
+ * Go on after the lines that were whole before.  With LINE_LAST everything is
+ * valid and there, and a pass from the start follows.
+ */
+static enum line
+pass_resume(struct pass *s)
+{
+	const struct h1_state *state = s->state;
+	enum line line;
+
+	s->at = s->base + state->checked;
+	s->good = s->base + state->value_checked;
+	s->head.minor = state->minor;
+	s->head.present = state->present;
+	s->fields.count = state->fields;
+	line = read_fields(s);
+	if (line == LINE_MORE)
+		pass_save(s);
+	return line;
+}
+
+/* -- start-lines ------------------------------------------------------- */
+
+/* Look at no more of the head than a start-line may have; the old end. */
+static const char *
+bound_line(struct pass *s, size_t line_max)
+{
+	const char *end = s->end;
+
+	if ((size_t)(end - s->at) > line_max + 2)
+		s->end = s->at + line_max + 2;
+	return end;
+}
+
+/* Undo that, and tell a line that is too long from one that may yet end. */
+static enum line
+unbound_line(struct pass *s, size_t line_max, const char *end, enum line line)
+{
+	if (line == LINE_MORE && (size_t)(s->end - s->at) == line_max + 2)
+		line = refuse(s, s->end - 1, H1_REFUSAL_LINE_TOO_LONG);
+	s->end = end;
+	return line;
+}
+
+/*
+ * "HTTP/" DIGIT "." DIGIT at p; *after is what follows.  Minor versions above 1
+ * are read as 1 (RFC 9110, section 2.5).
+ */
+static enum line
+read_version(struct pass *s, const char *p, enum h1_refusal lacks,
+    const char **after)
+{
+	static const char form[] = "HTTP/0.0";
+
+	for (size_t i = 0; i < sizeof(form) - 1; i++) {
+		bool is_digit = form[i] == '0';
+
+		if (p + i >= s->end)
+			return LINE_MORE;
+		if (is_digit ? !chars_is_digit(p[i]) : p[i] != form[i])
+			return refuse_byte(s, p + i, lacks);
+	}
+	s->head.minor = p[7] != '0';
+	*after = p + sizeof(form) - 1;
+	return LINE_DONE;
+}
+
+static enum line
+read_method(struct pass *s, struct http_request *req, const char **after)
+{
+	const char *p = scan_class(s->at, s->end, CHARS_TOKEN);
+
+	if (p >= s->end || *p != ' ' || p == s->at)
+		return refuse_byte(s, p, H1_REFUSAL_METHOD);
+	req->method = span_of(s->at, (size_t)(p - s->at));
+	req->method_id = (uint8_t)http_method_lookup(req->method);
+	*after = p + 1;
+	return LINE_DONE;
+}
+
+static enum line
+read_target(struct pass *s, const char *p, struct http_request *req,
+    const char **after)
+{
+	const char *stop = scan_target(p, s->end, s->base);
+
+	while (stop < s->end && *stop == '?')
+		stop = scan_target(stop + 1, s->end, s->base);
+	if (stop >= s->end || *stop != ' ' || stop == p)
+		return refuse_byte(s, stop, H1_REFUSAL_TARGET);
+	req->target = span_of(p, (size_t)(stop - p));
+	*after = stop + 1;
+	return LINE_DONE;
+}
+
+static enum line
+read_request_line(struct pass *s, struct http_request *req)
+{
+	const char *p = s->at;
+	enum line line;
+
+	line = read_method(s, req, &p);
+	if (line == LINE_DONE)
+		line = read_target(s, p, req, &p);
+	if (line == LINE_DONE)
+		line = read_version(s, p, H1_REFUSAL_VERSION, &p);
+	if (line != LINE_DONE)
+		return line;
+	if (p >= s->end || *p != '\r')
+		return refuse_byte(s, p, H1_REFUSAL_VERSION);
+	line = line_end(s, p, LINE_DONE);
+	if (line != LINE_DONE)
+		return line;
+	if (p[-3] != '1')
+		return refuse(s, p - 3, H1_REFUSAL_VERSION_UNSUPPORTED);
+	if (!uri_split_target(req))
+		return refuse(s, req->target.p, H1_REFUSAL_TARGET);
+	return LINE_DONE;
+}
+
+/* RFC 9112, section 2.2: empty lines before a request are passed over. */
+static enum line
+skip_empty_lines(struct pass *s)
+{
+	enum line line = LINE_DONE;
+
+	for (unsigned n = 0; line == LINE_DONE; n++) {
+		if (s->at >= s->end)
+			return LINE_MORE;
+		if (*s->at != '\r')
+			return LINE_DONE;
+		if (n == H1_EMPTY_LINES_MAX)
+			return refuse(s, s->at, H1_REFUSAL_METHOD);
+		line = line_end(s, s->at, LINE_DONE);
+	}
+	return line;
+}
+
+static enum line
+read_status_line(struct pass *s, struct http_response *res)
+{
+	const char *p = s->at;
+	enum line line;
+
+	line = read_version(s, p, H1_REFUSAL_STATUS_LINE, &p);
+	if (line != LINE_DONE)
+		return line;
+	if (p[-3] != '1')
+		return refuse(s, p - 3, H1_REFUSAL_STATUS_LINE);
+	if (p >= s->end || *p != ' ')
+		return refuse_byte(s, p, H1_REFUSAL_STATUS_LINE);
+	p++;
+	res->status = 0;
+	for (unsigned i = 0; i < 3; i++, p++) {
+		char first = i == 0 ? '1' : '0';
+		char last = i == 0 ? '5' : '9';
+
+		if (p >= s->end || *p < first || *p > last)
+			return refuse_byte(s, p, H1_REFUSAL_STATUS_LINE);
+		res->status = (uint16_t)(res->status * 10 + (*p - '0'));
+	}
+	/* The space is due even before an empty phrase, and often missing. */
+	if (p < s->end && *p == ' ')
+		p++;
+	else if (p >= s->end || *p != '\r')
+		return refuse_byte(s, p, H1_REFUSAL_STATUS_LINE);
+	res->reason = span_of(p, 0);
+	p = scan_value(p, s->end, s->base);
+	if (p >= s->end || *p != '\r')
+		return refuse_byte(s, p, H1_REFUSAL_CONTROL);
+	res->reason.len = (size_t)(p - res->reason.p);
+	return line_end(s, p, LINE_DONE);
+}
+
+/* -- heads ------------------------------------------------------------- */
+
+enum h1_result
+h1_parse_request(struct h1_state *state, const char *p, size_t len,
+    const struct h1_limits *limits, struct http_request *req, size_t *used)
+{
+	struct pass s;
+	enum h1_refusal refusal;
+	enum line line;
+	const char *end;
+
+	pass_init(&s, state, H1_HEAD_REQUEST, p, len, limits);
+	if (state->checked > 0) {
+		line = pass_resume(&s);
+		if (line != LINE_LAST)
+			return pass_result(&s, line, limits);
+		pass_init(&s, state, H1_HEAD_REQUEST, p, len, limits);
+	}
+	line = skip_empty_lines(&s);
+	if (line == LINE_DONE) {
+		end = bound_line(&s, limits->line_max);
+		line = read_request_line(&s, req);
+		line = unbound_line(&s, limits->line_max, end, line);
+	}
+	if (line == LINE_DONE) {
+		line = read_fields(&s);
+		if (line == LINE_MORE)
+			pass_save(&s);
+	}
+	if (line != LINE_LAST)
+		return pass_result(&s, line, limits);
+	req->fields = s.fields;
+	req->fields.present = s.head.present;
+	refusal = h1_head_end_request(&s.head, req);
+	if (refusal != H1_REFUSAL_NONE) {
+		refuse(&s, s.at, refusal);
+		return H1_REFUSED;
+	}
+	*used = (size_t)(s.at - p);
+	return H1_DONE;
+}
+
+enum h1_result
+h1_parse_response(struct h1_state *state, const char *p, size_t len,
+    const struct h1_limits *limits, const struct h1_expected *expected,
+    struct http_response *res, size_t *used)
+{
+	struct pass s;
+	enum h1_refusal refusal;
+	enum line line;
+	const char *end;
+
+	pass_init(&s, state, H1_HEAD_RESPONSE, p, len, limits);
+	if (state->checked > 0) {
+		line = pass_resume(&s);
+		if (line != LINE_LAST)
+			return pass_result(&s, line, limits);
+		pass_init(&s, state, H1_HEAD_RESPONSE, p, len, limits);
+	}
+	end = bound_line(&s, limits->line_max);
+	line = read_status_line(&s, res);
+	line = unbound_line(&s, limits->line_max, end, line);
+	if (line == LINE_DONE) {
+		line = read_fields(&s);
+		if (line == LINE_MORE)
+			pass_save(&s);
+	}
+	if (line != LINE_LAST)
+		return pass_result(&s, line, limits);
+	res->fields = s.fields;
+	res->fields.present = s.head.present;
+	refusal = h1_head_end_response(&s.head, expected, res);
+	if (refusal != H1_REFUSAL_NONE) {
+		refuse(&s, s.at, refusal);
+		return H1_REFUSED;
+	}
+	*used = (size_t)(s.at - p);
+	return H1_DONE;
+}
+
+enum h1_result
+h1_parse_trailers(struct h1_state *state, const char *p, size_t len,
+    const struct h1_limits *limits, struct http_fields *fields, size_t *used)
+{
+	struct pass s;
+	enum line line;
+
+	pass_init(&s, state, H1_HEAD_TRAILERS, p, len, limits);
+	if (state->checked > 0) {
+		line = pass_resume(&s);
+		if (line != LINE_LAST)
+			return pass_result(&s, line, limits);
+		pass_init(&s, state, H1_HEAD_TRAILERS, p, len, limits);
+	}
+	line = read_fields(&s);
+	if (line == LINE_MORE)
+		pass_save(&s);
+	if (line != LINE_LAST)
+		return pass_result(&s, line, limits);
+	*fields = s.fields;
+	fields->present = s.head.present;
+	*used = (size_t)(s.at - p);
+	return H1_DONE;
+}
