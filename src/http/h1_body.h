@@ -24,6 +24,8 @@ enum h1_body_event {
 	H1_BODY_REFUSED, /* b->refusal says why */
 };
 
+struct h1_body_trailers;
+
 struct h1_body {
 	uint64_t left;    /* bytes of the body or of this chunk */
 	uint64_t total;   /* bytes of data given out so far */
@@ -31,8 +33,7 @@ struct h1_body {
 	uint8_t state;
 	uint8_t refusal;  /* enum h1_refusal */
 	uint32_t line_len;
-	char *trailer_bytes; /* heap, only while trailers are incomplete */
-	uint32_t trailer_len;
+	struct h1_body_trailers *trailer_block; /* heap; most have no trailers */
 	struct http_fields trailers; /* valid after END until h1_body_fini */
 };
 
