@@ -135,7 +135,8 @@ class Results:
                 ("\n" + "\n".join(details) + "\n" if details else ""))
 
     def simple(self, title, head, figures, cells):
-        rows = [[name] + ([invalid(got)] if isinstance(got, str)
+        empty = [""] * (len(head) - 1)
+        rows = [[name] + ([invalid(got)] + empty if isinstance(got, str)
                           else cells(got)) for name, got in figures.items()]
         return f"## {title}\n\n" + table(["proxy"] + head, rows)
 
