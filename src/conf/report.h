@@ -25,6 +25,9 @@ struct conf_report; /* opaque; collects in order of discovery */
 
 struct conf_report *conf_report_new(void);
 void conf_report_free(struct conf_report *r);
+/* A file was begun: findings are printed in the order of these calls. */
+void conf_report_file(struct conf_report *r, const char *file);
+/* Place and text are copied; place NULL = about no file. */
 void conf_report_error(struct conf_report *r, const struct conf_place *place,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void conf_report_warning(struct conf_report *r,

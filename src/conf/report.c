@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* report - keeps what was found until all of it can be printed in order. */
+#include "conf/report.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/heap_alloc.h"
+
+/* Bytes of a source line that are shown: what is longer is cut around the
+ * column, so that a generated line does not flood the terminal. */
+enum { SOURCE_SHOWN = 160 };
+
+struct finding {
+	struct conf_place place; /* its source is the one below */
+	char *source;
+	char *text;
+	size_t number;    /* order of discovery */
+	size_t file_rank; /* order of files */
+	bool is_error;
+};
+
+struct conf_report {
+	struct finding *findings;
+	size_t count, room;
+	size_t errors;
+	char **files; /* in the order in which they came up */
+	size_t file_count;
+};
+
+struct conf_report *
+conf_report_new(void)
+{
+	return heap_alloc_zeroed(1, sizeof(struct conf_report));
+}
+
+void
+conf_report_free(struct conf_report *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < r->count; i++) {
+		free(r->findings[i].text);
+		free(r->findings[i].source);
+	}
+	for (size_t i = 0; i < r->file_count; i++)
+		free(r->files[i]);
+	free(r->findings);
+	free(r->files);
+	free(r);
+}
+
+/* What has no file comes first: it is about the run as a whole. */
+static size_t
+rank_of(struct conf_report *r, const char *file)
+{
+	if (file == NULL)
+		return 0;
+	for (size_t i = 0; i < r->file_count; i++) {
+		if (strcmp(r->files[i], file) == 0)
+			return i + 1;
+	}
+	r->files = heap_alloc_grow(r->files, r->file_count + 1,
+	    sizeof(*r->files));
+	r->files[r->file_count++] = heap_alloc_strdup(file);
+	return r->file_count;
+}
+
+void
+conf_report_file(struct conf_report *r, const char *file)
+{
+	(void)rank_of(r, file);
+}
+
+static char *format(const char *fmt, va_list ap)
+    __attribute__((format(printf, 1, 0)));
+
+static char *
+format(const char *fmt, va_list ap)
+{
+	va_list again;
+	char *text;
+	int len;
+
+	va_copy(again, ap);
+	len = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (len < 0)
+		return heap_alloc_strdup(fmt);
+	text = heap_alloc((size_t)len + 1);
+	vsnprintf(text, (size_t)len + 1, fmt, ap);
+	return text;
+}
+
+static void
+add(struct conf_report *r, const struct conf_place *place, bool is_error,
+    char *text)
+{
+	struct finding *f;
+
+	if (r->count == r->room) {
+		r->room = r->room > 0 ? r->room * 2 : 16;
+		r->findings = heap_alloc_grow(r->findings, r->room,
+		    sizeof(*r->findings));
+	}
+	f = &r->findings[r->count];
+	memset(f, 0, sizeof(*f));
+	if (place != NULL)
+		f->place = *place;
+	f->file_rank = rank_of(r, f->place.file);
+	/* The report may outlive the text that it talks about. */
+	if (f->place.file != NULL)
+		f->place.file = r->files[f->file_rank - 1];
+	if (f->place.source != NULL)
+		f->source = heap_alloc_strdup(f->place.source);
+	f->place.source = f->source;
+	f->text = text;
+	f->number = r->count++;
+	f->is_error = is_error;
+	if (is_error)
+		r->errors++;
+}
+
+void
+conf_report_error(struct conf_report *r, const struct conf_place *place,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(r, place, true, format(fmt, ap));
+	va_end(ap);
+}
+
+void
+conf_report_warning(struct conf_report *r, const struct conf_place *place,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(r, place, false, format(fmt, ap));
+	va_end(ap);
+}
+
+size_t
+conf_report_errors(const struct conf_report *r)
+{
+	return r->errors;
+}
+
+size_t
+conf_report_warnings(const struct conf_report *r)
+{
+	return r->count - r->errors;
+}
+
+static int
+compare_numbers(size_t a, size_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int
+compare(const void *left, const void *right)
+{
+	const struct finding *a = left, *b = right;
+	int order = compare_numbers(a->file_rank, b->file_rank);
+
+	if (order == 0)
+		order = compare_numbers(a->place.line, b->place.line);
+	if (order == 0)
+		order = compare_numbers(a->place.column, b->place.column);
+	return order != 0 ? order : compare_numbers(a->number, b->number);
+}
+
+static bool
+is_same(const struct finding *a, const struct finding *b)
+{
+	return a->file_rank == b->file_rank &&
+	    a->place.line == b->place.line &&
+	    a->place.column == b->place.column &&
+	    a->is_error == b->is_error && strcmp(a->text, b->text) == 0;
+}
+
+/* A byte that starts or continues no control sequence of a terminal. */
+static void
+put_safely(char c, FILE *out)
+{
+	unsigned char byte = (unsigned char)c;
+
+	if (byte == '\t' || (byte >= 0x20 && byte != 0x7f))
+		putc(byte, out);
+	else
+		putc('?', out);
+}
+
+/*
+ * The line and, under it, a caret: tabs are repeated and the bytes behind the
+ * first of a UTF-8 character take no place, so that both lines stay aligned.
+ */
+static void
+print_source(const struct conf_place *place, FILE *out)
+{
+	const char *line = place->source;
+	size_t len = strlen(line), from = 0, to, caret;
+
+	while (len > 0 && line[len - 1] == '\r')
+		len--;
+	caret = place->column > 0 ? place->column - 1 : 0;
+	if (caret > len)
+		caret = len;
+	if (caret > SOURCE_SHOWN / 2 && len > SOURCE_SHOWN)
+		from = caret - SOURCE_SHOWN / 2;
+	to = len - from > SOURCE_SHOWN ? from + SOURCE_SHOWN : len;
+	/* Do not begin inside a character. */
+	while (from < caret && ((unsigned char)line[from] & 0xc0) == 0x80)
+		from++;
+	for (size_t i = from; i < to; i++)
+		put_safely(line[i], out);
+	putc('\n', out);
+	for (size_t i = from; i < caret; i++) {
+		if (line[i] == '\t')
+			putc('\t', out);
+		else if (((unsigned char)line[i] & 0xc0) != 0x80)
+			putc(' ', out);
+	}
+	fputs("^\n", out);
+}
+
+static void
+print_finding(const struct finding *f, FILE *out)
+{
+	const struct conf_place *place = &f->place;
+
+	fputs(place->file != NULL ? place->file : "weir", out);
+	if (place->file != NULL && place->line > 0)
+		fprintf(out, ":%u:%u", place->line,
+		    place->column > 0 ? place->column : 1);
+	fputs(f->is_error ? ": error: " : ": warning: ", out);
+	for (const char *c = f->text; *c != '\0'; c++)
+		put_safely(*c, out);
+	putc('\n', out);
+	if (place->source != NULL && place->line > 0)
+		print_source(place, out);
+}
+
+void
+conf_report_print(const struct conf_report *r, FILE *out)
+{
+	struct finding *sorted;
+
+	if (r->count == 0)
+		return;
+	sorted = heap_alloc_zeroed(r->count, sizeof(*sorted));
+	memcpy(sorted, r->findings, r->count * sizeof(*sorted));
+	qsort(sorted, r->count, sizeof(*sorted), compare);
+	for (size_t i = 0; i < r->count; i++) {
+		/* Found twice, as in a value that several levels inherit. */
+		if (i > 0 && is_same(&sorted[i - 1], &sorted[i]))
+			continue;
+		print_finding(&sorted[i], out);
+	}
+	free(sorted);
+}
