@@ -2,8 +2,8 @@
 /*
  * tree - configuration text as nodes that know where they were written.
  *
- * A lexer of our own passes over the text first (places, integer width,
- * escapes, repeated keys); libconfig then parses it, and the two are married.
+ * A lexer and parser of our own make the nodes (places, integer width, escapes,
+ * repeated keys); libconfig then reads the same text and must find the same.
  */
 #ifndef CONF_TREE_H
 #define CONF_TREE_H
@@ -28,6 +28,7 @@ enum conf_node_type {
 
 struct conf_node {
 	enum conf_node_type type;
+	bool is_bad; /* its value is wrong, which was reported */
 	const char *name; /* NULL inside lists and arrays */
 	struct conf_place place; /* of the name, else of the value */
 	struct conf_place value_place;
@@ -43,10 +44,13 @@ struct conf_node {
 	} v;
 };
 
+enum { CONF_TREE_DEPTH_MAX = 64 }; /* values inside values */
+
 /*
  * Read path with its includes, and then conf_dir's *.conf in byte order, of
- * which only `upstreams` and `services` are appended (conf_dir NULL = none).
- * All memory from a.  NULL if nothing usable was read; errors are in r.
+ * which only `upstreams` and `services` are appended (conf_dir NULL or absent
+ * = none).  All memory from a.  NULL if nothing usable was read; errors are in
+ * r.  A file of conf_dir counts up to its first syntax error.
  */
 struct conf_node *conf_tree_load(struct arena *a, const char *path,
     const char *conf_dir, struct conf_report *r);
