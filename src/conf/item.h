@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "conf/regex.h"
 #include "conf/report.h"
 #include "conf/tree.h"
 #include "os/addr.h"
@@ -60,12 +61,6 @@ struct conf_ranges {
 	size_t count;
 };
 
-struct conf_regex {
-	const char *text;
-	void *code;  /* pcre2_code *, JIT-compiled where possible */
-	uint32_t captures;
-};
-
 struct conf_map_entry {
 	const char *name;
 	const struct template *value;
@@ -100,7 +95,9 @@ struct conf_item {
 	enum conf_type type;
 	size_t offset;
 	uint64_t min, max;     /* of numbers; both 0 = no range */
-	const char *def;       /* as text ("30s"); NULL = unset, empty, 0 */
+	/* As text ("30s"; lists as in a file: "[ 1, 2 ]"); NULL = unset,
+	 * empty, 0. */
+	const char *def;
 	const char *unit;      /* "ms", "bytes", NULL; for the manual */
 	const char *help;      /* one line */
 	unsigned flags;
@@ -118,7 +115,11 @@ struct conf_table {
 	const char *name; /* for messages and the manual: "upstream" */
 	const struct conf_item *items;
 	size_t struct_bytes;
-	/* Cross-checks once the struct is filled; may be NULL.  -1 = reported. */
+	/*
+	 * Cross-checks once the struct is filled; may be NULL.  -1 = reported.
+	 * Not called for a group that is not mentioned, nor for one in which
+	 * an error was found: its values are not what was meant.
+	 */
 	int (*check)(struct conf_ctx *ctx, const struct conf_node *node,
 	    void *conf);
 };
@@ -162,13 +163,22 @@ struct conf_table {
 enum conf_unknown { CONF_UNKNOWN_ERROR, CONF_UNKNOWN_WARN,
 	CONF_UNKNOWN_IGNORE };
 
-/* What one load works with. */
+/* A level of the file, so that a misplaced key can be sent to its place. */
+struct conf_level {
+	const char *where; /* "a service", "the top level"; NULL ends them */
+	const struct conf_table *table;
+};
+
+/* What one load works with; zero what is not needed. */
 struct conf_ctx {
 	struct arena *arena; /* of the generation: all values live there */
 	struct conf_report *report;
 	const struct template_vars *vars; /* what templates may name */
 	enum conf_unknown unknown;
 	struct conf_origins *origins; /* which value was set where; or NULL */
+	const struct conf_level *levels; /* or NULL */
+	/* Out: all REGEXes; conf_regex_free_all() them with the arena. */
+	struct conf_regex *regexes;
 };
 
 /* A table and the struct that it fills: a group may be read by several. */
@@ -177,7 +187,10 @@ struct conf_part {
 	void *conf;
 };
 
-/* Set every option of the table to its default (GROUPs recursively). */
+/*
+ * Set every option of the table to its default (GROUPs recursively).  CUSTOM
+ * fields and what the table does not name stay as they are.
+ */
 void conf_defaults(struct conf_ctx *ctx, const struct conf_table *table,
     void *conf);
 /*
@@ -185,19 +198,37 @@ void conf_defaults(struct conf_ctx *ctx, const struct conf_table *table,
  * none has is unknown (with the nearest name suggested).  What the group does
  * not mention keeps its value, so that a struct copied from an outer level
  * inherits.  GROUPs are merged; LISTs, MAPs, arrays replace.  Elements of a
- * LIST start from defaults.  -1 if anything was reported as an error; all
- * that can be read is read.
+ * LIST start from defaults, in cleared memory.  A key that several tables have
+ * is read into each.  REQUIRED: mentioned here, or inherited and not empty.
+ * -1 if anything was reported as an error; all that can be read is read.
  */
 int conf_apply(struct conf_ctx *ctx, const struct conf_node *group,
     const struct conf_part *parts, size_t count);
 
-/* Scalars by themselves, for CUSTOM parsers; -1 = reported at the node. */
+/*
+ * Scalars by themselves, for CUSTOM parsers; -1 = reported at the node (by a
+ * node that is_bad: before).
+ */
 int conf_read_duration(struct conf_ctx *ctx, const struct conf_node *node,
     uint64_t *ms);
 int conf_read_size(struct conf_ctx *ctx, const struct conf_node *node,
     uint64_t *bytes);
 int conf_read_template(struct conf_ctx *ctx, const struct conf_node *node,
     const struct template **t);
+/* Without range. */
+int conf_read_integer(struct conf_ctx *ctx, const struct conf_node *node,
+    int64_t *value);
+/* Terminated; lives in the tree's arena. */
+int conf_read_string(struct conf_ctx *ctx, const struct conf_node *node,
+    const char **text);
+/* Report that node should have been "a list"; always -1. */
+int conf_wrong_type(struct conf_ctx *ctx, const struct conf_node *node,
+    const char *expected);
+/* Report key as unknown in the parts, as conf_apply() does; -1 if an error. */
+int conf_unknown_key(struct conf_ctx *ctx, const struct conf_node *key,
+    const struct conf_part *parts, size_t count);
+/* "a boolean (true or false)": what a value of that row looks like. */
+const char *conf_expected(struct conf_ctx *ctx, const struct conf_item *item);
 
 /* The nearest of the names (NULL-terminated) to word, NULL if none is near. */
 const char *conf_nearest(const char *word, const char *const *names);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* item - which row of which table a key meets, and what is done about it. */
+#include "conf/item.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "conf/reader_private.h"
+#include "conf/nearest.h"
+#include "conf/origins.h"
+
+enum { PARTS_MAX = 64 }; /* tables that share one group */
+
+static const struct conf_item *
+find_item(const struct conf_table *table, const char *name)
+{
+	for (const struct conf_item *item = table->items; item->name != NULL;
+	    item++) {
+		if (item->name[0] == name[0] && strcmp(item->name, name) == 0)
+			return item;
+	}
+	return NULL;
+}
+
+static void *
+field_of(const struct conf_item *item, void *conf)
+{
+	return (char *)conf + item->offset;
+}
+
+void
+conf_defaults(struct conf_ctx *ctx, const struct conf_table *table,
+    void *conf)
+{
+	for (const struct conf_item *item = table->items; item->name != NULL;
+	    item++) {
+		if (item->type == CONF_TYPE_GROUP)
+			conf_defaults(ctx, item->table,
+			    field_of(item, conf));
+		else
+			reader_default(ctx, item, field_of(item, conf));
+	}
+}
+
+const char *
+conf_nearest(const char *word, const char *const *names)
+{
+	struct nearest n;
+
+	nearest_init(&n, span_cstr(word));
+	for (; *names != NULL; names++)
+		nearest_offer(&n, *names);
+	return n.best;
+}
+
+/*
+ * Where else key would be known: in a group or list of these tables ("the
+ * group `timeouts`"), or at another level.  NULL = nowhere.
+ */
+static const char *
+place_elsewhere(struct conf_ctx *ctx, const char *key,
+    const struct conf_part *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (const struct conf_item *item = parts[i].table->items;
+		    item->name != NULL; item++) {
+			if (item->table != NULL &&
+			    find_item(item->table, key) != NULL)
+				return arena_printf(ctx->arena, "`%s`",
+				    item->name);
+		}
+	}
+	for (const struct conf_level *level = ctx->levels;
+	    level != NULL && level->where != NULL; level++) {
+		if (find_item(level->table, key) != NULL)
+			return level->where;
+	}
+	return NULL;
+}
+
+static const char *
+nearest_key(const char *key, const struct conf_part *parts, size_t count)
+{
+	struct nearest n;
+
+	nearest_init(&n, span_cstr(key));
+	for (size_t i = 0; i < count; i++) {
+		for (const struct conf_item *item = parts[i].table->items;
+		    item->name != NULL; item++)
+			nearest_offer(&n, item->name);
+	}
+	return n.best;
+}
+
+int
+conf_unknown_key(struct conf_ctx *ctx, const struct conf_node *key,
+    const struct conf_part *parts, size_t count)
+{
+	const char *near = nearest_key(key->name, parts, count);
+	const char *elsewhere = place_elsewhere(ctx, key->name, parts, count);
+	const char *hint = "";
+
+	if (ctx->unknown == CONF_UNKNOWN_IGNORE)
+		return 0;
+	if (elsewhere != NULL)
+		hint = arena_printf(ctx->arena, "; it belongs into %s",
+		    elsewhere);
+	else if (near != NULL)
+		hint = arena_printf(ctx->arena, "; did you mean `%s`?", near);
+	if (ctx->unknown == CONF_UNKNOWN_WARN) {
+		conf_report_warning(ctx->report, &key->place,
+		    "unknown setting `%s`%s", key->name, hint);
+		return 0;
+	}
+	conf_report_error(ctx->report, &key->place, "unknown setting `%s`%s",
+	    key->name, hint);
+	return -1;
+}
+
+static void
+read_list(struct conf_ctx *ctx, const struct conf_item *item,
+    const struct conf_node *node, struct conf_list *list)
+{
+	const struct conf_table *table = item->table;
+	size_t i = 0;
+	char *items;
+
+	if (node->type != CONF_NODE_LIST) {
+		conf_wrong_type(ctx, node, conf_expected(ctx, item));
+		return;
+	}
+	items = arena_zalloc(ctx->arena, node->count * table->struct_bytes);
+	list->nodes = arena_alloc(ctx->arena,
+	    node->count * sizeof(*list->nodes));
+	for (const struct conf_node *n = node->first; n != NULL;
+	    n = n->next) {
+		struct conf_part part = { table,
+			items + i * table->struct_bytes };
+
+		conf_defaults(ctx, table, part.conf);
+		conf_apply(ctx, n, &part, 1);
+		list->nodes[i++] = n;
+	}
+	list->items = items;
+	list->count = i;
+}
+
+/* The struct of a GROUP that key names in some of the parts. */
+static void
+apply_group(struct conf_ctx *ctx, const struct conf_node *key,
+    const struct conf_part *parts, size_t count)
+{
+	struct conf_part inner[PARTS_MAX];
+	const struct conf_item *item = NULL;
+	size_t inner_count = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_item *found =
+		    find_item(parts[i].table, key->name);
+
+		if (found == NULL || found->type != CONF_TYPE_GROUP)
+			continue;
+		item = found;
+		inner[inner_count++] = (struct conf_part){ found->table,
+			field_of(found, parts[i].conf) };
+	}
+	if (item == NULL)
+		return;
+	if (key->type != CONF_NODE_GROUP)
+		conf_wrong_type(ctx, key, conf_expected(ctx, item));
+	else
+		conf_apply(ctx, key, inner, inner_count);
+}
+
+/* -1 if the value is known to be wrong; what is reported here counts itself. */
+static int
+apply_key(struct conf_ctx *ctx, const struct conf_node *key,
+    const struct conf_part *parts, size_t count)
+{
+	bool is_known = false, has_group = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_item *item =
+		    find_item(parts[i].table, key->name);
+		void *field;
+
+		if (item == NULL)
+			continue;
+		is_known = true;
+		field = field_of(item, parts[i].conf);
+		if (item->type == CONF_TYPE_GROUP) {
+			has_group = true;
+			continue;
+		}
+		if (item->type == CONF_TYPE_LIST)
+			read_list(ctx, item, key, field);
+		else if (!key->is_bad)
+			reader_read(ctx, item, key, field);
+		conf_origins_set(ctx->origins, field, &key->place);
+	}
+	if (has_group)
+		apply_group(ctx, key, parts, count);
+	if (!is_known)
+		conf_unknown_key(ctx, key, parts, count);
+	return key->is_bad ? -1 : 0;
+}
+
+static void
+check_required(struct conf_ctx *ctx, const struct conf_node *group,
+    const struct conf_part *part)
+{
+	for (const struct conf_item *item = part->table->items;
+	    item->name != NULL; item++) {
+		if ((item->flags & CONF_REQUIRED) == 0 ||
+		    conf_node_get(group, item->name) != NULL)
+			continue;
+		if (reader_is_empty(item, field_of(item, part->conf)))
+			conf_report_error(ctx->report, &group->value_place,
+			    "`%s` is missing: %s needs it (%s)", item->name,
+			    part->table->name, item->help);
+	}
+}
+
+int
+conf_apply(struct conf_ctx *ctx, const struct conf_node *group,
+    const struct conf_part *parts, size_t count)
+{
+	size_t errors = conf_report_errors(ctx->report);
+	int result = 0;
+
+	assert(count <= PARTS_MAX);
+	if (group->type != CONF_NODE_GROUP)
+		return conf_wrong_type(ctx, group, "a group `{ }`");
+	for (const struct conf_node *key = group->first; key != NULL;
+	    key = key->next) {
+		if (apply_key(ctx, key, parts, count) != 0)
+			result = -1;
+	}
+	for (size_t i = 0; i < count; i++)
+		check_required(ctx, group, &parts[i]);
+	if (result != 0 || conf_report_errors(ctx->report) != errors)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].table->check != NULL &&
+		    parts[i].table->check(ctx, group, parts[i].conf) != 0)
+			return -1;
+	}
+	return conf_report_errors(ctx->report) == errors ? 0 : -1;
+}
