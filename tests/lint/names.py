@@ -26,6 +26,9 @@ def is_allowed(path, symbol):
         return symbol == "main"
     if path.parts[0] == "modules" and symbol == f"mod_{path.parts[1]}":
         return stem == path.parts[1]
+    # The names that the rest of the tree uses of this folder tell it.
+    if path.parts[:2] == ("src", "conf") and symbol.startswith("conf_"):
+        return True
     return symbol == stem or symbol.startswith(f"{stem}_")
 
 

@@ -52,6 +52,8 @@ FLOOR_CASES = [
 ]
 
 NAME_CASES = [
+    ("src/conf/tree.c", "conf_tree_load", True),
+    ("src/base/tree.c", "conf_tree_load", False),
     ("src/base/arena.o", "arena_new", True),
     ("src/base/arena.o", "arena", True),
     ("src/base/arena.o", "arenas", False),
