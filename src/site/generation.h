@@ -17,8 +17,15 @@
 #include "net/listener.h"
 #include "site/settings.h"
 
+struct backend_zone;
 struct error;
 struct generation;
+struct group;
+struct lane_set;
+struct logring;
+struct logtargets;
+struct metrics;
+struct proxy_boot;
 
 /* Where a configuration comes from, and what the command line overrides. */
 struct generation_source {
@@ -47,6 +54,40 @@ const struct listener_spec *generation_listeners(const struct generation *g,
  */
 int generation_prepare(struct generation *g, size_t workers,
     struct error *err);
+/* Slots of counters and log rings: one a process. */
+enum generation_process {
+	GENERATION_MASTER,
+	GENERATION_BACKGROUND,
+	GENERATION_WORKER, /* and the worker's slot on top */
+};
+
+/* What generation_prepare() made; inherited by all processes. */
+struct generation_shared {
+	struct logtargets *targets;
+	unsigned error_log;           /* target of the error log */
+	struct logring *const *rings; /* by enum generation_process */
+	size_t ring_count;
+	int kick_fd;                  /* wakes the log writer */
+	struct metrics *metrics;
+	struct group *const *groups;
+	size_t group_count;
+	struct backend_zone *backends;
+	struct lane_set *lanes;       /* NULL with one worker */
+};
+
+const struct generation_shared *generation_shared(const struct generation *g);
+/*
+ * In a worker: all of boot but loop, set_accepting and arg.  Whatever a
+ * process of its own needs to use the generation is set up here.
+ */
+void generation_boot_proxy(const struct generation *g, unsigned slot,
+    struct proxy_boot *boot);
+/*
+ * Every option table, for the documentation's test.  place: where in the
+ * configuration its group stands, as "services.routes"; "" = top level.
+ */
+void generation_each_table(void (*fn)(void *arg, const char *place,
+    const struct conf_table *table), void *arg);
 /* weir -T. */
 void generation_dump(const struct generation *g, FILE *out);
 
