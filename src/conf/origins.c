@@ -76,16 +76,25 @@ conf_origins_inherit(struct conf_origins *o, const void *copy,
 }
 
 const struct conf_place *
+conf_origins_own(const struct conf_origins *o, const void *field)
+{
+	const struct origin *found =
+	    o == NULL ? NULL : hash_map_get(&o->places, key_of(&field));
+
+	return found != NULL ? &found->place : NULL;
+}
+
+const struct conf_place *
 conf_origins_get(const struct conf_origins *o, const void *conf,
     size_t offset)
 {
 	while (o != NULL && conf != NULL) {
-		const void *field = (const char *)conf + offset;
-		const struct origin *found =
-		    hash_map_get(&o->places, key_of(&field));
+		const struct conf_place *place =
+		    conf_origins_own(o, (const char *)conf + offset);
+		const struct origin *found;
 
-		if (found != NULL)
-			return &found->place;
+		if (place != NULL)
+			return place;
 		found = hash_map_get(&o->parents, key_of(&conf));
 		conf = found != NULL ? found->original : NULL;
 	}

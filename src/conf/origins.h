@@ -28,4 +28,8 @@ void conf_origins_inherit(struct conf_origins *o, const void *copy,
 const struct conf_place *conf_origins_get(const struct conf_origins *o,
     const void *conf, size_t offset);
 
+/* The same without what it inherits. */
+const struct conf_place *conf_origins_own(const struct conf_origins *o,
+    const void *field);
+
 #endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dump - the effective configuration as text that loads again (weir -T), and
+ * the option tables as JSON, one line a row (weir --dump-options).
+ */
+#ifndef CONF_DUMP_H
+#define CONF_DUMP_H
+
+#include <stdio.h>
+
+#include "conf/item.h"
+
+struct conf_dump {
+	FILE *out;
+	const struct conf_origins *origins; /* NULL: all shows as default */
+	unsigned indent; /* tabs */
+	/* Leave out what has its default or was inherited. */
+	bool only_set;
+};
+
+/*
+ * The rows of the table as `key = value;`, each with a comment that says where
+ * the value is from: `# default`, `# FILE:LINE`.  Values of CONF_SECRET are
+ * masked, what is unset becomes a comment.  The caller writes the braces
+ * around it.
+ */
+void conf_dump_table(const struct conf_dump *d,
+    const struct conf_table *table, const void *conf);
+/* text in quotes, escaped, so that it reads back the same. */
+void conf_dump_quoted(FILE *out, struct span text);
+
+/*
+ * Each row as {"path", "name", "type", "default", "min", "max", "range",
+ * "unit", "values", "help", "flags"}; the rows of GROUPs and LISTs follow with
+ * a longer path ("upstreams" + "." + "timeouts").
+ */
+void conf_dump_items_json(FILE *out, const struct conf_table *table,
+    const char *path);
+/* Each variable as {"variable", "help"}. */
+void conf_dump_vars_json(FILE *out, const struct template_vars *vars);
+
+#endif
