@@ -151,7 +151,6 @@ read_field(struct pass *s)
 {
 	struct name name;
 	const char *p, *from, *stop;
-	enum line line;
 
 	if (s->at >= s->end)
 		return LINE_MORE;
@@ -173,8 +172,11 @@ read_field(struct pass *s)
 		s->state->value_checked = (size_t)(stop - s->base);
 		return refuse_byte(s, stop, H1_REFUSAL_CONTROL);
 	}
-	line = line_end(s, stop, LINE_DONE);
-	return line == LINE_DONE ? add_field(s, &name, p, stop) : line;
+	if (stop + 1 >= s->end)
+		return LINE_MORE;
+	if (stop[1] != '\n')
+		return refuse(s, stop, H1_REFUSAL_BARE_CR);
+	return add_field(s, &name, p, stop);
 }
 
 /* Up to the empty line; LINE_LAST, LINE_MORE or LINE_REFUSED. */
