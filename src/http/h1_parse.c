@@ -405,6 +405,23 @@ read_status_line(struct pass *s, struct http_response *res)
 
 /* -- heads ------------------------------------------------------------- */
 
+/* The head is whole and refused: for which field, as far as it is one. */
+static enum h1_result
+refuse_head(struct pass *s, enum h1_refusal refusal)
+{
+	const struct http_field *coding;
+	const char *at = s->at;
+
+	if (refusal == H1_REFUSAL_HOST_CONTRADICTS)
+		at = s->head.host.p;
+	coding = http_fields_get(&s->fields, FIELD_TRANSFER_ENCODING);
+	if (coding != NULL && (refusal == H1_REFUSAL_CODING_INVALID ||
+	    refusal == H1_REFUSAL_CODING_UNKNOWN))
+		at = coding->value;
+	refuse(s, at, refusal);
+	return H1_REFUSED;
+}
+
 enum h1_result
 h1_parse_request(struct h1_state *state, const char *p, size_t len,
     const struct h1_limits *limits, struct http_request *req, size_t *used)
@@ -434,13 +451,11 @@ h1_parse_request(struct h1_state *state, const char *p, size_t len,
 	}
 	if (line != LINE_LAST)
 		return pass_result(&s, line, limits);
+	s.fields.present = s.head.present;
 	req->fields = s.fields;
-	req->fields.present = s.head.present;
 	refusal = h1_head_end_request(&s.head, req);
-	if (refusal != H1_REFUSAL_NONE) {
-		refuse(&s, s.at, refusal);
-		return H1_REFUSED;
-	}
+	if (refusal != H1_REFUSAL_NONE)
+		return refuse_head(&s, refusal);
 	*used = (size_t)(s.at - p);
 	return H1_DONE;
 }
@@ -472,13 +487,11 @@ h1_parse_response(struct h1_state *state, const char *p, size_t len,
 	}
 	if (line != LINE_LAST)
 		return pass_result(&s, line, limits);
+	s.fields.present = s.head.present;
 	res->fields = s.fields;
-	res->fields.present = s.head.present;
 	refusal = h1_head_end_response(&s.head, expected, res);
-	if (refusal != H1_REFUSAL_NONE) {
-		refuse(&s, s.at, refusal);
-		return H1_REFUSED;
-	}
+	if (refusal != H1_REFUSAL_NONE)
+		return refuse_head(&s, refusal);
 	*used = (size_t)(s.at - p);
 	return H1_DONE;
 }
