@@ -45,10 +45,13 @@ const struct conf_table backend_table = {
 void
 backend_text(const struct addr_spec *spec, struct str *out)
 {
-	if (spec->is_name)
-		str_printf(out, "%s:%u", spec->host, (unsigned)spec->port);
-	else
+	if (!spec->is_name) {
 		addr_put(out, &spec->addr);
+		return;
+	}
+	for (const char *p = spec->host; *p != '\0'; p++)
+		str_char(out, (char)span_lower((unsigned char)*p));
+	str_printf(out, ":%u", (unsigned)spec->port);
 }
 
 void

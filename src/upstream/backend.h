@@ -91,7 +91,7 @@ struct backend {
 	struct span name; /* "UPSTREAM/ADDRESS" */
 };
 
-/* The address as weir writes it: the second half of a backend's name. */
+/* The address as weir writes it, hosts in lower case: half of the name. */
 void backend_text(const struct addr_spec *spec, struct str *out);
 /* Fills b but for its slot; texts are made in a.  Borrows conf and group. */
 void backend_init(struct backend *b, struct arena *a,
