@@ -42,7 +42,7 @@ struct logring {
 	struct logring_zone *head; /* in the zone */
 	char *bytes;               /* in the zone */
 	uint64_t size;             /* a power of two */
-	uint64_t tail_seen;        /* the producer's idea of the consumer's place */
+	uint64_t tail_seen;        /* where the producer last saw tail */
 	int kick_fd;               /* borrowed; -1 = none */
 };
 
