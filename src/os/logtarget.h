@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "base/log.h"
+#include "base/span.h"
 
 struct error;
 
@@ -82,19 +83,27 @@ int logtarget_reopen(struct logtargets *t, unsigned id, struct error *err)
 void logtarget_replace(struct logtargets *t, unsigned id, int fd);
 
 /*
- * Write whole lines; returns the bytes taken or -1 with errno, EAGAIN = not
- * now.  Of syslog each iov is one line and all or none of it is taken.  At
- * most LOGTARGET_PIECE_MAX bytes unless the target is a regular file.
+ * Write whole lines to what is not syslog; returns the bytes taken or -1 with
+ * errno, EAGAIN = not now.  At most LOGTARGET_PIECE_MAX bytes unless the target
+ * is a regular file.
  */
-ssize_t logtarget_writev(struct logtargets *t, unsigned id,
-    enum log_level level, const struct iovec *iov, int count);
-/* journald's prefix of a level, "<3>"; "" where the target takes none. */
-const char *logtarget_prefix(const struct logtarget *t, enum log_level level);
+ssize_t logtarget_writev(struct logtarget *target, const struct iovec *iov,
+    int count);
+/*
+ * One line, with or without its newline, to syslog.  -1 with errno, EAGAIN =
+ * not now (also while /dev/log has nobody who reads it).
+ */
+int logtarget_syslog(struct logtargets *t, unsigned id, enum log_level level,
+    struct span line);
+/* What journald wants before a line, "<3>"; empty for other outputs. */
+struct span logtarget_prefix(const struct logtarget *target,
+    enum log_level level);
 
 /* Where the master's error log goes, without a ring. */
 struct logtarget_output {
 	struct logtargets *targets;
 	unsigned target;
+	bool is_torn; /* the last line could be written in part only */
 };
 
 /* A log_sink_fn; arg is a struct logtarget_output that outlives its use. */
