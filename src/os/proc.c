@@ -59,7 +59,7 @@ proc_title_init(int argc, char ***argv)
 }
 
 void
-proc_title_set(const char *fmt, ...)
+proc_title_set(const char *name, const char *fmt, ...)
 {
 	char text[256];
 	va_list ap;
@@ -67,7 +67,8 @@ proc_title_set(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	prctl(PR_SET_NAME, text, 0, 0, 0);
+	if (name != NULL)
+		prctl(PR_SET_NAME, name, 0, 0, 0);
 	if (title_size == 0)
 		return;
 	memset(title, 0, title_size);

@@ -27,9 +27,12 @@ struct proc_account {
  * are moved away from there and stay of use: *argv is set anew.
  */
 void proc_title_init(int argc, char ***argv);
-/* "weir: worker 3" for ps; the first 15 bytes also for top. */
-void proc_title_set(const char *fmt, ...)
-    __attribute__((format(printf, 1, 2)));
+/*
+ * The title is what ps shows: "weir: worker 3".  name: what top and pgrep go by,
+ * of which 15 bytes count; NULL = as it is.
+ */
+void proc_title_set(const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Raise the soft limit of descriptors to the hard one; returns the limit. */
 uint64_t proc_raise_descriptors(void);

@@ -24,8 +24,10 @@ struct group;
 struct lane_set;
 struct logring;
 struct logtargets;
+struct metric_set;
 struct metrics;
 struct proxy_boot;
+struct str;
 
 /* Where a configuration comes from, and what the command line overrides. */
 struct generation_source {
@@ -48,6 +50,9 @@ void generation_free(struct generation *g);
 const struct settings *generation_settings(const struct generation *g);
 const struct listener_spec *generation_listeners(const struct generation *g,
     size_t *count);
+/* Counters of a higher floor; before generation_prepare().  Borrows set. */
+void generation_add_metrics(struct generation *g,
+    const struct metric_set *set);
 /*
  * Shared memory and log targets that this configuration needs; in the master,
  * as root, before the first fork.  workers: slots.
@@ -82,6 +87,12 @@ const struct generation_shared *generation_shared(const struct generation *g);
  */
 void generation_boot_proxy(const struct generation *g, unsigned slot,
     struct proxy_boot *boot);
+/*
+ * In the master, when a process has died: what it was serving, in words for
+ * the log (nothing if nothing), and its gauges are reset.
+ */
+void generation_process_ended(struct generation *g, unsigned process,
+    struct str *was_serving);
 /*
  * Every option table, for the documentation's test.  place: where in the
  * configuration its group stands, as "services.routes"; "" = top level.

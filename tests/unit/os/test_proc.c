@@ -39,19 +39,19 @@ test_title(void **state)
 
 	(void)state;
 	setenv("WEIR_TEST_TITLE", "still there", 1);
-	proc_title_set("weir: worker %u", 3);
+	proc_title_set("weir: a-name-cut-here", "weir: worker %u", 3);
 	read_all("/proc/self/cmdline", text, sizeof(text));
 	assert_string_equal(text, "weir: worker 3");
 	read_all("/proc/self/comm", text, sizeof(text));
-	assert_string_equal(text, "weir: worker 3\n");
+	assert_string_equal(text, "weir: a-name-cu\n");
 	assert_string_equal(getenv("WEIR_TEST_TITLE"), "still there");
 	assert_non_null(getenv("PATH"));
 
 	/* A longer one, then a shorter one: nothing of it is left. */
-	proc_title_set("weir: master %s", "/etc/weir/weir.conf");
+	proc_title_set(NULL, "weir: master %s", "/etc/weir/weir.conf");
 	read_all("/proc/self/cmdline", text, sizeof(text));
 	assert_string_equal(text, "weir: master /etc/weir/weir.conf");
-	proc_title_set("weir");
+	proc_title_set("weir", "weir");
 	read_all("/proc/self/cmdline", text, sizeof(text));
 	assert_string_equal(text, "weir");
 }

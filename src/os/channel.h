@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * channel - commands between the master and one process that it forked, over
+ * a SOCK_SEQPACKET pair, with descriptors.
+ *
+ * A message has a type and a body.  Bodies grow at their end only: a receiver
+ * reads the part that it knows, and passes over types that it does not.  The
+ * end of a channel is how each side learns that the other one has died.
+ */
+#ifndef OS_CHANNEL_H
+#define OS_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "os/loop.h"
+
+struct error;
+
+enum {
+	CHANNEL_BODY_MAX = 4096,
+	CHANNEL_FDS_MAX = 16,
+};
+
+enum channel_type {
+	/* From the master. */
+	CHANNEL_DRAIN = 1, /* struct channel_drain */
+	CHANNEL_STOP,      /* end now */
+	CHANNEL_ADOPT,     /* struct channel_slot: serve its sockets too */
+	CHANNEL_RELEASE,   /* struct channel_slot: no longer */
+	CHANNEL_LOGS,      /* uint32_t targets[]: a new descriptor for each */
+	/* To the master. */
+	CHANNEL_READY = 64, /* serving */
+	CHANNEL_FAILED,     /* text: why it cannot serve; it ends */
+	CHANNEL_LEAVING,    /* a signal told it to go: wants a successor */
+};
+
+struct channel_drain {
+	uint64_t deadline_ms; /* monotonic: cut then what is left */
+	uint32_t is_stop;     /* sockets go too: nobody comes after */
+	uint32_t reserved;
+};
+
+struct channel_slot {
+	uint32_t slot;
+};
+
+struct channel_message {
+	uint16_t type;
+	struct span body; /* valid during the callback */
+	/* The receiver sets to -1 what it takes; the rest is closed. */
+	int *fds;
+	size_t fd_count;
+};
+
+struct channel;
+
+/* m NULL: the other end has gone; called once, the channel is stopped then. */
+typedef void channel_fn(struct channel *c, const struct channel_message *m);
+
+struct channel {
+	struct loop_watch watch;
+	struct loop *loop;
+	channel_fn *on_message;
+};
+
+/* Takes fd, also on failure. */
+int channel_start(struct channel *c, struct loop *loop, int fd,
+    channel_fn *on_message, struct error *err)
+    __attribute__((warn_unused_result));
+/* Closes; harmless on one that is stopped. */
+void channel_stop(struct channel *c);
+/*
+ * Queue a message; the descriptors stay the caller's.  Never blocks.  -1 with
+ * errno: EAGAIN (the other side does not read), EPIPE (it has gone).
+ */
+int channel_send(const struct channel *c, enum channel_type type,
+    const void *body, size_t len, const int *fds, size_t fd_count);
+/* The same before there is a loop. */
+int channel_send_fd(int fd, enum channel_type type, const void *body,
+    size_t len, const int *fds, size_t fd_count);
+/* The first len bytes of the body; false if it is shorter. */
+bool channel_body(const struct channel_message *m, void *body, size_t len);
+
+#endif
