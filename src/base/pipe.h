@@ -2,10 +2,7 @@
 /*
  * pipe - a bounded first-in first-out run of bytes, in blocks of a pool.
  *
- * Holds what a sink did not take.  Blocks belong to a pool of the process
- * (`body_memory`); they carry a reference count, so that a piece of a pipe can
- * be shared with another owner (the cache, a mirror) without a copy.  An empty
- * pipe holds no block.
+ * Holds what a sink did not take.  An empty pipe holds no block.
  */
 #ifndef BASE_PIPE_H
 #define BASE_PIPE_H
@@ -14,25 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/block.h"
 #include "base/span.h"
-
-enum { BLOCK_BYTES = 16384 }; /* of data in one block */
-
-struct block {
-	struct block *next; /* in the pool's spare list */
-	uint32_t refs;
-	uint32_t len; /* bytes filled */
-	char data[BLOCK_BYTES];
-};
-
-/* One per process.  Spare blocks are kept and given back when idle. */
-struct block_pool {
-	struct block *spare;
-	size_t spare_count;
-	size_t in_use;  /* blocks */
-	size_t limit;   /* blocks; sources pause beyond it */
-	uint64_t refusals; /* times that a source had to pause */
-};
 
 struct pipe_piece;
 
@@ -41,17 +21,6 @@ struct pipe {
 	struct pipe_piece *last;
 	size_t len; /* bytes */
 };
-
-void block_pool_init(struct block_pool *pool, size_t limit_bytes);
-void block_pool_fini(struct block_pool *pool);
-/* Give spare blocks beyond keep back to the heap. */
-void block_pool_trim(struct block_pool *pool, size_t keep);
-/* False once the limit is reached: a source then asks again later. */
-bool block_pool_has_room(struct block_pool *pool);
-/* Never NULL: what was received already must find a place. */
-struct block *block_get(struct block_pool *pool);
-struct block *block_ref(struct block *b);
-void block_unref(struct block_pool *pool, struct block **b);
 
 void pipe_init(struct pipe *p);
 /* Drops what is left. */
