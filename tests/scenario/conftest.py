@@ -14,8 +14,24 @@ from lib import weir as runner                        # noqa: E402
 from lib.origin import Origin                         # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Two files at a time where pytest-xdist is there and nobody chose."""
+    jobs = int(os.environ.get("WEIR_TEST_JOBS", "2"))
+    options = config.option
+    if (jobs > 1 and not hasattr(config, "workerinput")
+            and config.pluginmanager.hasplugin("xdist")
+            and not getattr(options, "numprocesses", None)
+            and getattr(options, "dist", "no") == "no"
+            and not options.collectonly and not options.usepdb):
+        options.numprocesses = jobs
+        options.tx = ["popen"] * jobs
+        options.dist = "loadfile"
+
+
 def pytest_configure(config):
     if (runner.binary() is None and not config.option.collectonly
+            and not hasattr(config, "workerinput")
             and not os.environ.get("WEIR_TEST_SELF")):
         pytest.exit("no weir to test: build it, or set WEIR", 2)
 
