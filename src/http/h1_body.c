@@ -270,9 +270,9 @@ read_trailers(struct h1_body *b, const struct h1_body_limits *limits,
 		break;
 	}
 	cut(in, used - before);
-	keep_fields(b, &fields);
-	if (hop_check_trailers(&b->trailers) != H1_REFUSAL_NONE)
+	if (hop_check_trailers(&fields) != H1_REFUSAL_NONE)
 		return refuse(b, H1_REFUSAL_TRAILER_INVALID);
+	keep_fields(b, &fields);
 	b->state = END;
 	return H1_BODY_END;
 }
