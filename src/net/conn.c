@@ -19,6 +19,8 @@ conn_init(struct conn *c, struct loop *loop, struct block_pool *pool, int fd,
 	c->loop = loop;
 	c->pool = pool;
 	pipe_init(&c->out);
+	c->received = 0;
+	c->sent = 0;
 	c->readable = false;
 	c->writable = true;
 	c->peer_closed = false;
@@ -67,6 +69,7 @@ conn_receive(struct conn *c, void *p, size_t len)
 		n = recv(c->watch.fd, p, len, 0);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
+		c->received += (uint64_t)n;
 		if ((size_t)n < len && !c->peer_closed && !c->failed) {
 			c->readable = false;
 			block(c, LOOP_READABLE);
@@ -101,6 +104,7 @@ send_run(struct conn *c, struct span bytes)
 	}
 	if (n < 0)
 		n = 0;
+	c->sent += (uint64_t)n;
 	if ((size_t)n < bytes.len) {
 		c->writable = false;
 		block(c, LOOP_WRITABLE);
@@ -153,8 +157,10 @@ conn_flush(struct conn *c)
 			c->failed = true;
 			return -1;
 		}
-		if (n > 0)
+		if (n > 0) {
+			c->sent += (uint64_t)n;
 			pipe_drop(&c->out, c->pool, (size_t)n);
+		}
 		if (n < 0 || (size_t)n < total) {
 			c->writable = false;
 			block(c, LOOP_WRITABLE);

@@ -26,6 +26,8 @@ struct conn {
 	struct loop *loop;
 	struct block_pool *pool; /* of `out` */
 	struct pipe out;         /* bytes that the kernel refused so far */
+	uint64_t received;       /* bytes, in all */
+	uint64_t sent;           /* bytes that the kernel took, in all */
 	bool readable;
 	bool writable;
 	bool peer_closed;  /* FIN seen by the loop; data may still wait */

@@ -135,7 +135,7 @@ static const struct conf_item items[] = {
 	    "silence allowed to a client's body once the response began"),
 	CONF_SIZE("buffer", struct core_conf, buffer, 4 * KB, 16 * MB, "64KB",
 	    0, "bytes of a body held in each direction"),
-	CONF_SIZE("retry_buffer", struct core_conf, retry_buffer, 0, 16 * MB,
+	CONF_SIZE("retry_buffer", struct core_conf, retry_buffer, 0, MB,
 	    "64KB", 0, "bytes of a request body kept for a retry"),
 	CONF_BOOL("half_close", struct core_conf, half_close, "false", 0,
 	    "a client that ends its sending side still gets its response"),

@@ -65,7 +65,7 @@ struct backend_ops {
 	size_t (*room)(struct exchange *ex);
 	/* The exchange takes response body again. */
 	void (*resume)(struct exchange *ex);
-	/* Let go of the connection: it is closed. */
+	/* Close the connection; ex->backend_conn is NULL then. */
 	void (*abort)(struct exchange *ex);
 };
 
@@ -92,12 +92,14 @@ enum exchange_state {
 /* One direction's body, as far as it could not pass at once. */
 struct relay {
 	struct pipe held;      /* waits in front of handler held_at */
-	struct pipe waiting;   /* behind the handlers: no sink yet */
-	struct http_fields *trailers;
+	struct pipe waiting;   /* request: no backend; response: no head yet */
+	struct http_fields *trailers; /* in the exchange's arena, or NULL */
 	uint32_t held_at;
 	uint64_t bytes;        /* of body taken from the source */
+	uint64_t sent;         /* of body given to the sink */
 	bool is_paused;        /* a handler said WAIT */
 	bool held_end;         /* END waits behind `held` */
+	bool waiting_end;      /* END waits behind `waiting` */
 	bool in_ended;         /* the source gave END */
 	bool out_ended;        /* the sink was given END */
 };
@@ -142,6 +144,7 @@ struct exchange {
 	uint64_t connected_us;
 	uint64_t sent_us;      /* the request's head went out */
 	uint64_t head_us;      /* response head received */
+	uint64_t ended_us;
 	uint64_t client_bytes_in, client_bytes_out; /* on the wire */
 	uint64_t up_bytes_out, up_bytes_in;
 
@@ -152,12 +155,19 @@ struct exchange {
 	enum verdict resumed; /* verdict given to exchange_resume() */
 	enum reason reason;
 	const char *detail; /* literal or in the arena; NULL */
+	const char *failed_in; /* a literal */
+	enum reason last_reason; /* of the try before this one */
+	const char *last_detail;
+	uint32_t retries;   /* on other backends */
+	uint32_t attempts;  /* in all */
 	uint16_t up_status;
 	bool is_waiting;    /* a handler said WAIT */
 	bool is_held;       /* the client's carrier still feeds the body */
 	bool is_running;
 	bool is_answered;   /* res is weir's own */
 	bool head_sent;     /* final response head went to the client */
+	bool peer_trusted;  /* the peer is in trusted_proxies */
+	bool is_rewritten;  /* req.path differs from the target */
 	bool is_tunnel;
 	bool reused;        /* this try's backend connection */
 	bool replay_lost;   /* request body no longer whole in replay */
@@ -167,6 +177,10 @@ struct exchange {
 	bool client_gone;
 	bool force_close;   /* the client's connection ends after this */
 	bool budget_counted;
+	bool retry_fresh;   /* next try: same backend, a new connection */
+	bool body_failed;   /* a body handler failed; told at the next chance */
+	bool response_failed; /* a response handler failed before */
+	bool is_over;       /* logged; freed when the walk returns */
 };
 
 /* ---- for modules ---- */
@@ -190,6 +204,10 @@ void exchange_resume_body(struct exchange *ex);
 /* The module's zeroed context of module->ctx_size for this exchange. */
 void *exchange_ctx(struct exchange *ex, uint32_t module_index, size_t size);
 struct loop *exchange_loop(const struct exchange *ex);
+/* Where the walk is: a phase's name, or what it waits for. */
+const char *exchange_state_name(const struct exchange *ex);
+/* Where it was when it got its reason; "" if it has none. */
+const char *exchange_failed_in(const struct exchange *ex);
 
 /* ---- for the carriers ---- */
 
@@ -213,13 +231,18 @@ void exchange_start_failed(struct exchange *ex, enum reason reason,
 /* Request body; is_end exactly once.  trailers in the arena, or NULL. */
 void exchange_on_request_body(struct exchange *ex, struct span bytes,
     bool is_end, struct http_fields *trailers);
-/* How much request body is welcome; 0 = wait for client_ops.resume. */
+/*
+ * How much request body is welcome; 0 = wait for client_ops.resume, SIZE_MAX
+ * = a whole scratch.
+ */
 size_t exchange_request_room(struct exchange *ex);
 /* Went away, or broke the rules: reason says which. */
 void exchange_on_client_failed(struct exchange *ex, enum reason reason,
     const char *detail);
 /* The client's pipe has room again. */
 void exchange_on_client_writable(struct exchange *ex);
+/* The backend's connection went back to the pool, or was closed in order. */
+void exchange_on_backend_released(struct exchange *ex);
 
 void exchange_on_connected(struct exchange *ex, bool reused);
 void exchange_on_interim(struct exchange *ex,

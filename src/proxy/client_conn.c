@@ -1,0 +1,1037 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * client_conn - the client's end of exchanges, over HTTP/1.
+ *
+ * Bytes are received into the worker's scratch and looked at there; only an
+ * incomplete head, or what follows a request, is kept (`kept`, at most the
+ * header limit), and nothing more is read until the answer is done.  As with
+ * backend_conn, an exchange and this connection may end inside any call made
+ * to the exchange: c->ex and c->state are looked at again afterwards.
+ */
+#include "proxy/client_conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/heap_alloc.h"
+#include "base/now.h"
+#include "http/date.h"
+#include "http/h1_body.h"
+#include "http/h1_parse.h"
+#include "http/h1_write.h"
+#include "net/listener.h"
+#include "os/sock.h"
+#include "proxy/exchange.h"
+#include "proxy/proxy_private.h"
+#include "proxy/route.h"
+
+enum {
+	CLIENT_CONN_MAGIC = 0x636c6e74,
+	SPARE_FIELDS = 8,
+	CHUNK_LINE_MAX = 4096,
+	LINGER_MS = 2000,        /* reading on after a last answer */
+	LINGER_BYTES = 4194304,  /* at most */
+	RATE_CHECK_MS = 1000,
+};
+
+enum client_conn_state {
+	STATE_IDLE,     /* between requests, or before the first */
+	STATE_HEAD,     /* part of a head has come */
+	STATE_EXCHANGE,
+	STATE_LAST,     /* the last answer is being flushed */
+	STATE_LINGER,   /* FIN sent; reading what the client still sends */
+	STATE_CLOSED,   /* waits for the end of the turn */
+};
+
+/* Bytes that had to be kept over the end of a turn; heap, rarely there. */
+struct kept {
+	struct h1_state h1;
+	size_t len;
+	size_t size;
+	char bytes[];
+};
+
+struct client_conn {
+	struct conn conn;
+	uint32_t magic;
+	uint8_t state;         /* enum client_conn_state */
+	bool is_reading;       /* on the stack: resume has nothing to do */
+	bool body_done;        /* of the current request */
+	bool chunked_out;      /* framing of the current response */
+	bool close_after;      /* Connection: close was said */
+	bool no_body;          /* the response has none to send (HEAD, 304) */
+	bool was_cut;
+	bool is_admin;
+	struct proxy *proxy;
+	const struct listener_spec *spec;
+	struct exchange *ex;
+	struct kept *kept;
+	struct h1_body *body;  /* in the exchange's arena */
+	struct list all;
+	struct client_conn *next_dead;
+	struct loop_task task;
+	uint64_t id;
+	uint64_t wait_since_ms; /* waiting for this client alone; 0 = not */
+	uint64_t waited_ms;     /* for this body, or for this reader */
+	uint64_t wait_bytes;    /* moved meanwhile; read while lingering */
+	uint64_t body_deadline_ms; /* client_body_timeout's, while it counts */
+	uint64_t received_before, sent_before; /* this exchange began */
+	uint32_t requests;
+	struct addr_ip peer;
+};
+
+static const struct client_ops ops;
+
+size_t
+client_conn_bytes(void)
+{
+	return sizeof(struct client_conn);
+}
+
+static const struct service *
+service_of(const struct client_conn *c)
+{
+	return c->spec->service;
+}
+
+static struct client_conn *
+of_exchange(const struct exchange *ex)
+{
+	struct client_conn *c = ex->client;
+
+	assert(c->magic == CLIENT_CONN_MAGIC);
+	return c;
+}
+
+static void on_event(struct loop_watch *w, unsigned events);
+static void on_deadline(struct deadline *d);
+static void on_task(struct loop_task *t);
+static void serve(struct client_conn *c);
+
+static void
+arm(struct client_conn *c, uint64_t wait_ms)
+{
+	deadline_set(c->proxy->loop, &c->conn.deadline, now_ms() + wait_ms);
+}
+
+/* ---- life and death ---- */
+
+static void
+set_idle(struct client_conn *c)
+{
+	c->state = STATE_IDLE;
+	counter_add(&c->proxy->stats[PROXY_STAT_CONN_IDLE], 1);
+	arm(c, service_of(c)->core->keepalive_timeout_ms);
+}
+
+static void
+leave_idle(struct client_conn *c)
+{
+	if (c->state == STATE_IDLE)
+		counter_sub(&c->proxy->stats[PROXY_STAT_CONN_IDLE], 1);
+}
+
+/* The one way to die. */
+static void
+drop(struct client_conn *c, bool reset)
+{
+	struct proxy *proxy = c->proxy;
+
+	if (c->state == STATE_CLOSED)
+		return;
+	leave_idle(c);
+	assert(c->ex == NULL);
+	c->state = STATE_CLOSED;
+	proxy_forget_out(proxy, &c->conn);
+	conn_close(&c->conn, reset);
+	list_remove(&c->all);
+	counter_sub(&proxy->stats[PROXY_STAT_CONN_OPEN], 1);
+	c->next_dead = proxy->dead_clients;
+	proxy->dead_clients = c;
+	loop_defer(proxy->loop, &proxy->bury);
+	proxy_client_gone(proxy, c->is_admin);
+}
+
+void
+client_conn_bury(struct proxy *proxy)
+{
+	struct client_conn *c = proxy->dead_clients;
+
+	proxy->dead_clients = NULL;
+	while (c != NULL) {
+		struct client_conn *next = c->next_dead;
+
+		if (c->task.is_queued || c->is_reading) {
+			c->next_dead = proxy->dead_clients;
+			proxy->dead_clients = c;
+			loop_defer(proxy->loop, &proxy->bury);
+		} else {
+			free(c->kept);
+			c->magic = 0;
+			slab_put(&proxy->clients, c);
+		}
+		c = next;
+	}
+}
+
+void
+client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
+    int fd, const struct addr *peer)
+{
+	struct client_conn *c = slab_get(&proxy->clients);
+
+	memset(c, 0, sizeof(*c));
+	conn_init(&c->conn, proxy->loop, &proxy->blocks, fd, on_event,
+	    on_deadline);
+	c->magic = CLIENT_CONN_MAGIC;
+	c->proxy = proxy;
+	c->spec = spec;
+	c->is_admin = spec->is_admin;
+	c->id = ++proxy->next_connection_id;
+	addr_ip_from(&c->peer, peer);
+	loop_task_init(&c->task, on_task);
+	list_push_back(&proxy->client_list, &c->all);
+	counter_add(&proxy->stats[PROXY_STAT_CONNECTIONS], 1);
+	counter_add(&proxy->stats[PROXY_STAT_CONN_OPEN], 1);
+	set_idle(c);
+	arm(c, service_of(c)->core->client_header_timeout_ms);
+	c->conn.readable = true; /* with TCP_DEFER_ACCEPT it mostly is */
+	serve(c);
+	if (c->state != STATE_CLOSED && conn_watch(&c->conn) != 0) {
+		if (c->ex != NULL)
+			exchange_on_client_failed(c->ex, REASON_CLIENT_GONE,
+			    "no memory to watch it");
+		drop(c, true);
+	}
+	proxy_flush(proxy);
+}
+
+/* Everything was sent that will be: FIN, then read what still comes. */
+static void
+linger(struct client_conn *c)
+{
+	if (c->conn.peer_closed && !c->conn.readable) {
+		drop(c, false);
+		return;
+	}
+	c->state = STATE_LINGER;
+	c->wait_bytes = 0;
+	conn_close_send(&c->conn);
+	arm(c, LINGER_MS);
+	c->conn.readable = true;
+	if (!c->task.is_queued)
+		loop_defer(c->proxy->loop, &c->task);
+}
+
+/* The exchange is gone and said "close": flush, then FIN. */
+static void
+finish_last(struct client_conn *c)
+{
+	if (c->was_cut) {
+		/* Close-delimited answers must not look complete. */
+		proxy_send_out(c->proxy);
+		drop(c, true);
+		return;
+	}
+	c->state = STATE_LAST;
+	proxy_send_out(c->proxy);
+	if (c->conn.failed) {
+		drop(c, true);
+		return;
+	}
+	if (conn_pending(&c->conn) > 0) {
+		arm(c, service_of(c)->core->client_write_timeout_ms);
+		return;
+	}
+	if (c->body_done && c->kept == NULL && !c->conn.readable) {
+		/* Nothing of the client's is unread: no reset can follow. */
+		drop(c, false);
+		return;
+	}
+	linger(c);
+}
+
+static void
+finished(struct exchange *ex)
+{
+	struct client_conn *c = of_exchange(ex);
+	bool keep = !c->close_after && !ex->force_close && !c->was_cut &&
+	    !ex->client_gone && c->body_done && !ex->is_tunnel &&
+	    ex->head_sent && !c->conn.failed;
+
+	proxy_send_out(c->proxy);
+	c->ex = NULL;
+	c->body = NULL;
+	c->wait_since_ms = 0;
+	if (c->state == STATE_CLOSED)
+		return;
+	if (ex->client_gone || (ex->reason != REASON_NONE && !ex->head_sent)) {
+		drop(c, ex->reason == REASON_WRITE_TIMEOUT);
+		return;
+	}
+	if (!keep) {
+		finish_last(c);
+		return;
+	}
+	set_idle(c);
+	/* What came behind the request is the next one. */
+	if ((c->kept != NULL || c->conn.readable) && !c->is_reading &&
+	    !c->task.is_queued)
+		loop_defer(c->proxy->loop, &c->task);
+}
+
+/* ---- sending ---- */
+
+static bool
+response_has_body(const struct exchange *ex)
+{
+	return ex->req.method_id != HTTP_METHOD_HEAD &&
+	    ex->res.status != 204 && ex->res.status != 304;
+}
+
+/* The last exchange of this connection? */
+static bool
+must_close(const struct client_conn *c, const struct exchange *ex)
+{
+	const struct core_conf *core = ex->core;
+
+	return !ex->req.keep_alive || ex->force_close || c->proxy->draining ||
+	    !ex->request_body.in_ended ||
+	    (core->keepalive_requests != 0 &&
+	    c->requests >= core->keepalive_requests);
+}
+
+/* How the end of this response will be known to the client. */
+static void
+choose_framing(struct client_conn *c, struct exchange *ex,
+    struct h1_framing *framing)
+{
+	const struct http_response *res = &ex->res;
+	bool changes =
+	    ex->route->phases.chains[PHASE_RESPONSE_BODY].count > 0 ||
+	    ex->route->phases.chains[PHASE_UPSTREAM_RESPONSE_BODY].count > 0 ||
+	    ex->route->phases.chains[PHASE_RESPONSE_TRAILERS].count > 0 ||
+	    ex->route->phases.chains[PHASE_UPSTREAM_RESPONSE_TRAILERS].count >
+	    0;
+
+	c->no_body = !response_has_body(ex);
+	framing->framing = (enum http_framing)res->framing;
+	framing->content_length = res->content_length;
+	if (ex->is_answered) {
+		framing->framing = HTTP_FRAMING_LENGTH;
+		framing->content_length = ex->answer.len;
+	}
+	if (res->status == 204)
+		framing->framing = HTTP_FRAMING_NONE;
+	if (framing->framing == HTTP_FRAMING_NONE || c->no_body)
+		return;
+	if (framing->framing == HTTP_FRAMING_LENGTH && !changes)
+		return;
+	framing->framing = ex->req.minor >= 1 ? HTTP_FRAMING_CHUNKED
+					      : HTTP_FRAMING_CLOSE;
+}
+
+static void
+send_head(struct exchange *ex)
+{
+	struct client_conn *c = of_exchange(ex);
+	struct h1_framing framing = { .framing = HTTP_FRAMING_NONE };
+	struct http_response *res = &ex->res;
+
+	if (ex->is_tunnel) {
+		framing.upgrade_websocket = true;
+		c->close_after = true;
+		h1_write_response(proxy_out(c->proxy, &c->conn), res,
+		    &framing);
+		return;
+	}
+	choose_framing(c, ex, &framing);
+	c->close_after = must_close(c, ex) ||
+	    framing.framing == HTTP_FRAMING_CLOSE;
+	framing.close = c->close_after;
+	framing.keep_alive = !c->close_after;
+	c->chunked_out = framing.framing == HTTP_FRAMING_CHUNKED;
+	if (!http_fields_may_have(&res->fields, FIELD_DATE) ||
+	    http_fields_get(&res->fields, FIELD_DATE) == NULL)
+		http_fields_add(&res->fields, &ex->arena, SPAN("Date"),
+		    date_now());
+	h1_write_response(proxy_out(c->proxy, &c->conn), res, &framing);
+}
+
+static void
+send_interim(struct exchange *ex, const struct http_response *res)
+{
+	struct client_conn *c = of_exchange(ex);
+	struct h1_framing framing = { .framing = HTTP_FRAMING_NONE };
+
+	h1_write_response(proxy_out(c->proxy, &c->conn), res, &framing);
+	proxy_send_out(c->proxy);
+}
+
+/* Begin or go on to wait for a client that does not read. */
+static void
+note_reader(struct client_conn *c)
+{
+	const struct core_conf *core = service_of(c)->core;
+	uint64_t waited;
+
+	if (conn_pending(&c->conn) == 0)
+		return;
+	if (c->wait_since_ms == 0) {
+		c->wait_since_ms = now_ms();
+		c->waited_ms = 0;
+		c->wait_bytes = c->conn.sent;
+	}
+	/* Too slow a reader does not push its deadline on. */
+	waited = now_ms() - c->wait_since_ms;
+	if (core->client_body_min_rate != 0 && waited != 0 &&
+	    waited >= core->client_body_min_rate_after_ms &&
+	    (c->conn.sent - c->wait_bytes) * 1000 / waited <
+	    core->client_body_min_rate)
+		return;
+	arm(c, core->client_write_timeout_ms);
+}
+
+static void
+send_body(struct exchange *ex, struct span bytes)
+{
+	struct client_conn *c = of_exchange(ex);
+	struct proxy *proxy = c->proxy;
+
+	if (c->no_body || bytes.len == 0 || c->conn.failed)
+		return;
+	if (c->chunked_out)
+		h1_write_chunk(proxy_out(proxy, &c->conn), bytes.len);
+	proxy_out_bytes(proxy, &c->conn, bytes);
+	if (c->chunked_out)
+		str_lit(proxy_out(proxy, &c->conn), "\r\n");
+	if (ex->is_tunnel)
+		arm(c, ex->core->tunnel_idle_timeout_ms);
+	else
+		note_reader(c);
+}
+
+static void
+send_end(struct exchange *ex, struct http_fields *trailers)
+{
+	struct client_conn *c = of_exchange(ex);
+
+	if (ex->is_tunnel) {
+		proxy_send_out(c->proxy);
+		if (conn_pending(&c->conn) == 0)
+			conn_close_send(&c->conn);
+		return;
+	}
+	if (c->chunked_out && !c->no_body)
+		h1_write_last_chunk(proxy_out(c->proxy, &c->conn), trailers);
+}
+
+static size_t
+room(struct exchange *ex)
+{
+	struct client_conn *c = of_exchange(ex);
+	size_t pending = conn_pending(&c->conn);
+	size_t buffer = (size_t)ex->core->buffer;
+
+	if (pending == 0)
+		return SIZE_MAX;
+	return pending < buffer ? buffer - pending : 0;
+}
+
+static void
+resume(struct exchange *ex)
+{
+	struct client_conn *c = of_exchange(ex);
+
+	if (c->is_reading || c->task.is_queued)
+		return;
+	/* Not now: the scratch may be in use further up the stack. */
+	if (c->conn.readable)
+		loop_defer(c->proxy->loop, &c->task);
+}
+
+static void
+cut(struct exchange *ex)
+{
+	of_exchange(ex)->was_cut = true;
+}
+
+static struct addr_ip
+peer(const struct exchange *ex)
+{
+	return of_exchange(ex)->peer;
+}
+
+static void
+local(const struct exchange *ex, struct addr *addr)
+{
+	sock_local(of_exchange(ex)->conn.watch.fd, addr);
+}
+
+static uint64_t
+connection_id(const struct exchange *ex)
+{
+	return of_exchange(ex)->id;
+}
+
+static uint32_t
+connection_requests(const struct exchange *ex)
+{
+	return of_exchange(ex)->requests;
+}
+
+static const struct client_ops ops = {
+	.send_interim = send_interim,
+	.send_head = send_head,
+	.send_body = send_body,
+	.send_end = send_end,
+	.room = room,
+	.resume = resume,
+	.cut = cut,
+	.finished = finished,
+	.peer = peer,
+	.local = local,
+	.connection_id = connection_id,
+	.connection_requests = connection_requests,
+};
+
+/* ---- receiving ---- */
+
+static void
+keep(struct client_conn *c, struct span in)
+{
+	struct kept *k = c->kept;
+
+	if (in.len == 0)
+		return;
+	if (k != NULL && in.p >= k->bytes && in.p <= k->bytes + k->size) {
+		memmove(k->bytes, in.p, in.len);
+		k->len = in.len;
+		return;
+	}
+	assert(k == NULL || k->len == 0);
+	free(k);
+	k = heap_alloc(sizeof(*k) + in.len * 2 + 256);
+	k->h1 = (struct h1_state){ .checked = 0 };
+	k->size = in.len * 2 + 256;
+	k->len = in.len;
+	memcpy(k->bytes, in.p, in.len);
+	c->kept = k;
+}
+
+/* Pieces of the current request's body; returns what is behind its end. */
+static struct span
+feed_body(struct client_conn *c, struct span in)
+{
+	const struct core_conf *core = service_of(c)->core;
+	const struct h1_body_limits limits = {
+		.chunk_line_max = CHUNK_LINE_MAX,
+		.trailers_max = (size_t)core->header_size_max,
+		.trailer_fields_max = core->fields_max,
+	};
+	struct exchange *ex = c->ex;
+	struct span piece = { NULL, 0 };
+
+	for (;;) {
+		struct span data;
+		enum h1_body_event event =
+		    h1_body_next(c->body, &limits, &in, &data);
+		struct http_fields *trailers = NULL;
+
+		if (event == H1_BODY_END) {
+			if (c->body->trailers.count > 0) {
+				trailers = arena_alloc(&ex->arena,
+				    sizeof(*trailers));
+				*trailers = c->body->trailers;
+				h1_copy_fields(&ex->arena, trailers);
+			}
+			h1_body_fini(c->body);
+			c->body_done = true;
+			exchange_on_request_body(ex, piece, true, trailers);
+			return in;
+		}
+		if (piece.len > 0) {
+			exchange_on_request_body(ex, piece, false, NULL);
+			if (c->ex != ex)
+				return span_of(NULL, 0);
+			piece = span_of(NULL, 0);
+		}
+		if (event == H1_BODY_REFUSED) {
+			enum h1_refusal why =
+			    (enum h1_refusal)c->body->refusal;
+
+			h1_body_fini(c->body);
+			c->close_after = true;
+			exchange_on_client_failed(ex, REASON_BAD_BODY,
+			    h1_refusal_text(why));
+			return span_of(NULL, 0);
+		}
+		if (event == H1_BODY_MORE)
+			return in;
+		piece = data;
+	}
+}
+
+static void
+begin_exchange(struct client_conn *c, struct arena *arena,
+    const struct http_request *req)
+{
+	struct exchange *ex;
+
+	leave_idle(c);
+	c->state = STATE_EXCHANGE;
+	c->requests++;
+	c->close_after = false;
+	c->chunked_out = false;
+	c->no_body = false;
+	c->body_done = false;
+	c->wait_since_ms = 0;
+	deadline_clear(&c->conn.deadline);
+	ex = exchange_new(c->proxy, service_of(c), &ops, c, arena, req);
+	c->ex = ex;
+	c->body = arena_alloc(&ex->arena, sizeof(*c->body));
+	h1_body_init(c->body, (enum http_framing)req->framing,
+	    req->content_length);
+}
+
+/* A head is whole; returns what follows the request, as far as it came. */
+static struct span
+on_head(struct client_conn *c, struct span in, size_t used,
+    struct http_request *req)
+{
+	struct arena arena;
+	struct exchange *ex;
+	struct span rest;
+
+	arena_init(&arena, &c->proxy->arenas);
+	h1_copy_request(&arena, in.p, used, SPARE_FIELDS, req);
+	begin_exchange(c, &arena, req);
+	ex = c->ex;
+	exchange_start(ex);
+	rest = span_of(in.p + used, in.len - used);
+	if (c->ex == ex)
+		rest = feed_body(c, rest);
+	if (c->ex == ex)
+		exchange_release(ex);
+	return rest;
+}
+
+static void
+refuse_head(struct client_conn *c, const struct h1_state *h1)
+{
+	struct http_request req;
+	struct arena arena;
+	struct exchange *ex;
+	const char *detail;
+
+	memset(&req, 0, sizeof(req));
+	req.minor = 1;
+	arena_init(&arena, &c->proxy->arenas);
+	detail = arena_printf(&arena, "%s at byte %zu",
+	    h1_refusal_text(h1->refusal), h1->offset);
+	begin_exchange(c, &arena, &req);
+	ex = c->ex;
+	ex->is_held = false;
+	exchange_start_failed(ex, reason_of_refusal(h1->refusal), detail);
+}
+
+/* Bytes of heads and bodies, until all is used or an exchange must end. */
+static void
+feed(struct client_conn *c, struct span in)
+{
+	const struct core_conf *core = service_of(c)->core;
+	const struct h1_limits limits = {
+		.head_max = (size_t)core->header_size_max,
+		.line_max = (size_t)core->request_line_max,
+		.fields_max = core->fields_max,
+	};
+
+	while (in.len > 0 && (c->state == STATE_IDLE ||
+	    c->state == STATE_HEAD)) {
+		struct h1_state fresh = { .checked = 0 };
+		struct h1_state *h1 = c->kept != NULL ? &c->kept->h1 : &fresh;
+		struct http_request req;
+		size_t used = 0;
+		enum h1_result result = h1_parse_request(h1, in.p, in.len,
+		    &limits, &req, &used);
+
+		if (result == H1_MORE) {
+			if (c->state == STATE_IDLE) {
+				leave_idle(c);
+				c->state = STATE_HEAD;
+				arm(c, core->client_header_timeout_ms);
+			}
+			fresh = *h1;
+			keep(c, in);
+			c->kept->h1 = fresh;
+			return;
+		}
+		if (result == H1_REFUSED) {
+			refuse_head(c, h1);
+			return;
+		}
+		if (c->kept != NULL)
+			c->kept->h1 = (struct h1_state){ .checked = 0 };
+		in = on_head(c, in, used, &req);
+	}
+	if (c->state == STATE_CLOSED || in.len == 0) {
+		if (c->kept != NULL)
+			c->kept->len = 0;
+		return;
+	}
+	/* Behind a request whose answer is not done. */
+	keep(c, in);
+	c->kept->h1 = (struct h1_state){ .checked = 0 };
+}
+
+/* The client has gone, or has ended its sending side. */
+static void
+on_eof(struct client_conn *c, bool failed)
+{
+	struct exchange *ex = c->ex;
+
+	c->conn.readable = false;
+	if (c->state != STATE_EXCHANGE) {
+		drop(c, false);
+		return;
+	}
+	if (ex->is_tunnel && !failed) {
+		exchange_on_request_body(ex, span_of(NULL, 0), true, NULL);
+		if (c->ex == ex && ex->response_body.in_ended)
+			exchange_on_client_failed(ex, REASON_CLIENT_GONE,
+			    NULL);
+		return;
+	}
+	if (!failed && c->body_done && ex->core->half_close)
+		return;
+	exchange_on_client_failed(ex, REASON_CLIENT_GONE,
+	    failed ? "connection reset" : "connection closed");
+}
+
+/* Where the next bytes go, and how many may come; NULL = none are wanted. */
+static char *
+receive_place(struct client_conn *c, size_t *len)
+{
+	size_t head_max = (size_t)service_of(c)->core->header_size_max;
+	struct kept *k = c->kept;
+	size_t wanted;
+
+	switch (c->state) {
+	case STATE_IDLE:
+	case STATE_HEAD:
+		if (k == NULL || k->len == 0) {
+			*len = head_max;
+			return c->proxy->scratch;
+		}
+		if (k->len == k->size) {
+			size_t size = k->size * 2;
+
+			k = heap_alloc_grow(k, sizeof(*k) + size, 1);
+			k->size = size;
+			c->kept = k;
+		}
+		*len = k->size - k->len;
+		return k->bytes + k->len;
+	case STATE_EXCHANGE:
+		if (c->body_done && !c->ex->is_tunnel)
+			return NULL;
+		wanted = exchange_request_room(c->ex);
+		*len = wanted < SCRATCH_BYTES ? wanted : SCRATCH_BYTES;
+		return *len > 0 ? c->proxy->scratch : NULL;
+	case STATE_LINGER:
+		*len = SCRATCH_BYTES;
+		return c->proxy->scratch;
+	default:
+		return NULL;
+	}
+}
+
+/* From when on is the client alone waited for? */
+static void
+note_sender(struct client_conn *c, bool starved)
+{
+	uint64_t now = now_ms();
+
+	if (c->ex == NULL || c->body_done || c->ex->is_tunnel)
+		return;
+	if (!starved) {
+		if (c->wait_since_ms != 0)
+			c->waited_ms += now - c->wait_since_ms;
+		c->wait_since_ms = 0;
+		return;
+	}
+	if (c->wait_since_ms == 0)
+		c->wait_since_ms = now;
+	arm(c, c->ex->head_sent || c->ex->core->streaming
+	    ? c->ex->core->stream_idle_timeout_ms
+	    : c->ex->core->client_body_timeout_ms);
+	/* The least rate is looked at each second once it counts. */
+	if (!c->ex->head_sent && !c->ex->core->streaming &&
+	    c->ex->core->client_body_min_rate != 0) {
+		uint64_t after = c->ex->core->client_body_min_rate_after_ms;
+		uint64_t check = now + RATE_CHECK_MS + (c->waited_ms < after
+		    ? after - c->waited_ms : 0);
+
+		if (check < c->conn.deadline.at_ms)
+			deadline_set(c->proxy->loop, &c->conn.deadline, check);
+		c->body_deadline_ms = now +
+		    c->ex->core->client_body_timeout_ms;
+	}
+}
+
+/* One receive, and what follows from it; false = nothing more for now. */
+static bool
+receive(struct client_conn *c, size_t *turn)
+{
+	size_t len = 0;
+	char *p = receive_place(c, &len);
+	ssize_t n;
+
+	if (p == NULL)
+		return false;
+	n = conn_receive(&c->conn, p, len);
+	if (n == CONN_AGAIN)
+		return false;
+	if (n == CONN_EOF || n == CONN_FAILED) {
+		on_eof(c, n == CONN_FAILED);
+		return false;
+	}
+	*turn += (size_t)n;
+	if (c->state == STATE_LINGER) {
+		c->wait_bytes += (uint64_t)n;
+		if (c->wait_bytes > LINGER_BYTES)
+			drop(c, true);
+	} else if (c->state == STATE_EXCHANGE && c->ex->is_tunnel) {
+		arm(c, c->ex->core->tunnel_idle_timeout_ms);
+		exchange_on_request_body(c->ex, span_of(p, (size_t)n), false,
+		    NULL);
+	} else if (c->state == STATE_EXCHANGE) {
+		struct span rest;
+
+		note_sender(c, false);
+		rest = feed_body(c, span_of(p, (size_t)n));
+		if (rest.len > 0 && c->state != STATE_CLOSED)
+			keep(c, rest);
+	} else if (c->kept != NULL && c->kept->len > 0) {
+		c->kept->len += (size_t)n;
+		feed(c, span_of(c->kept->bytes, c->kept->len));
+	} else {
+		feed(c, span_of(p, (size_t)n));
+	}
+	return true;
+}
+
+/* Read and serve as long as there is something to read and room for it. */
+static void
+serve(struct client_conn *c)
+{
+	size_t turn = 0;
+
+	c->is_reading = true;
+	for (;;) {
+		if (c->state == STATE_IDLE && c->kept != NULL &&
+		    c->kept->len > 0) {
+			/* A request that came behind the one before it. */
+			feed(c, span_of(c->kept->bytes, c->kept->len));
+			if (c->state == STATE_IDLE)
+				continue;
+		}
+		if (c->state == STATE_CLOSED || c->state == STATE_LAST ||
+		    !c->conn.readable)
+			break;
+		if (turn >= TURN_BYTES) {
+			if (!c->task.is_queued)
+				loop_defer(c->proxy->loop, &c->task);
+			break;
+		}
+		if (!receive(c, &turn))
+			break;
+	}
+	c->is_reading = false;
+	if (c->kept != NULL && c->kept->len == 0) {
+		free(c->kept);
+		c->kept = NULL;
+	}
+	if (c->state == STATE_EXCHANGE && !c->conn.readable &&
+	    exchange_request_room(c->ex) > 0)
+		note_sender(c, true);
+}
+
+static void
+on_task(struct loop_task *t)
+{
+	struct client_conn *c = LIST_OF(t, struct client_conn, task);
+	struct proxy *proxy = c->proxy;
+
+	if (c->state != STATE_CLOSED)
+		serve(c);
+	proxy_flush(proxy);
+}
+
+static void
+on_writable(struct client_conn *c)
+{
+	if (conn_pending(&c->conn) == 0 || !c->conn.writable)
+		return;
+	if (conn_flush(&c->conn) != 0) {
+		if (c->ex != NULL)
+			exchange_on_client_failed(c->ex, REASON_CLIENT_GONE,
+			    "connection reset");
+		else
+			drop(c, true);
+		return;
+	}
+	if (c->state == STATE_LAST) {
+		if (conn_pending(&c->conn) == 0)
+			finish_last(c);
+		else
+			arm(c, service_of(c)->core->client_write_timeout_ms);
+		return;
+	}
+	if (c->ex == NULL)
+		return;
+	if (conn_pending(&c->conn) == 0) {
+		c->wait_since_ms = 0;
+		if (c->ex->is_tunnel && c->ex->response_body.out_ended)
+			conn_close_send(&c->conn);
+		else if (!c->ex->is_tunnel)
+			deadline_clear(&c->conn.deadline);
+	} else {
+		note_reader(c);
+	}
+	if (conn_pending(&c->conn) <= c->ex->core->buffer / 2)
+		exchange_on_client_writable(c->ex);
+}
+
+static void
+on_event(struct loop_watch *w, unsigned events)
+{
+	struct client_conn *c = LIST_OF(w, struct client_conn, conn.watch);
+	struct proxy *proxy = c->proxy;
+
+	assert(c->magic == CLIENT_CONN_MAGIC);
+	if (c->state == STATE_CLOSED)
+		return;
+	conn_note(&c->conn, events);
+	if ((events & (LOOP_WRITABLE | LOOP_FAILED)) != 0)
+		on_writable(c);
+	if (c->state != STATE_CLOSED && c->conn.readable)
+		serve(c);
+	/* Waiting for the backend, nothing is read: the loop tells of a FIN. */
+	if (c->state == STATE_EXCHANGE && (c->conn.failed ||
+	    (c->conn.peer_closed && c->body_done &&
+	    !c->ex->is_tunnel && !c->ex->core->half_close)))
+		exchange_on_client_failed(c->ex, REASON_CLIENT_GONE,
+		    c->conn.failed ? "connection reset"
+				   : "connection closed");
+	proxy_flush(proxy);
+}
+
+/* ---- deadlines ---- */
+
+static bool
+is_too_slow(const struct client_conn *c, uint64_t bytes)
+{
+	const struct core_conf *core = c->ex->core;
+	uint64_t waited = c->waited_ms + (c->wait_since_ms != 0
+	    ? now_ms() - c->wait_since_ms : 0);
+
+	if (core->client_body_min_rate == 0 ||
+	    waited < core->client_body_min_rate_after_ms || waited == 0)
+		return false;
+	return bytes * 1000 / waited < core->client_body_min_rate;
+}
+
+static void
+on_exchange_deadline(struct client_conn *c)
+{
+	struct exchange *ex = c->ex;
+
+	if (ex->is_tunnel) {
+		exchange_on_client_failed(ex, REASON_CLIENT_GONE,
+		    "idle tunnel");
+		return;
+	}
+	if (conn_pending(&c->conn) > 0) {
+		exchange_on_client_failed(ex, REASON_WRITE_TIMEOUT, NULL);
+		return;
+	}
+	if (c->body_done || c->wait_since_ms == 0)
+		return;
+	if (!ex->head_sent && !ex->core->streaming &&
+	    now_ms() < c->body_deadline_ms &&
+	    !is_too_slow(c, ex->request_body.bytes)) {
+		uint64_t next = now_ms() + RATE_CHECK_MS;
+
+		deadline_set(c->proxy->loop, &c->conn.deadline,
+		    next < c->body_deadline_ms ? next : c->body_deadline_ms);
+		return;
+	}
+	exchange_on_client_failed(ex, REASON_BODY_TIMEOUT, NULL);
+}
+
+/* A head that took too long is answered and logged (RFC 9110, 15.5.9). */
+static void
+on_head_deadline(struct client_conn *c)
+{
+	struct http_request req;
+	struct arena arena;
+
+	memset(&req, 0, sizeof(req));
+	req.minor = 1;
+	arena_init(&arena, &c->proxy->arenas);
+	begin_exchange(c, &arena, &req);
+	c->ex->is_held = false;
+	exchange_start_failed(c->ex, REASON_HEAD_TIMEOUT, NULL);
+}
+
+static void
+on_deadline(struct deadline *d)
+{
+	struct client_conn *c =
+	    LIST_OF(d, struct client_conn, conn.deadline);
+	struct proxy *proxy = c->proxy;
+
+	assert(c->magic == CLIENT_CONN_MAGIC);
+	switch (c->state) {
+	case STATE_HEAD:
+		on_head_deadline(c);
+		break;
+	case STATE_EXCHANGE:
+		on_exchange_deadline(c);
+		break;
+	case STATE_LAST:
+		drop(c, true);
+		break;
+	case STATE_IDLE:
+	case STATE_LINGER:
+		drop(c, false);
+		break;
+	case STATE_CLOSED:
+	default:
+		break;
+	}
+	proxy_flush(proxy);
+}
+
+unsigned
+client_conn_cut_all(struct proxy *proxy)
+{
+	unsigned count = 0;
+
+	LIST_EACH(&proxy->client_list, node, after) {
+		struct client_conn *c = LIST_OF(node, struct client_conn, all);
+
+		if (c->ex != NULL) {
+			count++;
+			c->was_cut = true;
+			exchange_on_client_failed(c->ex, REASON_DRAIN_CUT,
+			    NULL);
+		}
+		drop(c, true);
+	}
+	proxy_flush(proxy);
+	return count;
+}

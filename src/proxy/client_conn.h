@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * client_conn - an HTTP/1 connection of a client: requests in turn, answered
+ * in turn.
+ */
+#ifndef PROXY_CLIENT_CONN_H
+#define PROXY_CLIENT_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "os/addr.h"
+
+struct listener_spec;
+struct proxy;
+
+/* Takes the accepted fd and begins to read. */
+void client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
+    int fd, const struct addr *peer);
+/* Of one connection, for the slab. */
+size_t client_conn_bytes(void);
+/* Frees the memory of those that ended: at the end of the turn. */
+void client_conn_bury(struct proxy *proxy);
+/* At the end of a drain: cut all; how many had an exchange. */
+unsigned client_conn_cut_all(struct proxy *proxy);
+
+#endif

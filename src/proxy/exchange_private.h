@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* exchange_private - what the files of the exchange share among themselves. */
+#ifndef PROXY_EXCHANGE_PRIVATE_H
+#define PROXY_EXCHANGE_PRIVATE_H
+
+#include "proxy/exchange.h"
+
+enum { EXCHANGE_MAGIC = 0x65786368 };
+
+/* Walk on through the states; may free the exchange. */
+void exchange_run(struct exchange *ex);
+/* Note a reason without walking on; keeps the first one of an answer. */
+void exchange_note(struct exchange *ex, enum reason reason,
+    const char *detail);
+/* The handlers of a phase of heads, from ex->hook_at on. */
+enum verdict exchange_hooks(struct exchange *ex, enum phase phase);
+/* End the exchange if both bodies have ended; may free it. */
+void exchange_settle(struct exchange *ex);
+/* Drop the backend's side of this try. */
+void exchange_drop_backend(struct exchange *ex);
+
+/* exchange_answer.c: weir's own answers. */
+void exchange_error_answer(struct exchange *ex);
+enum verdict exchange_route_answer(struct exchange *ex);
+
+/* exchange_request.c: what the backend is sent. */
+enum reason exchange_prepare_request(struct exchange *ex);
+void exchange_compose_upstream(struct exchange *ex);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exchange_request - what is done to every request before it is routed, and
+ * what a backend is sent in its place.
+ */
+#include <stdlib.h>
+
+#include "conf/template.h"
+#include "http/hop.h"
+#include "http/uri.h"
+#include "net/listener.h"
+#include "proxy/client_addr.h"
+#include "proxy/exchange_private.h"
+#include "proxy/proxy_private.h"
+#include "proxy/route.h"
+
+enum { VALUE_MAX = 4096, TARGET_MAX = 65536 };
+
+/* The path as routes see it; the same path goes upstream. */
+static enum reason
+normalise_path(struct exchange *ex)
+{
+	struct http_request *req = &ex->req;
+	struct str out;
+
+	ex->match_path = req->path;
+	switch (uri_path_check(req->path)) {
+	case URI_PATH_PLAIN:
+		return REASON_NONE;
+	case URI_PATH_INVALID:
+		ex->detail = "invalid percent-encoding in the path";
+		return REASON_BAD_REQUEST;
+	case URI_PATH_DOTS:
+		if (ex->core->dot_segments == CORE_DOTS_REFUSE)
+			return REASON_BAD_PATH;
+		str_init(&out, arena_alloc(&ex->arena, req->path.len + 1),
+		    req->path.len + 1);
+		uri_path_resolve(req->path, &out);
+		req->path = str_view(&out);
+		ex->is_rewritten = true;
+		break;
+	case URI_PATH_ENCODED:
+	default:
+		break;
+	}
+	str_init(&out, arena_alloc(&ex->arena, req->path.len + 1),
+	    req->path.len + 1);
+	uri_path_decode(req->path, &out);
+	ex->match_path = str_view(&out);
+	return REASON_NONE;
+}
+
+static enum reason
+treat_underscores(struct exchange *ex)
+{
+	struct http_fields *fields = &ex->req.fields;
+
+	if (ex->core->underscore_fields == CORE_UNDERSCORE_PASS)
+		return REASON_NONE;
+	for (uint32_t i = 0; i < fields->count; i++) {
+		struct http_field *f = &fields->items[i];
+
+		if ((f->flags & HTTP_FIELD_UNDERSCORE) == 0)
+			continue;
+		if (ex->core->underscore_fields == CORE_UNDERSCORE_REFUSE) {
+			ex->detail = h1_refusal_text(H1_REFUSAL_UNDERSCORE);
+			return REASON_BAD_REQUEST;
+		}
+		f->flags |= HTTP_FIELD_DROPPED;
+	}
+	return REASON_NONE;
+}
+
+enum reason
+exchange_prepare_request(struct exchange *ex)
+{
+	enum h1_refusal refusal = hop_strip_request(&ex->req);
+	enum reason reason;
+
+	client_addr_find(ex);
+	if (refusal != H1_REFUSAL_NONE) {
+		ex->detail = h1_refusal_text(refusal);
+		ex->force_close = true;
+		return reason_of_refusal(refusal);
+	}
+	if (ex->req.method_id == HTTP_METHOD_CONNECT ||
+	    ex->req.method_id == HTTP_METHOD_TRACE) {
+		ex->detail = "CONNECT and TRACE are refused";
+		ex->force_close = true;
+		return REASON_METHOD_REFUSED;
+	}
+	reason = normalise_path(ex);
+	if (reason == REASON_NONE)
+		reason = treat_underscores(ex);
+	if (reason != REASON_NONE)
+		ex->force_close = true;
+	if (!ex->core->websocket)
+		ex->req.upgrade_websocket = false;
+	return reason;
+}
+
+/* Bytes of a template in the arena; controls make it empty, counted. */
+static struct span
+evaluate(struct exchange *ex, const struct template *t)
+{
+	char memory[VALUE_MAX];
+	struct str out;
+	struct span value;
+
+	str_init(&out, memory, sizeof(memory));
+	template_eval(t, ex, &out);
+	value = str_view(&out);
+	if (!http_is_field_value(value)) {
+		counter_add(&ex->proxy->stats[PROXY_STAT_SUPPRESSED_VALUES],
+		    1);
+		return span_of("", 0);
+	}
+	return span_of(arena_dup(&ex->arena, value), value.len);
+}
+
+/* Origin-form of what is asked for. */
+static struct span
+target_of(struct exchange *ex)
+{
+	const struct http_request *req = &ex->req;
+	struct span path = req->path;
+	struct str out;
+
+	if (ex->route->rewrite_path != NULL) {
+		path = evaluate(ex, ex->route->rewrite_path);
+		if (path.len == 0 || path.p[0] != '/')
+			path = SPAN("/");
+		if (memchr(path.p, '?', path.len) != NULL || !req->has_query)
+			return path;
+	} else if (!ex->is_rewritten) {
+		/* As received: path and query lie together. */
+		return span_of(path.p, req->has_query
+		    ? (size_t)(req->query.p + req->query.len - path.p)
+		    : path.len);
+	} else if (!req->has_query) {
+		return path;
+	}
+	str_init(&out, arena_alloc(&ex->arena,
+	    path.len + req->query.len + 1), path.len + req->query.len + 1);
+	str_span(&out, path);
+	str_char(&out, '?');
+	str_span(&out, req->query);
+	return str_view(&out);
+}
+
+static void
+add_via(struct exchange *ex, struct http_request *up)
+{
+	/* RFC 9110, section 7.6.3: the version received, and a pseudonym. */
+	struct span value = ex->req.minor >= 1 ? SPAN("1.1 weir")
+					       : SPAN("1.0 weir");
+
+	http_fields_add(&up->fields, &ex->arena, SPAN("Via"), value);
+}
+
+void
+exchange_compose_upstream(struct exchange *ex)
+{
+	struct http_request *up = &ex->up_req;
+	const struct template *host = ex->group->conf->host;
+	uint32_t size = ex->req.fields.count + 12;
+	struct http_field *items =
+	    arena_alloc(&ex->arena, size * sizeof(*items));
+
+	*up = ex->req;
+	if (up->fields.count > 0)
+		memcpy(items, up->fields.items,
+		    up->fields.count * sizeof(*items));
+	up->fields.items = items;
+	up->fields.size = size;
+	ex->up_target = target_of(ex);
+	ex->up_host = host != NULL ? evaluate(ex, host) : ex->req.authority;
+	http_fields_remove_id(&up->fields, FIELD_HOST);
+	client_addr_forward(ex, up);
+	if (ex->core->via)
+		add_via(ex, up);
+	if (up->expect_continue && up->minor == 0) {
+		http_fields_remove_id(&up->fields, FIELD_EXPECT);
+		up->expect_continue = false;
+	}
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* proxy - a worker's proxy: accepting, output, drain, counters. */
+#include "proxy/proxy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/heap_alloc.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "metrics/histogram.h"
+#include "net/listener.h"
+#include "proxy/backend_conn.h"
+#include "proxy/client_conn.h"
+#include "proxy/exchange.h"
+#include "proxy/proxy_private.h"
+#include "proxy/route.h"
+#include "upstream/group.h"
+
+enum {
+	ACCEPT_BATCH = 64,     /* connections for each event of a listener */
+	ACCEPT_PAUSE_MS = 100, /* before trying again without descriptors */
+	SPARE_CHUNKS = 1024,   /* arena chunks kept warm: 4 MB */
+};
+
+static void on_bury(struct loop_task *t);
+static void on_retry_accept(struct deadline *d);
+
+struct proxy *
+proxy_new(const struct proxy_boot *boot, struct error *err)
+{
+	struct proxy *p = heap_alloc_zeroed(1, sizeof(*p));
+	struct pool_options options;
+
+	(void)err;
+	p->boot = *boot;
+	p->loop = boot->loop;
+	p->module_count = boot->module_count;
+	p->module_worker.log_ring = boot->log_ring;
+	p->module_worker.slot = boot->slot;
+	p->scratch = heap_alloc(SCRATCH_BYTES);
+	p->out_memory = heap_alloc(OUT_BYTES);
+	p->connections_max = boot->connections_max;
+	p->accepting = true;
+	block_pool_init(&p->blocks, boot->body_memory_bytes);
+	p->arenas.spare_max = SPARE_CHUNKS;
+	slab_init(&p->clients, client_conn_bytes());
+	slab_init(&p->backends, backend_conn_bytes());
+	slab_init(&p->exchanges, sizeof(struct exchange));
+	list_init(&p->client_list);
+	loop_task_init(&p->bury, on_bury);
+	deadline_init(&p->retry_accept, on_retry_accept);
+	p->stats = metrics_block(boot->metrics, &stats_proxy,
+	    boot->metrics_slot, 0);
+	for (size_t i = 0; i < boot->group_count; i++)
+		group_start(boot->groups[i]);
+	options = (struct pool_options){
+		.loop = p->loop,
+		.ops = &backend_conn_pool_ops,
+		.lanes = boot->lanes,
+		.slots = boot->backend_slots,
+		.idle_max = boot->pool_idle_max,
+		.counts = &p->pool_counts,
+	};
+	p->pool = pool_new(&options);
+	return p;
+}
+
+void
+proxy_free(struct proxy *p)
+{
+	if (p == NULL)
+		return;
+	client_conn_cut_all(p);
+	pool_free(p->pool);
+	client_conn_bury(p);
+	backend_conn_bury(p);
+	deadline_stop(p->loop, &p->retry_accept);
+	for (size_t i = 0; i < p->boot.group_count; i++)
+		group_stop(p->boot.groups[i]);
+	block_pool_fini(&p->blocks);
+	arena_cache_fini(&p->arenas);
+	slab_fini(&p->clients);
+	slab_fini(&p->backends);
+	slab_fini(&p->exchanges);
+	free(p->scratch);
+	free(p->out_memory);
+	free(p);
+}
+
+static void
+on_bury(struct loop_task *t)
+{
+	struct proxy *p = LIST_OF(t, struct proxy, bury);
+
+	client_conn_bury(p);
+	backend_conn_bury(p);
+}
+
+/* ---- accepting ---- */
+
+static void
+set_accepting(struct proxy *p, bool accepting)
+{
+	if (p->accepting == accepting)
+		return;
+	p->accepting = accepting;
+	p->boot.set_accepting(p->boot.arg, accepting);
+}
+
+static void
+on_retry_accept(struct deadline *d)
+{
+	struct proxy *p = LIST_OF(d, struct proxy, retry_accept);
+
+	if (p->connections < p->connections_max)
+		set_accepting(p, true);
+}
+
+void
+proxy_pause_accept(struct proxy *p)
+{
+	if (!p->accepting)
+		return;
+	counter_add(&p->stats[PROXY_STAT_ACCEPT_PAUSED], 1);
+	set_accepting(p, false);
+	deadline_set(p->loop, &p->retry_accept, now_ms() + ACCEPT_PAUSE_MS);
+}
+
+void
+proxy_accept(struct proxy *p, const struct listener_spec *spec, int fd)
+{
+	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+		struct addr peer;
+		int client;
+
+		if (p->connections >= p->connections_max && !spec->is_admin) {
+			log_warn(NULL, "accepting: connections_max (%zu) "
+			    "reached", p->connections_max);
+			proxy_pause_accept(p);
+			return;
+		}
+		peer.len = sizeof(peer.u);
+		client = accept4(fd, &peer.u.sa, &peer.len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (client < 0) {
+			if (errno == EINTR || errno == ECONNABORTED)
+				continue;
+			if (errno == EAGAIN || errno == EWOULDBLOCK)
+				return;
+			log_warn(NULL, "accepting on %s: %s", spec->text,
+			    strerror(errno));
+			proxy_pause_accept(p);
+			return;
+		}
+		p->connections++;
+		if (spec->is_admin)
+			p->admin_connections++;
+		client_conn_open(p, spec, client, &peer);
+	}
+}
+
+void
+proxy_client_gone(struct proxy *p, bool is_admin)
+{
+	p->connections--;
+	if (is_admin)
+		p->admin_connections--;
+	/* The retry timer stays in charge after a want of descriptors. */
+	if (!p->accepting && p->connections + 1 == p->connections_max)
+		set_accepting(p, true);
+	if (p->draining && proxy_is_drained(p) && p->on_drained != NULL) {
+		void (*fn)(void *arg) = p->on_drained;
+
+		p->on_drained = NULL;
+		fn(p->on_drained_arg);
+	}
+}
+
+/* ---- output ---- */
+
+void
+proxy_send_out(struct proxy *p)
+{
+	struct conn *c = p->out_conn;
+
+	p->out_conn = NULL;
+	if (c == NULL || p->out.len == 0)
+		return;
+	if (c->failed || conn_send(c, str_view(&p->out)) != 0) {
+		if (p->failed_count < FAILED_MAX)
+			p->failed[p->failed_count++] = c;
+	}
+}
+
+struct str *
+proxy_out(struct proxy *p, struct conn *c)
+{
+	if (p->out_conn != c) {
+		proxy_send_out(p);
+		p->out_conn = c;
+		str_init(&p->out, p->out_memory, OUT_BYTES);
+	} else if (p->out.len > OUT_JOIN_MAX) {
+		proxy_send_out(p);
+		p->out_conn = c;
+		p->out.len = 0;
+	}
+	return &p->out;
+}
+
+void
+proxy_out_bytes(struct proxy *p, struct conn *c, struct span bytes)
+{
+	struct str *out = proxy_out(p, c);
+
+	if (out->len + bytes.len <= OUT_JOIN_MAX) {
+		str_span(out, bytes);
+		return;
+	}
+	proxy_send_out(p);
+	if (!c->failed && conn_send(c, bytes) != 0 &&
+	    p->failed_count < FAILED_MAX)
+		p->failed[p->failed_count++] = c;
+}
+
+void
+proxy_forget_out(struct proxy *p, struct conn *c)
+{
+	if (p->out_conn == c)
+		p->out_conn = NULL;
+	for (unsigned i = 0; i < p->failed_count; i++) {
+		if (p->failed[i] == c)
+			p->failed[i] = NULL;
+	}
+}
+
+void
+proxy_flush(struct proxy *p)
+{
+	proxy_send_out(p);
+	while (p->failed_count > 0) {
+		struct conn *c = p->failed[--p->failed_count];
+
+		/* Ends with proxy_flush() itself, of what is left. */
+		if (c != NULL && c->watch.fd >= 0)
+			c->watch.on_event(&c->watch, LOOP_FAILED);
+		proxy_send_out(p);
+	}
+}
+
+/* ---- drain ---- */
+
+void
+proxy_drain(struct proxy *p)
+{
+	p->draining = true;
+	pool_drain(p->pool);
+}
+
+bool
+proxy_is_draining(const struct proxy *p)
+{
+	return p->draining;
+}
+
+bool
+proxy_is_drained(const struct proxy *p)
+{
+	return p->connections == p->admin_connections;
+}
+
+void
+proxy_on_drained(struct proxy *p, void (*fn)(void *arg), void *arg)
+{
+	p->on_drained = fn;
+	p->on_drained_arg = arg;
+}
+
+unsigned
+proxy_cut(struct proxy *p)
+{
+	return client_conn_cut_all(p);
+}
+
+size_t
+proxy_connections(const struct proxy *p)
+{
+	return p->connections;
+}
+
+/* ---- counters ---- */
+
+static unsigned
+status_row(const struct exchange *ex)
+{
+	if (!ex->head_sent)
+		return 5;
+	return ex->res.status / 100U - 1;
+}
+
+_Atomic uint64_t *
+proxy_upstream_stats(struct proxy *p, const struct exchange *ex)
+{
+	return ex->group == NULL ? NULL : metrics_block(p->boot.metrics,
+	    &stats_upstream, p->boot.metrics_slot,
+	    p->boot.group_metric_index[ex->group->number]);
+}
+
+void
+proxy_count_exchange(struct exchange *ex)
+{
+	struct proxy *p = ex->proxy;
+	unsigned row = status_row(ex);
+	_Atomic uint64_t *route;
+
+	counter_add(&p->stats[PROXY_STAT_REQUESTS], 1);
+	counter_add(&p->stats[PROXY_STAT_STATUS_1XX + row], 1);
+	counter_add(&p->stats[PROXY_STAT_BACKEND_IN], ex->up_bytes_in);
+	counter_add(&p->stats[PROXY_STAT_BACKEND_OUT], ex->up_bytes_out);
+	if (ex->reason != REASON_NONE)
+		counter_add(&p->stats[PROXY_STAT_REASONS + ex->reason], 1);
+	route = metrics_block(p->boot.metrics, &stats_route,
+	    p->boot.metrics_slot, ex->route->metric_index);
+	counter_add(&route[ROUTE_STAT_REQUESTS], 1);
+	counter_add(&route[ROUTE_STAT_STATUS_1XX + row], 1);
+	histogram_observe(&route[ROUTE_STAT_DURATION],
+	    ex->ended_us - ex->started_us);
+}

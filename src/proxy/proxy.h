@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * proxy - everything of one worker that serves clients.
+ *
+ * The worker process owns it and tells it when a listener is readable and
+ * when to drain; it owns connections, exchanges, scratch and pools.
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct group;
+struct lane_set;
+struct listener_spec;
+struct logring;
+struct loop;
+struct metrics;
+struct proxy;
+struct service;
+
+struct proxy_boot {
+	struct loop *loop;
+	size_t connections_max;
+	size_t body_memory_bytes;
+	uint32_t pool_idle_max; /* upstream_keepalive_pool_size */
+	struct group *const *groups; /* all upstreams of the generation */
+	size_t group_count;
+	const uint32_t *group_metric_index; /* by group->number */
+	size_t module_count;
+	struct metrics *metrics;
+	uint32_t metrics_slot;       /* of this process */
+	const struct lane_set *lanes; /* NULL with one worker */
+	size_t backend_slots;
+	struct logring *log_ring;
+	unsigned slot;               /* worker slot, from 0 */
+	unsigned workers;
+	/* Stop or go on watching the listeners (descriptors, connections). */
+	void (*set_accepting)(void *arg, bool accepting);
+	void *arg;
+};
+
+/* In the worker, after the fork.  NULL and err on failure. */
+struct proxy *proxy_new(const struct proxy_boot *boot, struct error *err);
+void proxy_free(struct proxy *p);
+/* The listener is readable: accept what waits, a bounded batch. */
+void proxy_accept(struct proxy *p, const struct listener_spec *spec, int fd);
+/* No new work: answers carry Connection: close from now on. */
+void proxy_drain(struct proxy *p);
+bool proxy_is_draining(const struct proxy *p);
+/* True once no client connection but the admin's is left. */
+bool proxy_is_drained(const struct proxy *p);
+/* fn is called, once, when that becomes true during a drain. */
+void proxy_on_drained(struct proxy *p, void (*fn)(void *arg), void *arg);
+/* Cut what is left; returns how many exchanges were. */
+unsigned proxy_cut(struct proxy *p);
+size_t proxy_connections(const struct proxy *p);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* proxy_private - the worker's proxy, as the files of this folder see it. */
+#ifndef PROXY_PROXY_PRIVATE_H
+#define PROXY_PROXY_PRIVATE_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/pipe.h"
+#include "base/slab.h"
+#include "base/str.h"
+#include "metrics/metrics.h"
+#include "net/conn.h"
+#include "os/loop.h"
+#include "proxy/module_def.h"
+#include "proxy/proxy.h"
+#include "proxy/stats.h"
+#include "upstream/pool.h"
+
+struct backend_conn;
+struct client_conn;
+struct exchange;
+
+enum {
+	SCRATCH_BYTES = 262144,  /* of one receive */
+	OUT_BYTES = 262144,      /* composed output, and heads */
+	OUT_JOIN_MAX = 65536,    /* up to here a copy is cheaper than a send */
+	TURN_BYTES = 1048576,    /* per connection and turn of the loop */
+	FAILED_MAX = 16,
+};
+
+struct proxy {
+	struct loop *loop;
+	struct proxy_boot boot;
+	struct module_worker module_worker;
+	size_t module_count;
+
+	char *scratch;           /* SCRATCH_BYTES; valid within an event */
+	char *out_memory;
+	struct str out;          /* composed for out_conn, not yet sent */
+	struct conn *out_conn;
+	struct conn *failed[FAILED_MAX]; /* a send failed; told at the end */
+	unsigned failed_count;
+
+	struct block_pool blocks;
+	struct arena_cache arenas;
+	struct slab clients;
+	struct slab backends;
+	struct slab exchanges;
+	struct list client_list; /* all client connections */
+	struct pool *pool;
+	struct pool_counts pool_counts;
+
+	_Atomic uint64_t *stats; /* rows of stats_proxy */
+	uint64_t next_connection_id;
+	size_t connections;      /* client connections open */
+	size_t admin_connections; /* of them, the admin listener's */
+	size_t connections_max;
+	bool accepting;
+	bool draining;
+	struct deadline retry_accept;
+	void (*on_drained)(void *arg);
+	void *on_drained_arg;
+	/* Freed at the end of the turn: an event may still point there. */
+	struct client_conn *dead_clients;
+	struct backend_conn *dead_backends;
+	struct loop_task bury;
+};
+
+/* Where to compose what goes to c next; flushes what another one's was. */
+struct str *proxy_out(struct proxy *p, struct conn *c);
+/* Body bytes behind what was composed: joined when small, else sent. */
+void proxy_out_bytes(struct proxy *p, struct conn *c, struct span bytes);
+/* Bytes composed for c and not yet sent. */
+static inline size_t
+proxy_out_pending(const struct proxy *p, const struct conn *c)
+{
+	return p->out_conn == c ? p->out.len : 0;
+}
+/*
+ * Send what is composed, and tell the owners of connections that failed.
+ * Each event, deadline and task of this folder ends with it.
+ */
+void proxy_flush(struct proxy *p);
+/* Send what is composed; failures wait for proxy_flush(). */
+void proxy_send_out(struct proxy *p);
+/* c is about to be closed: forget what was composed for it. */
+void proxy_forget_out(struct proxy *p, struct conn *c);
+/* The exchange has ended: counters of process, route and upstream. */
+void proxy_count_exchange(struct exchange *ex);
+_Atomic uint64_t *proxy_upstream_stats(struct proxy *p,
+    const struct exchange *ex);
+/* A client connection has gone. */
+void proxy_client_gone(struct proxy *p, bool is_admin);
+/* Stop accepting for a while: out of descriptors. */
+void proxy_pause_accept(struct proxy *p);
+
+#endif

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* relay - bodies on their way, in both directions. */
+#include "proxy/relay.h"
+
+#include <assert.h>
+
+#include "proxy/exchange_private.h"
+#include "proxy/proxy_private.h"
+#include "proxy/route.h"
+
+/* retry_buffer is at most 1 MB, in blocks that are filled one by one. */
+enum { REPLAY_RUNS_MAX = 1048576 / BLOCK_BYTES + 2 };
+
+/* One direction: its handlers and where the bytes go. */
+struct relay_path {
+	enum phase phases[2];
+	unsigned phase_count;
+	bool is_request;
+};
+
+static const struct relay_path request_path = {
+	{ PHASE_REQUEST_BODY, PHASE_REQUEST_BODY }, 1, true };
+static const struct relay_path response_path = {
+	{ PHASE_UPSTREAM_RESPONSE_BODY, PHASE_RESPONSE_BODY }, 2, false };
+
+static struct relay *
+relay_of(struct exchange *ex, const struct relay_path *path)
+{
+	return path->is_request ? &ex->request_body : &ex->response_body;
+}
+
+static const struct phase_chain *
+chain_of(const struct exchange *ex, enum phase phase)
+{
+	return &ex->route->phases.chains[phase];
+}
+
+/* Handler number at of the path's chains; NULL behind the last. */
+static const struct phase_handler *
+handler_at(const struct exchange *ex, const struct relay_path *path,
+    uint32_t at)
+{
+	for (unsigned i = 0; i < path->phase_count; i++) {
+		const struct phase_chain *chain =
+		    chain_of(ex, path->phases[i]);
+
+		if (at < chain->count)
+			return &chain->items[at];
+		at -= chain->count;
+	}
+	return NULL;
+}
+
+/* ---- sinks ---- */
+
+/* Keep a copy for a retry as long as one is possible and it fits. */
+static void
+record(struct exchange *ex, struct span bytes)
+{
+	if (ex->replay_lost)
+		return;
+	if (ex->replay.len + bytes.len > ex->core->retry_buffer ||
+	    (ex->up_accepted && !http_method_is_idempotent(
+	    (enum http_method)ex->req.method_id))) {
+		ex->replay_lost = true;
+		pipe_fini(&ex->replay, &ex->proxy->blocks);
+		return;
+	}
+	pipe_put(&ex->replay, &ex->proxy->blocks, bytes);
+}
+
+static void
+end_request(struct exchange *ex)
+{
+	struct relay *r = &ex->request_body;
+
+	r->out_ended = true;
+	if (ex->backend_conn != NULL)
+		ex->backend_ops->send_end(ex, r->trailers);
+}
+
+static void
+request_sink(struct exchange *ex, struct span bytes, bool is_end)
+{
+	struct relay *r = &ex->request_body;
+
+	if (ex->discard_request) {
+		r->out_ended |= is_end;
+		return;
+	}
+	if (!ex->up_head_sent) {
+		pipe_put(&r->waiting, &ex->proxy->blocks, bytes);
+		r->waiting_end |= is_end;
+		return;
+	}
+	if (bytes.len > 0) {
+		record(ex, bytes);
+		r->sent += bytes.len;
+		if (ex->backend_conn != NULL)
+			ex->backend_ops->send_body(ex, bytes);
+	}
+	if (is_end)
+		end_request(ex);
+}
+
+/* Trailers, and what a handler makes of them, then the end. */
+static void
+end_response(struct exchange *ex)
+{
+	static const enum phase phases[] = { PHASE_UPSTREAM_RESPONSE_TRAILERS,
+		PHASE_RESPONSE_TRAILERS };
+	struct relay *r = &ex->response_body;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct phase_chain *chain = chain_of(ex, phases[i]);
+
+		for (uint32_t j = 0; j < chain->count; j++) {
+			const struct phase_handler *h = &chain->items[j];
+			struct span body = { NULL, 0 };
+
+			if (r->trailers == NULL)
+				r->trailers = arena_zalloc(&ex->arena,
+				    sizeof(*r->trailers));
+			(void)h->fn.trailers(ex, h->conf, r->trailers, &body);
+			if (body.len > 0 && !ex->client_gone)
+				ex->client_ops->send_body(ex, body);
+		}
+	}
+	r->out_ended = true;
+	if (!ex->client_gone)
+		ex->client_ops->send_end(ex, r->trailers);
+}
+
+static void
+response_sink(struct exchange *ex, struct span bytes, bool is_end)
+{
+	if (bytes.len > 0) {
+		ex->response_body.sent += bytes.len;
+		if (!ex->client_gone)
+			ex->client_ops->send_body(ex, bytes);
+	}
+	if (is_end)
+		end_response(ex);
+}
+
+/* ---- handlers ---- */
+
+static void
+hold(struct exchange *ex, struct relay *r, struct span bytes, bool is_end)
+{
+	pipe_put(&r->held, &ex->proxy->blocks, bytes);
+	r->held_end |= is_end;
+}
+
+static void
+handler_failed(struct exchange *ex, enum verdict verdict)
+{
+	if (ex->reason == REASON_NONE)
+		exchange_note(ex, REASON_INTERNAL, "a body handler failed");
+	(void)verdict;
+	ex->body_failed = true;
+}
+
+/*
+ * A piece reaches handler number at.  Recursion is as deep as a route has
+ * body handlers, whatever the peers send.
+ */
+static void
+push(struct exchange *ex, const struct relay_path *path, uint32_t at,
+    struct span in, bool is_end)
+{
+	struct relay *r = relay_of(ex, path);
+	const struct phase_handler *h = handler_at(ex, path, at);
+
+	if (ex->body_failed)
+		return;
+	if (h == NULL) {
+		if (path->is_request)
+			request_sink(ex, in, is_end);
+		else
+			response_sink(ex, in, is_end);
+		return;
+	}
+	if (r->is_paused && r->held_at == at) {
+		hold(ex, r, in, is_end);
+		return;
+	}
+	do {
+		struct body_piece piece = { .in = in, .taken = in.len,
+			.flags = is_end ? BODY_END : 0 };
+		enum verdict verdict = h->fn.body(ex, h->conf, &piece);
+		bool ended;
+
+		if (verdict == VERDICT_FAIL || verdict == VERDICT_ANSWERED) {
+			handler_failed(ex, verdict);
+			return;
+		}
+		if (!piece.is_changed) {
+			piece.out[0] = in;
+			piece.out_count = 1;
+			piece.taken = in.len;
+		}
+		assert(piece.taken <= in.len &&
+		    piece.out_count <= BODY_SPANS_MAX);
+		ended = is_end && piece.taken == in.len;
+		for (unsigned i = 0; i < piece.out_count; i++)
+			push(ex, path, at + 1, piece.out[i],
+			    ended && i + 1 == piece.out_count);
+		if (ended && piece.out_count == 0)
+			push(ex, path, at + 1, span_of(NULL, 0), true);
+		in = span_of(in.p + piece.taken, in.len - piece.taken);
+		if (verdict == VERDICT_WAIT) {
+			r->is_paused = true;
+			r->held_at = at;
+			hold(ex, r, in, is_end && !ended);
+			return;
+		}
+		if (ended)
+			return;
+		/* It took nothing and does not wait: that would never end. */
+		if (in.len > 0 && piece.taken == 0) {
+			handler_failed(ex, VERDICT_FAIL);
+			return;
+		}
+	} while (in.len > 0);
+}
+
+/* Feed the path from what waits in a pipe. */
+static void
+push_pipe(struct exchange *ex, const struct relay_path *path, uint32_t at,
+    struct pipe *from, bool is_end)
+{
+	struct block_pool *pool = &ex->proxy->blocks;
+
+	while (from->len > 0) {
+		struct span run = pipe_peek(from);
+
+		push(ex, path, at, run, is_end && run.len == from->len);
+		pipe_drop(from, pool, run.len);
+		if (from->len == 0)
+			return;
+	}
+	if (is_end)
+		push(ex, path, at, span_of(NULL, 0), true);
+}
+
+static void
+after_push(struct exchange *ex)
+{
+	if (!ex->body_failed)
+		return;
+	ex->body_failed = false;
+	exchange_on_client_failed(ex, ex->reason, ex->detail);
+}
+
+void
+exchange_resume_body(struct exchange *ex)
+{
+	static const struct relay_path *const paths[] = { &request_path,
+		&response_path };
+	struct proxy *proxy = ex->proxy;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct relay *r = relay_of(ex, paths[i]);
+		struct pipe held = r->held;
+		bool is_end = r->held_end;
+
+		if (!r->is_paused)
+			continue;
+		r->is_paused = false;
+		r->held_end = false;
+		pipe_init(&r->held);
+		push_pipe(ex, paths[i], r->held_at, &held, is_end);
+	}
+	if (ex->body_failed) {
+		after_push(ex);
+		proxy_flush(proxy);
+		return;
+	}
+	if (!ex->request_body.in_ended)
+		ex->client_ops->resume(ex);
+	if (ex->backend_conn != NULL && !ex->response_body.in_ended)
+		ex->backend_ops->resume(ex);
+	exchange_settle(ex);
+	proxy_flush(proxy);
+}
+
+/* ---- the request's body ---- */
+
+void
+exchange_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
+    struct http_fields *trailers)
+{
+	struct relay *r = &ex->request_body;
+
+	assert(ex->magic == EXCHANGE_MAGIC);
+	r->bytes += bytes.len;
+	if (ex->is_tunnel) {
+		if (ex->backend_conn == NULL)
+			return;
+		if (bytes.len > 0)
+			ex->backend_ops->send_body(ex, bytes);
+		if (is_end)
+			ex->backend_ops->send_end(ex, NULL);
+		return;
+	}
+	if (trailers != NULL)
+		r->trailers = trailers;
+	if (ex->core->body_size_max != 0 && !ex->discard_request &&
+	    r->bytes > ex->core->body_size_max) {
+		exchange_on_client_failed(ex, REASON_BODY_TOO_LARGE, NULL);
+		return;
+	}
+	r->in_ended |= is_end;
+	if (ex->discard_request) {
+		r->out_ended |= is_end;
+		return;
+	}
+	push(ex, &request_path, 0, bytes, is_end);
+	after_push(ex);
+}
+
+void
+relay_request_begin(struct exchange *ex)
+{
+	struct relay *r = &ex->request_body;
+	struct pipe waiting = r->waiting;
+	bool is_end = r->waiting_end;
+
+	/* What an earlier try has sent already. */
+	if (ex->replay.len > 0) {
+		struct span runs[REPLAY_RUNS_MAX];
+		size_t count = pipe_peek_many(&ex->replay, runs,
+		    REPLAY_RUNS_MAX);
+
+		for (size_t i = 0; i < count && ex->backend_conn != NULL; i++)
+			ex->backend_ops->send_body(ex, runs[i]);
+	}
+	if (r->out_ended && ex->backend_conn != NULL) {
+		ex->backend_ops->send_end(ex, r->trailers);
+		return;
+	}
+	pipe_init(&r->waiting);
+	r->waiting_end = false;
+	while (waiting.len > 0) {
+		struct span run = pipe_peek(&waiting);
+
+		request_sink(ex, run, is_end && run.len == waiting.len);
+		is_end = is_end && run.len != waiting.len;
+		pipe_drop(&waiting, &ex->proxy->blocks, run.len);
+	}
+	if (is_end)
+		request_sink(ex, span_of(NULL, 0), true);
+	if (!r->in_ended)
+		ex->client_ops->resume(ex);
+}
+
+size_t
+exchange_request_room(struct exchange *ex)
+{
+	const struct relay *r = &ex->request_body;
+	size_t held = r->waiting.len + r->held.len;
+
+	if (ex->discard_request)
+		return SIZE_MAX;
+	if (r->is_paused || !block_pool_has_room(&ex->proxy->blocks))
+		return 0;
+	if (held > 0 || !ex->up_head_sent) {
+		size_t buffer = (size_t)ex->core->buffer;
+
+		return held < buffer ? buffer - held : 0;
+	}
+	if (ex->backend_conn == NULL)
+		return 0;
+	return ex->backend_ops->room(ex);
+}
+
+void
+exchange_on_backend_writable(struct exchange *ex)
+{
+	if (!ex->request_body.in_ended || ex->is_tunnel)
+		ex->client_ops->resume(ex);
+}
+
+/* ---- the response's body ---- */
+
+void
+exchange_on_response_body(struct exchange *ex, struct span bytes, bool is_end,
+    struct http_fields *trailers)
+{
+	struct relay *r = &ex->response_body;
+
+	assert(ex->magic == EXCHANGE_MAGIC);
+	r->bytes += bytes.len;
+	r->in_ended |= is_end;
+	if (trailers != NULL)
+		r->trailers = trailers;
+	if (ex->state != EXCHANGE_STREAM) {
+		pipe_put(&r->waiting, &ex->proxy->blocks, bytes);
+		r->waiting_end |= is_end;
+		return;
+	}
+	if (ex->is_tunnel)
+		response_sink(ex, bytes, is_end);
+	else
+		push(ex, &response_path, 0, bytes, is_end);
+	if (ex->body_failed) {
+		after_push(ex);
+		return;
+	}
+	if (is_end)
+		exchange_settle(ex);
+}
+
+void
+relay_response_begin(struct exchange *ex)
+{
+	struct relay *r = &ex->response_body;
+	struct pipe waiting = r->waiting;
+	bool is_end = r->waiting_end;
+
+	pipe_init(&r->waiting);
+	r->waiting_end = false;
+	if (ex->is_answered) {
+		pipe_fini(&waiting, &ex->proxy->blocks);
+		r->trailers = NULL;
+		r->in_ended = true;
+		if (!r->out_ended)
+			push(ex, &response_path, 0, ex->answer, true);
+	} else if (waiting.len > 0 || is_end) {
+		push_pipe(ex, &response_path, 0, &waiting, is_end);
+	}
+	if (ex->body_failed) {
+		ex->body_failed = false;
+		if (!ex->client_gone)
+			ex->client_ops->cut(ex);
+		exchange_drop_backend(ex);
+		ex->state = EXCHANGE_DONE;
+		return;
+	}
+	if (ex->backend_conn != NULL && !r->in_ended)
+		ex->backend_ops->resume(ex);
+	if (ex->is_tunnel)
+		ex->client_ops->resume(ex);
+	exchange_settle(ex);
+}
+
+size_t
+exchange_response_room(struct exchange *ex)
+{
+	const struct relay *r = &ex->response_body;
+	size_t held = r->waiting.len + r->held.len;
+
+	if (ex->client_gone)
+		return SIZE_MAX;
+	if (r->is_paused || !block_pool_has_room(&ex->proxy->blocks))
+		return 0;
+	if (ex->state != EXCHANGE_STREAM || held > 0) {
+		size_t buffer = (size_t)ex->core->buffer;
+
+		return held < buffer ? buffer - held : 0;
+	}
+	return ex->client_ops->room(ex);
+}
+
+void
+exchange_on_client_writable(struct exchange *ex)
+{
+	if (ex->backend_conn != NULL &&
+	    (!ex->response_body.in_ended || ex->is_tunnel))
+		ex->backend_ops->resume(ex);
+}
+
+void
+exchange_on_backend_released(struct exchange *ex)
+{
+	assert(ex->backend_conn == NULL);
+	exchange_settle(ex);
+}
+
+void
+relay_fini(struct exchange *ex)
+{
+	struct block_pool *pool = &ex->proxy->blocks;
+
+	pipe_fini(&ex->request_body.held, pool);
+	pipe_fini(&ex->request_body.waiting, pool);
+	pipe_fini(&ex->response_body.held, pool);
+	pipe_fini(&ex->response_body.waiting, pool);
+}

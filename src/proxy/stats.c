@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* stats - the rows' names and help, beside the enums in stats.h. */
+#include "proxy/stats.h"
+
+#define STATUS_HELP "Requests by class of their final status."
+#define BYTES_HELP "Bytes on the wire, by side and direction."
+
+static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
+	[PROXY_STAT_CONNECTIONS] = { .name = "connections_total",
+		.help = "Client connections accepted." },
+	[PROXY_STAT_CONN_OPEN] = { .name = "connections",
+		.help = "Client connections open now.",
+		.type = METRIC_GAUGE, .label = "state=\"open\"" },
+	[PROXY_STAT_CONN_IDLE] = { .name = "connections",
+		.type = METRIC_GAUGE, .label = "state=\"idle\"" },
+	[PROXY_STAT_ACTIVE] = { .name = "requests_active",
+		.help = "Requests being served now.", .type = METRIC_GAUGE },
+	[PROXY_STAT_REQUESTS] = { .name = "requests_total",
+		.help = "Requests that have ended." },
+	[PROXY_STAT_STATUS_1XX] = { .name = "responses_total",
+		.help = STATUS_HELP, .label = "code=\"1xx\"" },
+	[PROXY_STAT_STATUS_2XX] = { .name = "responses_total",
+		.label = "code=\"2xx\"" },
+	[PROXY_STAT_STATUS_3XX] = { .name = "responses_total",
+		.label = "code=\"3xx\"" },
+	[PROXY_STAT_STATUS_4XX] = { .name = "responses_total",
+		.label = "code=\"4xx\"" },
+	[PROXY_STAT_STATUS_5XX] = { .name = "responses_total",
+		.label = "code=\"5xx\"" },
+	[PROXY_STAT_STATUS_NONE] = { .name = "responses_total",
+		.label = "code=\"none\"" },
+	[PROXY_STAT_CLIENT_IN] = { .name = "bytes_total", .help = BYTES_HELP,
+		.label = "side=\"client\",direction=\"in\"" },
+	[PROXY_STAT_CLIENT_OUT] = { .name = "bytes_total",
+		.label = "side=\"client\",direction=\"out\"" },
+	[PROXY_STAT_BACKEND_IN] = { .name = "bytes_total",
+		.label = "side=\"backend\",direction=\"in\"" },
+	[PROXY_STAT_BACKEND_OUT] = { .name = "bytes_total",
+		.label = "side=\"backend\",direction=\"out\"" },
+	[PROXY_STAT_RETRIES] = { .name = "retries_total",
+		.help = "Attempts after the first." },
+	[PROXY_STAT_CONNECTS] = { .name = "backend_connects_total",
+		.help = "Connections made to backends." },
+	[PROXY_STAT_CONNECT_FAILURES] = {
+		.name = "backend_connect_failures_total",
+		.help = "Connections to backends that failed." },
+	[PROXY_STAT_REUSED] = { .name = "backend_reuses_total",
+		.help = "Requests on a kept backend connection.",
+		.label = "from=\"own\"" },
+	[PROXY_STAT_TAKEN] = { .name = "backend_reuses_total",
+		.label = "from=\"shared\"" },
+	[PROXY_STAT_BACKEND_OPEN] = { .name = "backend_connections",
+		.help = "Backend connections open now.",
+		.type = METRIC_GAUGE },
+	[PROXY_STAT_UNEXPECTED_DATA] = {
+		.name = "backend_unexpected_data_total",
+		.help = "Idle backend connections closed because of data." },
+	[PROXY_STAT_ACCEPT_PAUSED] = { .name = "accept_paused_total",
+		.help = "Times that accepting paused for want of descriptors." },
+	[PROXY_STAT_SUPPRESSED_VALUES] = { .name = "values_dropped_total",
+		.help = "Field values dropped because of control characters." },
+#define X(id, name_, status, blame, proxy_status, cause, advice)              \
+	[PROXY_STAT_REASONS + REASON_##id] = { .name = "errors_total",        \
+		.help = "Requests by the reason why they ended.",             \
+		.label = "reason=\"" name_ "\"" },
+	REASON_LIST(X)
+#undef X
+};
+
+static const struct metric route_rows[ROUTE_STAT_COUNT] = {
+	[ROUTE_STAT_REQUESTS] = { .name = "requests_total",
+		.help = "Requests of a route that have ended." },
+	[ROUTE_STAT_STATUS_1XX] = { .name = "responses_total",
+		.help = STATUS_HELP, .label = "code=\"1xx\"" },
+	[ROUTE_STAT_STATUS_2XX] = { .name = "responses_total",
+		.label = "code=\"2xx\"" },
+	[ROUTE_STAT_STATUS_3XX] = { .name = "responses_total",
+		.label = "code=\"3xx\"" },
+	[ROUTE_STAT_STATUS_4XX] = { .name = "responses_total",
+		.label = "code=\"4xx\"" },
+	[ROUTE_STAT_STATUS_5XX] = { .name = "responses_total",
+		.label = "code=\"5xx\"" },
+	[ROUTE_STAT_STATUS_NONE] = { .name = "responses_total",
+		.label = "code=\"none\"" },
+	[ROUTE_STAT_DURATION] = { .name = "duration_seconds",
+		.help = "From the request's head to the response's end.",
+		.type = METRIC_HISTOGRAM },
+};
+
+static const struct metric upstream_rows[UPSTREAM_STAT_COUNT] = {
+	[UPSTREAM_STAT_REQUESTS] = { .name = "requests_total",
+		.help = "Attempts at an upstream's backends." },
+	[UPSTREAM_STAT_FAILURES] = { .name = "failures_total",
+		.help = "Attempts that ended without a whole response." },
+	[UPSTREAM_STAT_CONNECTS] = { .name = "connects_total",
+		.help = "Attempts on a new connection." },
+	[UPSTREAM_STAT_REUSED] = { .name = "reuses_total",
+		.help = "Attempts on a kept connection.",
+		.label = "from=\"own\"" },
+	[UPSTREAM_STAT_TAKEN] = { .name = "reuses_total",
+		.label = "from=\"shared\"" },
+	[UPSTREAM_STAT_FIRST_BYTE] = { .name = "first_byte_seconds",
+		.help = "From the request's head to the response's.",
+		.type = METRIC_HISTOGRAM },
+};
+
+const struct metric_set stats_proxy =
+    METRIC_SET("proxy", METRIC_SCOPE_PROCESS, proxy_rows);
+const struct metric_set stats_route =
+    METRIC_SET("route", METRIC_SCOPE_ROUTE, route_rows);
+const struct metric_set stats_upstream =
+    METRIC_SET("upstream", METRIC_SCOPE_UPSTREAM, upstream_rows);

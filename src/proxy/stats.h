@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* stats - what the proxy counts: rows for each process, route and upstream. */
+#ifndef PROXY_STATS_H
+#define PROXY_STATS_H
+
+#include "metrics/counter.h"
+#include "proxy/reason.h"
+
+enum proxy_stat {
+	PROXY_STAT_CONNECTIONS,       /* accepted, in all */
+	PROXY_STAT_CONN_OPEN,         /* client connections now */
+	PROXY_STAT_CONN_IDLE,         /* of them, between requests */
+	PROXY_STAT_ACTIVE,            /* exchanges now */
+	PROXY_STAT_REQUESTS,
+	PROXY_STAT_STATUS_1XX,        /* final statuses, by class */
+	PROXY_STAT_STATUS_2XX,
+	PROXY_STAT_STATUS_3XX,
+	PROXY_STAT_STATUS_4XX,
+	PROXY_STAT_STATUS_5XX,
+	PROXY_STAT_STATUS_NONE,       /* nothing was answered */
+	PROXY_STAT_CLIENT_IN,         /* bytes */
+	PROXY_STAT_CLIENT_OUT,
+	PROXY_STAT_BACKEND_IN,
+	PROXY_STAT_BACKEND_OUT,
+	PROXY_STAT_RETRIES,
+	PROXY_STAT_CONNECTS,          /* new backend connections */
+	PROXY_STAT_CONNECT_FAILURES,
+	PROXY_STAT_REUSED,            /* of this worker's pool */
+	PROXY_STAT_TAKEN,             /* of another worker's, by a lane */
+	PROXY_STAT_BACKEND_OPEN,      /* backend connections now */
+	PROXY_STAT_UNEXPECTED_DATA,   /* idle backend connections that spoke */
+	PROXY_STAT_ACCEPT_PAUSED,
+	PROXY_STAT_SUPPRESSED_VALUES, /* template values with controls */
+	PROXY_STAT_REASONS,           /* one row a reason */
+	PROXY_STAT_COUNT = PROXY_STAT_REASONS + REASON_COUNT
+};
+
+enum route_stat {
+	ROUTE_STAT_REQUESTS,
+	ROUTE_STAT_STATUS_1XX,
+	ROUTE_STAT_STATUS_2XX,
+	ROUTE_STAT_STATUS_3XX,
+	ROUTE_STAT_STATUS_4XX,
+	ROUTE_STAT_STATUS_5XX,
+	ROUTE_STAT_STATUS_NONE,
+	METRIC_SPACE(ROUTE_STAT_DURATION),
+	ROUTE_STAT_COUNT
+};
+
+enum upstream_stat {
+	UPSTREAM_STAT_REQUESTS,
+	UPSTREAM_STAT_FAILURES,
+	UPSTREAM_STAT_CONNECTS,
+	UPSTREAM_STAT_REUSED,
+	UPSTREAM_STAT_TAKEN,
+	METRIC_SPACE(UPSTREAM_STAT_FIRST_BYTE),
+	UPSTREAM_STAT_COUNT
+};
+
+extern const struct metric_set stats_proxy;
+extern const struct metric_set stats_route;
+extern const struct metric_set stats_upstream;
+
+#endif

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vars - reading of an exchange by templates. */
+#include "proxy/vars.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/now.h"
+#include "base/str.h"
+#include "conf/tree.h"
+#include "http/uri.h"
+#include "proxy/exchange.h"
+#include "proxy/route.h"
+#include "upstream/group.h"
+
+/*
+ * While a configuration is loaded, and for good afterwards: the newest
+ * generation's.  Workers hold one generation only.
+ */
+static const struct conf_node *custom_group;
+
+void
+vars_set_custom(const struct conf_node *custom)
+{
+	custom_group = custom;
+}
+
+#define VAR(fn) \
+	static bool fn(const void *subject, struct span arg, struct str *out)
+#define EX const struct exchange *ex = subject; (void)arg
+
+static bool
+put(struct str *out, struct span value)
+{
+	str_span(out, value);
+	return value.len > 0;
+}
+
+static bool
+put_number(struct str *out, uint64_t n)
+{
+	str_u64(out, n);
+	return true;
+}
+
+/* A span of time between two points, of which later may not have come. */
+static bool
+put_seconds(struct str *out, uint64_t from_us, uint64_t to_us)
+{
+	if (from_us == 0 || to_us < from_us)
+		return false;
+	str_seconds(out, (to_us - from_us) / 1000);
+	return true;
+}
+
+VAR(client_ip)
+{
+	EX;
+	addr_ip_put(out, &ex->client_ip);
+	return true;
+}
+
+VAR(client_port)
+{
+	EX;
+	return put_number(out, ex->client_ops->peer(ex).port);
+}
+
+VAR(server_ip)
+{
+	struct addr addr;
+	struct addr_ip ip;
+	EX;
+
+	ex->client_ops->local(ex, &addr);
+	addr_ip_from(&ip, &addr);
+	addr_ip_put(out, &ip);
+	return true;
+}
+
+VAR(server_port)
+{
+	struct addr addr;
+	struct addr_ip ip;
+	EX;
+
+	ex->client_ops->local(ex, &addr);
+	addr_ip_from(&ip, &addr);
+	return put_number(out, ip.port);
+}
+
+VAR(service_name)
+{
+	EX;
+	return put(out, span_cstr(ex->service->name));
+}
+
+VAR(route_name)
+{
+	EX;
+	return put(out, span_cstr(ex->route->name));
+}
+
+VAR(route_match)
+{
+	uint64_t n;
+	EX;
+
+	if (span_u64(arg, &n) != 0 || n >= ex->capture_count)
+		return false;
+	return put(out, span_of(ex->match_path.p + ex->captures[2 * n],
+	    ex->captures[2 * n + 1] - ex->captures[2 * n]));
+}
+
+VAR(connection_id)
+{
+	EX;
+	return put_number(out, ex->client_ops->connection_id(ex));
+}
+
+VAR(connection_requests)
+{
+	EX;
+	return put_number(out, ex->client_ops->connection_requests(ex));
+}
+
+VAR(request_method)
+{
+	EX;
+	return put(out, ex->req.method);
+}
+
+VAR(request_scheme)
+{
+	EX;
+	(void)ex;
+	return put(out, SPAN("http"));
+}
+
+VAR(request_host)
+{
+	EX;
+	return put(out, ex->req.host);
+}
+
+VAR(request_path)
+{
+	EX;
+	return put(out, ex->req.path);
+}
+
+VAR(request_query)
+{
+	EX;
+	return put(out, ex->req.query);
+}
+
+VAR(request_target)
+{
+	EX;
+	return put(out, ex->req.target);
+}
+
+VAR(request_version)
+{
+	EX;
+	return put(out, ex->req.minor >= 1 ? SPAN("HTTP/1.1")
+					   : SPAN("HTTP/1.0"));
+}
+
+VAR(request_line)
+{
+	EX;
+	if (ex->req.method.len == 0)
+		return false;
+	str_span(out, ex->req.method);
+	str_char(out, ' ');
+	str_span(out, ex->req.target);
+	str_char(out, ' ');
+	return request_version(subject, arg, out);
+}
+
+VAR(request_bytes)
+{
+	EX;
+	return put_number(out, ex->client_bytes_in);
+}
+
+VAR(request_body_bytes)
+{
+	EX;
+	return put_number(out, ex->request_body.bytes);
+}
+
+/* All fields of that name, as one list (RFC 9110, section 5.3). */
+static bool
+put_field(struct str *out, const struct http_fields *fields,
+    struct span name)
+{
+	const struct http_field *f = http_fields_find(fields, name);
+	bool first = true;
+
+	for (; f != NULL; f = http_fields_next(fields, f)) {
+		if (!first)
+			str_lit(out, ", ");
+		first = false;
+		str_span(out, http_field_value(f));
+	}
+	return !first;
+}
+
+VAR(request_header)
+{
+	EX;
+	return put_field(out, &ex->req.fields, arg);
+}
+
+VAR(request_arg)
+{
+	struct span value;
+	EX;
+
+	return uri_query_get(ex->req.query, arg, &value) && put(out, value);
+}
+
+VAR(request_cookie)
+{
+	EX;
+	for (const struct http_field *f =
+	    http_fields_get(&ex->req.fields, FIELD_COOKIE); f != NULL;
+	    f = http_fields_next(&ex->req.fields, f)) {
+		struct span rest = http_field_value(f);
+
+		while (rest.len > 0) {
+			const char *end = memchr(rest.p, ';', rest.len);
+			size_t len = end != NULL ? (size_t)(end - rest.p)
+						 : rest.len;
+			struct span pair = span_trim(span_of(rest.p, len));
+
+			if (pair.len > arg.len && pair.p[arg.len] == '=' &&
+			    span_eq(span_of(pair.p, arg.len), arg))
+				return put(out, span_of(pair.p + arg.len + 1,
+				    pair.len - arg.len - 1));
+			if (end == NULL)
+				break;
+			rest = span_of(end + 1, rest.len - len - 1);
+		}
+	}
+	return false;
+}
+
+VAR(response_status)
+{
+	EX;
+	return ex->head_sent && put_number(out, ex->res.status);
+}
+
+VAR(response_bytes)
+{
+	EX;
+	return put_number(out, ex->client_bytes_out);
+}
+
+VAR(response_body_bytes)
+{
+	EX;
+	return put_number(out, ex->req.method_id == HTTP_METHOD_HEAD
+	    ? 0 : ex->response_body.sent);
+}
+
+VAR(response_header)
+{
+	EX;
+	return put_field(out, &ex->res.fields, arg);
+}
+
+VAR(upstream_name)
+{
+	EX;
+	return ex->group != NULL && put(out, ex->group->name);
+}
+
+VAR(upstream_address)
+{
+	EX;
+	return ex->backend != NULL && put(out, ex->backend->text);
+}
+
+VAR(upstream_status)
+{
+	EX;
+	return ex->up_status != 0 && put_number(out, ex->up_status);
+}
+
+VAR(upstream_tries)
+{
+	EX;
+	return put_number(out, ex->attempts);
+}
+
+VAR(upstream_reused)
+{
+	EX;
+	return put_number(out, ex->reused ? 1 : 0);
+}
+
+VAR(upstream_connect_time)
+{
+	EX;
+	return put_seconds(out, ex->selected_us, ex->connected_us);
+}
+
+VAR(upstream_first_byte_time)
+{
+	EX;
+	return put_seconds(out, ex->sent_us, ex->head_us);
+}
+
+VAR(upstream_time)
+{
+	EX;
+	return put_seconds(out, ex->selected_us, ex->ended_us);
+}
+
+static bool
+put_time(struct str *out, const char *format, uint64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+	char text[64];
+
+	if (gmtime_r(&t, &tm) == NULL)
+		return false;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	return put(out, span_of(text,
+	    strftime(text, sizeof(text), format, &tm)));
+#pragma GCC diagnostic pop
+}
+
+VAR(time_iso8601)
+{
+	EX;
+	(void)ex;
+	return put_time(out, "%Y-%m-%dT%H:%M:%SZ", now_wall_ms() / 1000);
+}
+
+VAR(time_common)
+{
+	EX;
+	(void)ex;
+	return put_time(out, "%d/%b/%Y:%H:%M:%S +0000",
+	    now_wall_ms() / 1000);
+}
+
+VAR(time_epoch)
+{
+	EX;
+	(void)ex;
+	return put_number(out, now_wall_ms() / 1000);
+}
+
+VAR(time_msec)
+{
+	EX;
+	(void)ex;
+	str_seconds(out, now_wall_ms());
+	return true;
+}
+
+VAR(duration)
+{
+	EX;
+	return put_seconds(out, ex->started_us,
+	    ex->ended_us != 0 ? ex->ended_us : now_us());
+}
+
+VAR(error_reason)
+{
+	EX;
+	return ex->reason != REASON_NONE &&
+	    put(out, span_cstr(reason_name(ex->reason)));
+}
+
+VAR(error_phase)
+{
+	EX;
+	return ex->reason != REASON_NONE &&
+	    put(out, span_cstr(exchange_failed_in(ex)));
+}
+
+VAR(error_detail)
+{
+	EX;
+	return ex->detail != NULL && ex->reason != REASON_NONE &&
+	    put(out, span_cstr(ex->detail));
+}
+
+static const struct conf_node *
+custom_node(struct span name)
+{
+	const struct conf_node *node =
+	    custom_group != NULL ? custom_group->first : NULL;
+
+	while (node != NULL && !span_eq(span_cstr(node->name), name))
+		node = node->next;
+	return node;
+}
+
+VAR(custom)
+{
+	const struct conf_node *node = custom_node(arg);
+	EX;
+
+	(void)ex;
+	if (node == NULL)
+		return false;
+	switch (node->type) {
+	case CONF_NODE_STRING:
+		return put(out, node->v.string);
+	case CONF_NODE_INT:
+		str_printf(out, "%lld", (long long)node->v.integer);
+		return true;
+	case CONF_NODE_FLOAT:
+		str_printf(out, "%g", node->v.real);
+		return true;
+	case CONF_NODE_BOOL:
+		return put(out, node->v.boolean ? SPAN("true")
+						: SPAN("false"));
+	case CONF_NODE_GROUP:
+	case CONF_NODE_LIST:
+	case CONF_NODE_ARRAY:
+	default:
+		return false;
+	}
+}
+
+VAR(hostname)
+{
+	static char name[256];
+	EX;
+
+	(void)ex;
+	if (name[0] == '\0' && gethostname(name, sizeof(name) - 1) != 0)
+		return false;
+	return put(out, span_cstr(name));
+}
+
+VAR(pid)
+{
+	EX;
+	(void)ex;
+	return put_number(out, (uint64_t)getpid());
+}
+
+static int
+check_token(struct span arg, struct error *err)
+{
+	if (http_is_token(arg))
+		return 0;
+	return error_set(err, "\"%.*s\" is no field name", SPAN_ARG(arg));
+}
+
+static int
+check_number(struct span arg, struct error *err)
+{
+	uint64_t n;
+
+	if (span_u64(arg, &n) == 0 && n < ROUTE_CAPTURES_MAX)
+		return 0;
+	return error_set(err, "\"%.*s\" is no number of a capture (0 to %d)",
+	    SPAN_ARG(arg), ROUTE_CAPTURES_MAX - 1);
+}
+
+static int
+check_custom(struct span arg, struct error *err)
+{
+	if (custom_node(arg) != NULL)
+		return 0;
+	return error_set(err, "the group custom has no \"%.*s\"",
+	    SPAN_ARG(arg));
+}
+
+static const struct template_var all[] = {
+	{ "client.ip", client_ip, "address of the client, after "
+	    "trusted_proxies", NULL },
+	{ "client.port", client_port, "port of the connection's peer", NULL },
+	{ "server.ip", server_ip, "local address of the connection", NULL },
+	{ "server.port", server_port, "local port of the connection", NULL },
+	{ "service.name", service_name, "name of the service", NULL },
+	{ "route.name", route_name, "name of the route", NULL },
+	{ "route.match.", route_match, "capture N of path_regex, 0 = all",
+	    check_number },
+	{ "connection.id", connection_id, "number of the client connection "
+	    "in its worker", NULL },
+	{ "connection.requests", connection_requests,
+	    "number of the request on its connection", NULL },
+	{ "request.method", request_method, "method", NULL },
+	{ "request.scheme", request_scheme, "http or https", NULL },
+	{ "request.host", request_host, "host, lower case, without port",
+	    NULL },
+	{ "request.path", request_path, "path as it is forwarded", NULL },
+	{ "request.query", request_query, "query without its ?", NULL },
+	{ "request.target", request_target, "request target as received",
+	    NULL },
+	{ "request.version", request_version, "HTTP/1.0 or HTTP/1.1", NULL },
+	{ "request.line", request_line, "the whole request line", NULL },
+	{ "request.bytes", request_bytes, "bytes received for the request",
+	    NULL },
+	{ "request.body_bytes", request_body_bytes,
+	    "bytes of the request's body", NULL },
+	{ "request.header.", request_header, "value of a request field",
+	    check_token },
+	{ "request.arg.", request_arg, "value of a query argument, as sent",
+	    NULL },
+	{ "request.cookie.", request_cookie, "value of a cookie",
+	    check_token },
+	{ "response.status", response_status, "status sent to the client",
+	    NULL },
+	{ "response.bytes", response_bytes, "bytes sent for the response",
+	    NULL },
+	{ "response.body_bytes", response_body_bytes,
+	    "bytes of the response's body", NULL },
+	{ "response.header.", response_header, "value of a response field",
+	    check_token },
+	{ "upstream.name", upstream_name, "name of the upstream", NULL },
+	{ "upstream.address", upstream_address, "backend of the last attempt",
+	    NULL },
+	{ "upstream.status", upstream_status, "status the backend sent",
+	    NULL },
+	{ "upstream.tries", upstream_tries, "attempts made", NULL },
+	{ "upstream.reused", upstream_reused,
+	    "1 if the backend connection was a kept one", NULL },
+	{ "upstream.connect_time", upstream_connect_time,
+	    "seconds until the connection stood", NULL },
+	{ "upstream.first_byte_time", upstream_first_byte_time,
+	    "seconds from the request's head to the response's", NULL },
+	{ "upstream.time", upstream_time,
+	    "seconds from the choice of the backend to the end", NULL },
+	{ "upstream.header.", response_header,
+	    "value of a field the backend sent", check_token },
+	{ "time.iso8601", time_iso8601, "now, 2026-01-31T12:00:00Z", NULL },
+	{ "time.common", time_common, "now, 31/Jan/2026:12:00:00 +0000",
+	    NULL },
+	{ "time.epoch", time_epoch, "now, seconds since 1970", NULL },
+	{ "time.msec", time_msec, "now, the same with milliseconds", NULL },
+	{ "duration", duration, "seconds from the head to the end", NULL },
+	{ "error.reason", error_reason, "why it failed; see weir-errors(7)",
+	    NULL },
+	{ "error.phase", error_phase, "in which phase or state it failed",
+	    NULL },
+	{ "error.detail", error_detail, "the particulars", NULL },
+	{ "custom.", custom, "a value of the group custom", check_custom },
+	{ "hostname", hostname, "name of this machine", NULL },
+	{ "pid", pid, "number of the worker process", NULL },
+};
+
+const struct template_vars vars_all = { all, sizeof(all) / sizeof(*all) };
