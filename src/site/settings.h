@@ -10,6 +10,15 @@
 
 enum { SETTINGS_WORKERS_AUTO = 0 };
 
+struct settings_error_log {
+	const char *path; /* NULL or "stderr": stderr; "syslog" */
+	uint32_t level;   /* enum log_level */
+};
+
+struct settings_admin {
+	const struct addr_spec *address; /* NULL: no admin listener */
+};
+
 struct settings {
 	uint32_t version;
 	uint32_t workers; /* SETTINGS_WORKERS_AUTO = as many as CPUs */
@@ -20,10 +29,7 @@ struct settings {
 	const char *pid_file; /* NULL: none */
 	const char *upgrade_sock;
 	const char *working_directory;
-	struct {
-		const char *path; /* NULL or "stderr": stderr; "syslog" */
-		uint32_t level;   /* enum log_level */
-	} error_log;
+	struct settings_error_log error_log;
 	uint32_t unknown_settings; /* enum conf_unknown */
 	uint32_t event_loop;       /* enum loop_backend */
 	uint32_t connections_max;  /* per worker */
@@ -34,9 +40,7 @@ struct settings {
 	uint64_t shutdown_timeout_ms;
 	uint64_t orphan_timeout_ms;
 	uint32_t upstream_keepalive_pool_size;
-	struct {
-		const struct addr_spec *address; /* NULL: no admin listener */
-	} admin;
+	struct settings_admin admin;
 };
 
 extern const struct conf_table settings_table;

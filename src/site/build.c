@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* build - services and routes, with what they inherit. */
+#include "site/build.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/heap_alloc.h"
+#include "base/str.h"
+#include "conf/origins.h"
+#include "conf/template.h"
+#include "http/field.h"
+#include "net/listener.h"
+#include "proxy/admin.h"
+#include "site/modules.h"
+#include "upstream/group.h"
+
+enum { PARTS_MAX = 64 };
+
+/* ---- levels: what is inherited ---- */
+
+static bool
+mentions(const struct conf_node *group, const struct conf_table *table)
+{
+	for (const struct conf_item *i = table->items; i->name != NULL; i++) {
+		if (conf_node_get(group, i->name) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void *
+copy_of(struct build *b, const void *conf, size_t len)
+{
+	void *copy = arena_alloc(b->ctx->arena, len);
+
+	memcpy(copy, conf, len);
+	conf_origins_inherit(b->ctx->origins, copy, conf);
+	return copy;
+}
+
+static void
+note_started(struct build *b, const struct module *m, void *conf,
+    const struct conf_node *node)
+{
+	struct build_started *s = arena_zalloc(b->ctx->arena, sizeof(*s));
+
+	s->module = m;
+	s->conf = conf;
+	if (node != NULL)
+		s->place = node->place;
+	s->next = b->started;
+	b->started = s;
+}
+
+/*
+ * Read node's own table, and beside it the options that are inherited: a
+ * struct of its own is made only for what the group mentions.
+ */
+static int
+read_level(struct build *b, const struct conf_node *node,
+    const struct build_level *outer, const struct conf_table *own_table,
+    void *own, struct build_level *level)
+{
+	struct conf_part parts[PARTS_MAX];
+	size_t count = 0, modules = modules_count();
+
+	*level = *outer;
+	if (own_table != NULL)
+		parts[count++] = (struct conf_part){ own_table, own };
+	/*
+	 * Tables that the group does not mention are given too, with a struct
+	 * that is thrown away, so that unknown keys get the best suggestion.
+	 */
+	if (mentions(node, &core_conf_table)) {
+		void *core = copy_of(b, outer->core, sizeof(*outer->core));
+
+		level->core = core;
+		parts[count++] = (struct conf_part){ &core_conf_table, core };
+	} else {
+		parts[count++] = (struct conf_part){ &core_conf_table, NULL };
+	}
+	for (size_t i = 0; i < modules; i++) {
+		const struct module *m = modules_get(i);
+		void *conf;
+
+		if (!mentions(node, m->table)) {
+			parts[count++] = (struct conf_part){ m->table, NULL };
+			continue;
+		}
+		if (level->modules == outer->modules)
+			level->modules = copy_of(b, outer->modules,
+			    modules * sizeof(*level->modules));
+		conf = copy_of(b, outer->modules[i], m->conf_size);
+		level->modules[i] = conf;
+		note_started(b, m, conf, node);
+		parts[count++] = (struct conf_part){ m->table, conf };
+	}
+	return conf_apply(b->ctx, node, parts, count);
+}
+
+int
+build_http(struct build *b, const struct conf_node *node,
+    struct build_level *http)
+{
+	size_t modules = modules_count();
+	struct core_conf *core =
+	    arena_zalloc(b->ctx->arena, sizeof(*core));
+	struct build_level defaults = { .core = core };
+
+	conf_defaults(b->ctx, &core_conf_table, core);
+	defaults.modules = arena_zalloc(b->ctx->arena,
+	    (modules + 1) * sizeof(*defaults.modules));
+	for (size_t i = 0; i < modules; i++) {
+		const struct module *m = modules_get(i);
+		void *conf = arena_zalloc(b->ctx->arena, m->conf_size);
+
+		conf_defaults(b->ctx, m->table, conf);
+		defaults.modules[i] = conf;
+		note_started(b, m, conf, NULL);
+	}
+	*http = defaults;
+	if (node == NULL)
+		return 0;
+	if (node->type != CONF_NODE_GROUP) {
+		conf_report_error(b->ctx->report, &node->value_place,
+		    "http must be a group { }");
+		return -1;
+	}
+	return read_level(b, node, &defaults, NULL, NULL, http);
+}
+
+/* ---- phases ---- */
+
+static bool
+handles(const struct module *m, enum phase phase)
+{
+	return m->hooks[phase] != NULL || m->body_hooks[phase] != NULL ||
+	    m->trailers_hooks[phase] != NULL;
+}
+
+static void
+fill_chain(struct build *b, const struct build_level *level,
+    enum phase phase, struct phase_chain *chain)
+{
+	struct phase_handler handlers[PARTS_MAX];
+	struct phase_handler *items;
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < modules_count(); i++) {
+		const struct module *m = modules_get(i);
+		struct phase_handler *h = &handlers[count];
+
+		if (!handles(m, phase) || (m->is_active != NULL &&
+		    !m->is_active(level->modules[i])))
+			continue;
+		*h = (struct phase_handler){ .conf = level->modules[i],
+			.module = m->name, .module_index = (uint32_t)i };
+		if (m->hooks[phase] != NULL)
+			h->fn.hook = m->hooks[phase];
+		else if (m->body_hooks[phase] != NULL)
+			h->fn.body = m->body_hooks[phase];
+		else
+			h->fn.trailers = m->trailers_hooks[phase];
+		count++;
+	}
+	if (count == 0) {
+		*chain = (struct phase_chain){ NULL, 0 };
+		return;
+	}
+	items = arena_alloc(b->ctx->arena, count * sizeof(*items));
+	memcpy(items, handlers, count * sizeof(*items));
+	*chain = (struct phase_chain){ items, count };
+}
+
+static void
+fill_phases(struct build *b, const struct build_level *level,
+    struct phase_table *table)
+{
+	for (unsigned i = 0; i < PHASE_COUNT; i++)
+		fill_chain(b, level, (enum phase)i, &table->chains[i]);
+}
+
+/* ---- routes ---- */
+
+static int __attribute__((format(printf, 3, 4)))
+wrong(struct build *b, const struct conf_node *node, const char *fmt, ...)
+{
+	char memory[512];
+	struct str text;
+	va_list ap;
+
+	str_init(&text, memory, sizeof(memory));
+	va_start(ap, fmt);
+	str_vprintf(&text, fmt, ap);
+	va_end(ap);
+	conf_report_error(b->ctx->report, &node->place, "%s",
+	    str_terminate(&text));
+	return -1;
+}
+
+static int
+check_hosts(struct build *b, const struct conf_node *node,
+    const struct route *r)
+{
+	for (size_t i = 0; i < r->hosts.count; i++) {
+		const char *host = r->hosts.items[i];
+		const char *rest = strncmp(host, "*.", 2) == 0 ? host + 2
+							       : host;
+
+		if (*rest == '\0' || strpbrk(rest, "*/ :@") != NULL)
+			return wrong(b, node, "host \"%s\" is neither a name "
+			    "nor *.suffix (no port, no path)", host);
+	}
+	return 0;
+}
+
+static int
+check_path(struct build *b, const struct conf_node *node,
+    const struct route *r)
+{
+	int given = (r->path != NULL) + (r->path_exact != NULL) +
+	    (r->path_regex != NULL);
+
+	if (given > 1)
+		return wrong(b, node, "%s: give one of path, path_exact and "
+		    "path_regex", r->name);
+	if (r->path != NULL && r->path[0] != '/')
+		return wrong(b, node, "path \"%s\" must begin with /",
+		    r->path);
+	if (r->path_exact != NULL && r->path_exact[0] != '/' &&
+	    strcmp(r->path_exact, "*") != 0)
+		return wrong(b, node, "path_exact \"%s\" must begin with /",
+		    r->path_exact);
+	return 0;
+}
+
+static int
+find_upstream(struct build *b, const struct conf_node *node, struct route *r)
+{
+	const struct conf_node *at = conf_node_get(node, "upstream");
+	const char **names;
+	const char *nearest;
+	size_t count = 0;
+
+	r->group = hash_map_get(&b->groups, span_cstr(r->upstream));
+	if (r->group != NULL)
+		return 0;
+	names = heap_alloc_zeroed(b->groups.used + 1, sizeof(*names));
+	for (size_t i = 0; i < b->groups.size; i++) {
+		if (b->groups.entries[i].value != NULL)
+			names[count++] = b->groups.entries[i].key.p;
+	}
+	nearest = conf_nearest(r->upstream, names);
+	conf_report_error(b->ctx->report, &at->value_place,
+	    "there is no upstream \"%s\"%s%s%s", r->upstream,
+	    nearest != NULL ? "; did you mean \"" : "",
+	    nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+	free(names);
+	return -1;
+}
+
+static int
+choose_action(struct build *b, const struct conf_node *node, struct route *r)
+{
+	int given = (r->upstream != NULL) + r->has_respond + r->has_redirect;
+
+	if (given != 1)
+		return wrong(b, node, given == 0
+		    ? "route %s does nothing: give upstream, respond or "
+		      "redirect"
+		    : "route %s: give only one of upstream, respond and "
+		      "redirect", r->name);
+	if (r->has_respond)
+		r->action = ROUTE_RESPOND;
+	else if (r->has_redirect)
+		r->action = ROUTE_REDIRECT;
+	else
+		r->action = ROUTE_UPSTREAM;
+	if (r->action == ROUTE_UPSTREAM)
+		return find_upstream(b, node, r);
+	if (r->rewrite_path != NULL)
+		return wrong(b, node, "%s: rewrite_path needs an upstream",
+		    r->name);
+	return 0;
+}
+
+/* Times that the route does not say are its upstream's. */
+static void
+inherit_times(struct route *r)
+{
+	const struct group_timeouts *from;
+
+	if (r->group == NULL)
+		return;
+	from = &r->group->conf->timeouts;
+	if (r->timeouts.connect_ms == ROUTE_INHERIT)
+		r->timeouts.connect_ms = from->connect_ms;
+	if (r->timeouts.first_byte_ms == ROUTE_INHERIT)
+		r->timeouts.first_byte_ms = from->first_byte_ms;
+	if (r->timeouts.between_bytes_ms == ROUTE_INHERIT)
+		r->timeouts.between_bytes_ms = from->between_bytes_ms;
+	if (r->timeouts.total_ms == ROUTE_INHERIT)
+		r->timeouts.total_ms = from->total_ms;
+	if (r->retries == ROUTE_INHERIT_32)
+		r->retries = r->group->conf->retries;
+}
+
+static void
+init_route(struct build *b, struct route *r, const struct service *service)
+{
+	memset(r, 0, sizeof(*r));
+	conf_defaults(b->ctx, &route_conf_table, r);
+	r->service = service;
+	r->timeouts = (struct route_timeouts){ ROUTE_INHERIT, ROUTE_INHERIT,
+		ROUTE_INHERIT, ROUTE_INHERIT };
+	r->retries = ROUTE_INHERIT_32;
+	r->action = ROUTE_NONE;
+}
+
+static void
+take_level(struct build *b, struct route *r, const struct build_level *level,
+    const struct build_level *outer, const struct phase_table *outer_phases)
+{
+	r->core = level->core;
+	r->module_confs = level->modules;
+	if (outer_phases != NULL && level->modules == outer->modules)
+		r->phases = *outer_phases;
+	else
+		fill_phases(b, level, &r->phases);
+}
+
+static int
+build_route(struct build *b, const struct conf_node *node,
+    struct service *service, const struct build_level *outer, size_t number)
+{
+	struct route *r = arena_alloc(b->ctx->arena, sizeof(*r));
+	struct build_level level;
+	int result;
+
+	init_route(b, r, service);
+	if (node->type != CONF_NODE_GROUP)
+		return wrong(b, node, "a route must be a group { }");
+	result = read_level(b, node, outer, &route_conf_table, r, &level);
+	r->place = node->place;
+	if (r->name == NULL)
+		r->name = arena_printf(b->ctx->arena, "%s/%zu",
+		    service->name != NULL ? service->name : "", number);
+	take_level(b, r, &level, outer, &service->fallback.phases);
+	if (check_hosts(b, node, r) != 0 || check_path(b, node, r) != 0 ||
+	    choose_action(b, node, r) != 0)
+		return -1;
+	inherit_times(r);
+	route_table_add(&service->table, b->ctx->arena, r, b->ctx->report);
+	service->routes[service->route_count++] = r;
+	return result;
+}
+
+/* ---- services ---- */
+
+static struct listener_spec *
+add_listener(struct build *b, const struct service_listen *listen,
+    struct service *service, const struct conf_node *node)
+{
+	struct listener_spec *spec;
+	struct str text;
+
+	b->listeners = heap_alloc_grow(b->listeners, b->listener_count + 1,
+	    sizeof(*b->listeners));
+	spec = &b->listeners[b->listener_count++];
+	memset(spec, 0, sizeof(*spec));
+	spec->addr = listen->address->addr;
+	str_init(&text, arena_alloc(b->ctx->arena, 160), 160);
+	addr_put(&text, &spec->addr);
+	spec->text = str_terminate(&text);
+	if (node != NULL)
+		spec->place = node->place;
+	spec->reuseport = listen->reuseport &&
+	    spec->addr.u.sa.sa_family != AF_UNIX;
+	spec->defer_accept = listen->defer_accept;
+	spec->ipv6_only = listen->ipv6_only;
+	spec->backlog = listen->backlog;
+	spec->mode = listen->mode;
+	spec->service = service;
+	spec->is_admin = service->is_admin;
+	return spec;
+}
+
+static int
+build_listens(struct build *b, struct service *service)
+{
+	const struct service_listen *listens = service->listens.items;
+	int result = 0;
+
+	for (size_t i = 0; i < service->listens.count; i++) {
+		const struct conf_node *node = service->listens.nodes[i];
+		bool duplicate = false;
+
+		if (listens[i].address == NULL)
+			continue; /* reported already */
+		if (listens[i].address->is_name) {
+			result = wrong(b, node, "listen: \"%s\" is a name; an "
+			    "address is needed", listens[i].address->host);
+			continue;
+		}
+		for (size_t j = 0; j < b->listener_count; j++) {
+			if (!addr_equal(&b->listeners[j].addr,
+			    &listens[i].address->addr))
+				continue;
+			duplicate = true;
+			if (b->listeners[j].service == service) {
+				conf_report_warning(b->ctx->report,
+				    &node->place, "duplicate listen %s",
+				    b->listeners[j].text);
+				continue;
+			}
+			conf_report_error(b->ctx->report, &node->place,
+			    "listen %s: another service listens there (%s:%u)",
+			    b->listeners[j].text,
+			    b->listeners[j].place.file != NULL
+			    ? b->listeners[j].place.file : "?",
+			    b->listeners[j].place.line);
+			result = -1;
+		}
+		if (!duplicate)
+			add_listener(b, &listens[i], service, node);
+	}
+	return result;
+}
+
+static int
+build_routes(struct build *b, const struct conf_node *node,
+    struct service *service, const struct build_level *level)
+{
+	const struct conf_node *routes = conf_node_get(node, "routes");
+	size_t number = 0;
+	int result = 0;
+
+	if (routes == NULL || routes->count == 0) {
+		conf_report_warning(b->ctx->report, &node->place,
+		    "service %s has no routes: it answers 404 to everything",
+		    service->name != NULL ? service->name : "");
+		return 0;
+	}
+	if (routes->type != CONF_NODE_LIST)
+		return -1; /* reported already */
+	service->routes = arena_alloc(b->ctx->arena,
+	    routes->count * sizeof(*service->routes));
+	for (const struct conf_node *at = routes->first; at != NULL;
+	     at = at->next) {
+		if (build_route(b, at, service, level, ++number) != 0)
+			result = -1;
+	}
+	return result;
+}
+
+static void
+add_service(struct build *b, struct service *service)
+{
+	b->services = heap_alloc_grow(b->services, b->service_count + 1,
+	    sizeof(*b->services));
+	b->services[b->service_count++] = service;
+}
+
+static int
+build_service(struct build *b, const struct conf_node *node,
+    const struct build_level *http)
+{
+	struct service *service =
+	    arena_zalloc(b->ctx->arena, sizeof(*service));
+	struct build_level level;
+	int result;
+
+	if (node->type != CONF_NODE_GROUP)
+		return wrong(b, node, "a service must be a group { }");
+	conf_defaults(b->ctx, &service_conf_table, service);
+	result = read_level(b, node, http, &service_conf_table, service,
+	    &level);
+	service->node = node;
+	for (size_t i = 0; i < b->service_count; i++) {
+		if (service->name != NULL &&
+		    b->services[i]->name != NULL &&
+		    strcmp(b->services[i]->name, service->name) == 0)
+			result = wrong(b, node, "there are two services "
+			    "called %s", service->name);
+	}
+	route_table_init(&service->table);
+	add_service(b, service);
+	service->core = level.core;
+	init_route(b, &service->fallback, service);
+	service->fallback.name = "none";
+	take_level(b, &service->fallback, &level, http, NULL);
+	if (build_routes(b, node, service, &level) != 0)
+		result = -1;
+	if (build_listens(b, service) != 0)
+		result = -1;
+	if (service->listens.count == 0)
+		conf_report_warning(b->ctx->report, &node->place,
+		    "service %s listens nowhere",
+		    service->name != NULL ? service->name : "");
+	return result;
+}
+
+int
+build_services(struct build *b, const struct conf_node *node,
+    const struct build_level *http)
+{
+	int result = 0;
+
+	if (node == NULL)
+		return 0;
+	if (node->type != CONF_NODE_LIST) {
+		conf_report_error(b->ctx->report, &node->value_place,
+		    "services must be a list ( { … }, { … } )");
+		return -1;
+	}
+	for (const struct conf_node *at = node->first; at != NULL;
+	     at = at->next) {
+		if (build_service(b, at, http) != 0)
+			result = -1;
+	}
+	return result;
+}
+
+/* ---- the admin listener ---- */
+
+static void
+add_internal(struct build *b, struct service *service, const char *path,
+    enum verdict (*internal)(struct exchange *ex))
+{
+	struct route *r = arena_alloc(b->ctx->arena, sizeof(*r));
+
+	init_route(b, r, service);
+	r->name = path;
+	r->path_exact = path;
+	r->action = ROUTE_INTERNAL;
+	r->internal = internal;
+	r->core = service->core;
+	route_table_add(&service->table, b->ctx->arena, r, b->ctx->report);
+}
+
+void
+build_admin(struct build *b, const struct addr_spec *address,
+    const struct build_level *http)
+{
+	struct service *service =
+	    arena_zalloc(b->ctx->arena, sizeof(*service));
+	struct service_listen listen = { .address = address, .backlog = 128,
+		.mode = 0600 };
+
+	service->name = "admin";
+	service->is_admin = true;
+	service->core = http->core;
+	route_table_init(&service->table);
+	init_route(b, &service->fallback, service);
+	service->fallback.name = "admin";
+	service->fallback.core = http->core;
+	add_internal(b, service, "/metrics", admin_metrics);
+	add_internal(b, service, "/healthz", admin_healthz);
+	add_service(b, service);
+	add_listener(b, &listen, service, NULL);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * build - makes services, routes and their phase tables of the tree.
+ *
+ * Part of generation_load(); everything it makes lives in the generation's
+ * arena.
+ */
+#ifndef SITE_BUILD_H
+#define SITE_BUILD_H
+
+#include "conf/item.h"
+#include "proxy/route.h"
+
+struct generation;
+
+/* The options of one level: the proxy's own and every module's. */
+struct build_level {
+	const struct core_conf *core;
+	const void **modules; /* conf structs by module index */
+};
+
+/* A module's conf struct that was made, for module.start(). */
+struct build_started {
+	const struct module *module;
+	void *conf;
+	struct conf_place place;
+	struct build_started *next;
+};
+
+struct build {
+	struct conf_ctx *ctx;
+	struct hash_map groups; /* name -> struct group */
+	struct build_started *started;
+	struct service **services;
+	size_t service_count;
+	struct listener_spec *listeners;
+	size_t listener_count;
+};
+
+/* http = { … }: the defaults of all services; node may be NULL. */
+int build_http(struct build *b, const struct conf_node *node,
+    struct build_level *http);
+/* services = ( … ); errors are in the report. */
+int build_services(struct build *b, const struct conf_node *node,
+    const struct build_level *http);
+/* The service behind the admin listener. */
+void build_admin(struct build *b, const struct addr_spec *address,
+    const struct build_level *http);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* settings - the table of the process settings. */
+#include "site/settings.h"
+
+#include "base/log.h"
+#include "os/loop.h"
+
+#define KB UINT64_C(1024)
+#define MB (1024 * KB)
+#define GB (1024 * MB)
+#define DAY_MS UINT64_C(86400000)
+
+static const struct conf_enum words_workers[] = {
+	{ "auto", SETTINGS_WORKERS_AUTO }, { NULL, 0 },
+};
+
+static const struct conf_enum levels[] = {
+	{ "error", LOG_LEVEL_ERROR }, { "warn", LOG_LEVEL_WARN },
+	{ "notice", LOG_LEVEL_NOTICE }, { "info", LOG_LEVEL_INFO },
+	{ "debug", LOG_LEVEL_DEBUG }, { NULL, 0 },
+};
+
+static const struct conf_enum unknown_settings[] = {
+	{ "error", CONF_UNKNOWN_ERROR }, { "warn", CONF_UNKNOWN_WARN },
+	{ "ignore", CONF_UNKNOWN_IGNORE }, { NULL, 0 },
+};
+
+static const struct conf_enum event_loops[] = {
+	{ "auto", LOOP_AUTO }, { "epoll", LOOP_EPOLL }, { "poll", LOOP_POLL },
+	{ NULL, 0 },
+};
+
+static const struct conf_item error_log_items[] = {
+	CONF_VALUE("path", STRING, struct settings_error_log, path, NULL, 0,
+	    "file, \"syslog\" or \"stderr\""),
+	CONF_ENUM("level", struct settings_error_log, level, levels,
+	    "notice", 0, "least important lines that are written"),
+	CONF_END,
+};
+
+static const struct conf_item admin_items[] = {
+	CONF_VALUE("address", ADDRESS, struct settings_admin, address, NULL,
+	    0, "where /metrics and /healthz are served"),
+	CONF_END,
+};
+
+static const struct conf_table error_log_table = {
+	.name = "error_log",
+	.items = error_log_items,
+	.struct_bytes = sizeof(struct settings_error_log),
+};
+
+static const struct conf_table admin_table = {
+	.name = "admin",
+	.items = admin_items,
+	.struct_bytes = sizeof(struct settings_admin),
+};
+
+static const struct conf_item items[] = {
+	CONF_UINT("version", struct settings, version, 1, 1, NULL, NULL,
+	    CONF_REQUIRED, "format of this file: 1"),
+	{ .name = "workers", .type = CONF_TYPE_UINT,
+	    .offset = offsetof(struct settings, workers), .min = 1,
+	    .max = 256, .def = "auto", .values = words_workers,
+	    .flags = CONF_RESTART,
+	    .help = "worker processes; auto = as many as usable CPUs" },
+	CONF_VALUE("user", STRING, struct settings, user, "weir",
+	    CONF_RESTART, "user of workers and background process"),
+	CONF_VALUE("group", STRING, struct settings, group, NULL,
+	    CONF_RESTART, "their group (default: the user's)"),
+	CONF_BOOL("daemon", struct settings, daemon, "false", CONF_RESTART,
+	    "detach from the terminal"),
+	CONF_DURATION("daemon_ready_timeout", struct settings,
+	    daemon_ready_timeout_ms, 1, DAY_MS, "60s", CONF_RESTART,
+	    "how long -d waits for the workers"),
+	CONF_VALUE("pid_file", STRING, struct settings, pid_file, NULL,
+	    CONF_RESTART, "file with the master's number"),
+	CONF_VALUE("upgrade_sock", STRING, struct settings, upgrade_sock,
+	    WEIR_RUNSTATEDIR "/weir/upgrade.sock", CONF_RESTART,
+	    "socket over which an upgrade hands over"),
+	CONF_VALUE("working_directory", STRING, struct settings,
+	    working_directory, NULL, CONF_RESTART,
+	    "directory to run in"),
+	CONF_GROUP("error_log", struct settings, error_log, &error_log_table,
+	    0, "where errors are written"),
+	CONF_ENUM("unknown_settings", struct settings, unknown_settings,
+	    unknown_settings, "error", 0, "what keys nobody knows are"),
+	CONF_ENUM("event_loop", struct settings, event_loop, event_loops,
+	    "auto", CONF_RESTART, "kernel interface of the event loop"),
+	CONF_UINT("connections_max", struct settings, connections_max, 1,
+	    1048576, "65536", NULL, CONF_RESTART,
+	    "client connections of a worker"),
+	CONF_SIZE("body_memory", struct settings, body_memory_bytes, MB,
+	    1024 * GB, "256MB", CONF_RESTART,
+	    "memory of a worker for bodies that wait"),
+	CONF_UINT("backends_max", struct settings, backends_max, 1, 65536,
+	    "512", NULL, CONF_RESTART, "slots for backends"),
+	CONF_UINT("routes_max", struct settings, routes_max, 1, 65536, "512",
+	    NULL, CONF_RESTART, "routes with counters of their own"),
+	CONF_SIZE("log_ring", struct settings, log_ring_bytes, 64 * KB, GB,
+	    "1MB", CONF_RESTART, "memory of a process for log lines"),
+	CONF_DURATION("shutdown_timeout", struct settings,
+	    shutdown_timeout_ms, 0, DAY_MS, "90s", 0,
+	    "how long a drain may last"),
+	CONF_DURATION("orphan_timeout", struct settings, orphan_timeout_ms,
+	    0, 365 * DAY_MS, "1h", 0,
+	    "how long workers serve on without a master"),
+	CONF_UINT("upstream_keepalive_pool_size", struct settings,
+	    upstream_keepalive_pool_size, 0, 1048576, "1024", NULL,
+	    CONF_RESTART, "idle backend connections of a worker"),
+	CONF_GROUP("admin", struct settings, admin, &admin_table,
+	    CONF_RESTART, "listener for /metrics and /healthz"),
+	CONF_END,
+};
+
+const struct conf_table settings_table = {
+	.name = "settings",
+	.items = items,
+	.struct_bytes = sizeof(struct settings),
+};
