@@ -286,7 +286,10 @@ put_map(const struct conf_dump *d, const struct conf_map *map,
 		conf_dump_quoted(d->out, is_secret ? SPAN("****") :
 		    template_text(map->items[i].value));
 		putc(';', d->out);
-		put_place(d, &map->items[i].place);
+		if (d->origins != NULL)
+			put_place(d, &map->items[i].place);
+		else
+			putc('\n', d->out);
 	}
 }
 

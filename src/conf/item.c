@@ -119,18 +119,17 @@ conf_unknown_key(struct conf_ctx *ctx, const struct conf_node *key,
 	return -1;
 }
 
-static void
+static int
 read_list(struct conf_ctx *ctx, const struct conf_item *item,
     const struct conf_node *node, struct conf_list *list)
 {
 	const struct conf_table *table = item->table;
 	size_t i = 0;
+	int result = 0;
 	char *items;
 
-	if (node->type != CONF_NODE_LIST) {
-		conf_wrong_type(ctx, node, conf_expected(ctx, item));
-		return;
-	}
+	if (node->type != CONF_NODE_LIST)
+		return conf_wrong_type(ctx, node, conf_expected(ctx, item));
 	items = arena_zalloc(ctx->arena, node->count * table->struct_bytes);
 	list->nodes = arena_alloc(ctx->arena,
 	    node->count * sizeof(*list->nodes));
@@ -140,15 +139,17 @@ read_list(struct conf_ctx *ctx, const struct conf_item *item,
 			items + i * table->struct_bytes };
 
 		conf_defaults(ctx, table, part.conf);
-		conf_apply(ctx, n, &part, 1);
+		if (conf_apply(ctx, n, &part, 1) != 0)
+			result = -1;
 		list->nodes[i++] = n;
 	}
 	list->items = items;
 	list->count = i;
+	return result;
 }
 
-/* The struct of a GROUP that key names in some of the parts. */
-static void
+/* The structs of a GROUP that key names in one or more of the parts. */
+static int
 apply_group(struct conf_ctx *ctx, const struct conf_node *key,
     const struct conf_part *parts, size_t count)
 {
@@ -160,26 +161,25 @@ apply_group(struct conf_ctx *ctx, const struct conf_node *key,
 		const struct conf_item *found =
 		    find_item(parts[i].table, key->name);
 
-		if (found == NULL || found->type != CONF_TYPE_GROUP)
+		if (found == NULL || found->type != CONF_TYPE_GROUP ||
+		    parts[i].conf == NULL)
 			continue;
 		item = found;
 		inner[inner_count++] = (struct conf_part){ found->table,
 			field_of(found, parts[i].conf) };
 	}
-	if (item == NULL)
-		return;
 	if (key->type != CONF_NODE_GROUP)
-		conf_wrong_type(ctx, key, conf_expected(ctx, item));
-	else
-		conf_apply(ctx, key, inner, inner_count);
+		return conf_wrong_type(ctx, key, conf_expected(ctx, item));
+	return conf_apply(ctx, key, inner, inner_count);
 }
 
-/* -1 if the value is known to be wrong; what is reported here counts itself. */
+/* -1 if the value is wrong, also where that was reported before. */
 static int
 apply_key(struct conf_ctx *ctx, const struct conf_node *key,
     const struct conf_part *parts, size_t count)
 {
 	bool is_known = false, has_group = false;
+	int result = key->is_bad ? -1 : 0;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct conf_item *item =
@@ -189,22 +189,24 @@ apply_key(struct conf_ctx *ctx, const struct conf_node *key,
 		if (item == NULL)
 			continue;
 		is_known = true;
+		if (parts[i].conf == NULL)
+			continue;
 		field = field_of(item, parts[i].conf);
 		if (item->type == CONF_TYPE_GROUP) {
 			has_group = true;
 			continue;
 		}
-		if (item->type == CONF_TYPE_LIST)
-			read_list(ctx, item, key, field);
-		else if (!key->is_bad)
-			reader_read(ctx, item, key, field);
+		if (item->type == CONF_TYPE_LIST ?
+		    read_list(ctx, item, key, field) != 0 :
+		    !key->is_bad && reader_read(ctx, item, key, field) != 0)
+			result = -1;
 		conf_origins_set(ctx->origins, field, &key->place);
 	}
-	if (has_group)
-		apply_group(ctx, key, parts, count);
+	if (has_group && apply_group(ctx, key, parts, count) != 0)
+		result = -1;
 	if (!is_known)
 		conf_unknown_key(ctx, key, parts, count);
-	return key->is_bad ? -1 : 0;
+	return result;
 }
 
 static void
@@ -238,12 +240,14 @@ conf_apply(struct conf_ctx *ctx, const struct conf_node *group,
 		if (apply_key(ctx, key, parts, count) != 0)
 			result = -1;
 	}
-	for (size_t i = 0; i < count; i++)
-		check_required(ctx, group, &parts[i]);
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].conf != NULL)
+			check_required(ctx, group, &parts[i]);
+	}
 	if (result != 0 || conf_report_errors(ctx->report) != errors)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		if (parts[i].table->check != NULL &&
+		if (parts[i].conf != NULL && parts[i].table->check != NULL &&
 		    parts[i].table->check(ctx, group, parts[i].conf) != 0)
 			return -1;
 	}

@@ -181,7 +181,10 @@ struct conf_ctx {
 	struct conf_regex *regexes;
 };
 
-/* A table and the struct that it fills: a group may be read by several. */
+/*
+ * A table and the struct that it fills: a group may be read by several.  With
+ * conf NULL the table only makes its keys known: somebody else reads them.
+ */
 struct conf_part {
 	const struct conf_table *table;
 	void *conf;

@@ -181,6 +181,16 @@ finish(struct lex_file *f, struct lex_token *token, enum lex_type type,
 	f->is_blank = false;
 }
 
+const char *
+lex_hint(struct lex *lx)
+{
+	if (lx->long_string == 0)
+		return "";
+	return arena_printf(lx->arena,
+	    " (a string of several lines begins in line %u)",
+	    lx->long_string);
+}
+
 static void
 bad(struct lex *lx, struct lex_token *token, const char *why)
 {
@@ -437,7 +447,9 @@ lex_string(struct lex *lx, struct lex_file *f, struct lex_token *token)
 	char *value;
 
 	if (string_len(f, &len) != 0) {
-		bad(lx, token, "this string is not closed: `\"` is missing");
+		conf_report_error(lx->report, &token->place, "this string is "
+		    "not closed: `\"` is missing%s", lex_hint(lx));
+		token->type = LEX_BAD;
 		return;
 	}
 	value = arena_alloc(lx->arena, len + 1);

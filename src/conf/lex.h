@@ -85,5 +85,10 @@ int lex_init(struct lex *lx, struct arena *arena, struct conf_report *report,
 void lex_fini(struct lex *lx);
 /* After LEX_END and LEX_BAD it stays there. */
 void lex_next(struct lex *lx, struct lex_token *token);
+/*
+ * For messages: " (…)" with the line of the last string of several lines, as
+ * a string that was not closed shows only much later; else "".
+ */
+const char *lex_hint(struct lex *lx);
 
 #endif

@@ -34,13 +34,38 @@ name_of(struct conf_ctx *ctx, const struct conf_node *node)
 	return "this value";
 }
 
+/* What stands there instead: its type, and what is short enough to show. */
+static const char *
+found_text(struct conf_ctx *ctx, const struct conf_node *node)
+{
+	switch (node->type) {
+	case CONF_NODE_STRING:
+		return arena_printf(ctx->arena, "the string \"%.40s\"",
+		    node->v.string.p);
+	case CONF_NODE_INT:
+		return arena_printf(ctx->arena, "the integer %" PRId64,
+		    node->v.integer);
+	case CONF_NODE_FLOAT:
+		return arena_printf(ctx->arena, "the number %g",
+		    node->v.real);
+	case CONF_NODE_BOOL:
+		return node->v.boolean ? "the boolean true" :
+		    "the boolean false";
+	case CONF_NODE_GROUP:
+	case CONF_NODE_LIST:
+	case CONF_NODE_ARRAY:
+		break;
+	}
+	return conf_node_type_name(node->type);
+}
+
 int
 conf_wrong_type(struct conf_ctx *ctx, const struct conf_node *node,
     const char *expected)
 {
 	conf_report_error(ctx->report, &node->value_place,
 	    "%s is %s, but must be %s", name_of(ctx, node),
-	    conf_node_type_name(node->type), expected);
+	    found_text(ctx, node), expected);
 	return -1;
 }
 

@@ -13,8 +13,9 @@
 enum { SOURCE_SHOWN = 160 };
 
 struct finding {
-	struct conf_place place; /* its source is the one below */
-	char *source;
+	struct conf_place place; /* without its source */
+	char *source;            /* the part of the line that is shown */
+	size_t caret;            /* byte in it */
 	char *text;
 	size_t number;    /* order of discovery */
 	size_t file_rank; /* order of files */
@@ -93,6 +94,40 @@ format(const char *fmt, va_list ap)
 	return text;
 }
 
+static bool
+is_inside(const char *line, size_t at)
+{
+	return ((unsigned char)line[at] & 0xc0) == 0x80;
+}
+
+/*
+ * Copy the line, which the report may outlive.  Thousands of findings in one
+ * long line shall not cost a copy of all of it each.
+ */
+static void
+keep_source(struct finding *f)
+{
+	const char *line = f->place.source;
+	size_t column = f->place.column > 0 ? f->place.column - 1 : 0;
+	size_t from = 0, len;
+
+	f->place.source = NULL;
+	if (line == NULL)
+		return;
+	if (column > SOURCE_SHOWN / 2 &&
+	    strnlen(line, column + SOURCE_SHOWN / 2) > SOURCE_SHOWN)
+		from = column - SOURCE_SHOWN / 2;
+	while (from < column && is_inside(line, from))
+		from++;
+	len = strnlen(line + from, SOURCE_SHOWN);
+	while (len > 0 && line[from + len - 1] == '\r')
+		len--;
+	f->source = heap_alloc(len + 1);
+	memcpy(f->source, line + from, len);
+	f->source[len] = '\0';
+	f->caret = column - from < len ? column - from : len;
+}
+
 static void
 add(struct conf_report *r, const struct conf_place *place, bool is_error,
     char *text)
@@ -112,9 +147,7 @@ add(struct conf_report *r, const struct conf_place *place, bool is_error,
 	/* The report may outlive the text that it talks about. */
 	if (f->place.file != NULL)
 		f->place.file = r->files[f->file_rank - 1];
-	if (f->place.source != NULL)
-		f->source = heap_alloc_strdup(f->place.source);
-	f->place.source = f->source;
+	keep_source(f);
 	f->text = text;
 	f->number = r->count++;
 	f->is_error = is_error;
@@ -201,29 +234,15 @@ put_safely(char c, FILE *out)
  * first of a UTF-8 character take no place, so that both lines stay aligned.
  */
 static void
-print_source(const struct conf_place *place, FILE *out)
+print_source(const struct finding *f, FILE *out)
 {
-	const char *line = place->source;
-	size_t len = strlen(line), from = 0, to, caret;
-
-	while (len > 0 && line[len - 1] == '\r')
-		len--;
-	caret = place->column > 0 ? place->column - 1 : 0;
-	if (caret > len)
-		caret = len;
-	if (caret > SOURCE_SHOWN / 2 && len > SOURCE_SHOWN)
-		from = caret - SOURCE_SHOWN / 2;
-	to = len - from > SOURCE_SHOWN ? from + SOURCE_SHOWN : len;
-	/* Do not begin inside a character. */
-	while (from < caret && ((unsigned char)line[from] & 0xc0) == 0x80)
-		from++;
-	for (size_t i = from; i < to; i++)
-		put_safely(line[i], out);
+	for (const char *c = f->source; *c != '\0'; c++)
+		put_safely(*c, out);
 	putc('\n', out);
-	for (size_t i = from; i < caret; i++) {
-		if (line[i] == '\t')
+	for (size_t i = 0; i < f->caret; i++) {
+		if (f->source[i] == '\t')
 			putc('\t', out);
-		else if (((unsigned char)line[i] & 0xc0) != 0x80)
+		else if (((unsigned char)f->source[i] & 0xc0) != 0x80)
 			putc(' ', out);
 	}
 	fputs("^\n", out);
@@ -242,8 +261,8 @@ print_finding(const struct finding *f, FILE *out)
 	for (const char *c = f->text; *c != '\0'; c++)
 		put_safely(*c, out);
 	putc('\n', out);
-	if (place->source != NULL && place->line > 0)
-		print_source(place, out);
+	if (f->source != NULL && place->line > 0)
+		print_source(f, out);
 }
 
 void

@@ -320,8 +320,10 @@ template_eval(const struct template *t, const void *subject,
 			str_span(out, op->text);
 			continue;
 		}
-		if (!op->value(subject, op->arg, out) && !out->overflow)
+		if (!op->value(subject, op->arg, out)) {
 			out->len = before;
+			out->overflow = false;
+		}
 		if (op->has_fallback && out->len == before && !out->overflow)
 			str_span(out, op->fallback);
 	}

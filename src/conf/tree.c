@@ -56,22 +56,17 @@ advance(struct parser *ps)
 		lex_next(&ps->lex, &ps->token);
 }
 
-/*
- * Report what was expected; always -1.  What the lexer refused, it reported.
- * A string that was not closed shows much later: its line is a good hint.
- */
+/* Report what was expected; always -1.  What the lexer refused, it reported. */
 static int
 expected(struct parser *ps, const char *what)
 {
 	const struct lex_token *token = &ps->token;
-	char hint[80] = "";
 	int len = token->text.len < 40 ? (int)token->text.len : 40;
+	const char *hint;
 
 	if (token->type == LEX_BAD)
 		return -1;
-	if (ps->lex.long_string > 0)
-		snprintf(hint, sizeof(hint), " (a string of several lines "
-		    "begins in line %u)", ps->lex.long_string);
+	hint = lex_hint(&ps->lex);
 	if (token->type == LEX_END)
 		conf_report_error(ps->report, &token->place,
 		    "expected %s, but the file ends%s", what, hint);
