@@ -36,16 +36,16 @@ struct logring_zone {
 	_Alignas(64) _Atomic uint32_t wake; /* enum logring_wake */
 };
 
-enum record_state { RECORD_PENDING, RECORD_DONE, RECORD_SKIP };
+enum record_state { RECORD_PENDING, RECORD_FLIGHT, RECORD_DONE, RECORD_SKIP };
 
-/* In the ring, in front of the line. */
+/* In the ring, in front of the line; skipped ones have a length only. */
 struct record {
 	uint32_t length; /* of the line, without padding */
 	uint16_t target;
 	uint8_t level;
 	uint8_t state;
 	uint32_t written;
-	uint32_t unused;
+	uint32_t place; /* of RECORD_FLIGHT */
 };
 
 _Static_assert(sizeof(struct record) == UNIT, "records are aligned to it");
@@ -254,10 +254,12 @@ logring_next(struct logring *r, uint64_t *cursor, struct logring_line *line)
 			return false;
 		}
 		*cursor = at + record_bytes(record.length);
-	} while (record.state != RECORD_PENDING);
+	} while (record.state == RECORD_DONE || record.state == RECORD_SKIP);
 	*line = (struct logring_line){
 		.at = at,
 		.written = record.written,
+		.place = record.place,
+		.in_flight = record.state == RECORD_FLIGHT,
 		.target = record.target,
 		.level = (enum log_level)record.level,
 		.bytes = span_of((const char *)(record_at(r, at) + 1),
@@ -270,6 +272,20 @@ void
 logring_note_written(struct logring *r, uint64_t at, uint32_t written)
 {
 	record_at(r, at)->written = written;
+}
+
+void
+logring_note_flight(struct logring *r, uint64_t at, uint32_t place)
+{
+	record_at(r, at)->place = place;
+	record_at(r, at)->state = RECORD_FLIGHT;
+}
+
+void
+logring_note_unwritten(struct logring *r, uint64_t at)
+{
+	record_at(r, at)->written = 0;
+	record_at(r, at)->state = RECORD_PENDING;
 }
 
 void
@@ -289,7 +305,7 @@ logring_release(struct logring *r)
 	if (head - tail > r->size)
 		return; /* logring_next() will see to it */
 	while (tail != head && read_record(r, tail, head, &record) &&
-	    record.state != RECORD_PENDING)
+	    record.state >= RECORD_DONE)
 		tail += record_bytes(record.length);
 	atomic_store_explicit(&r->head->tail, tail, memory_order_release);
 }

@@ -80,6 +80,9 @@ void logring_sink(void *arg, enum log_level level, const char *line,
 struct logring_line {
 	uint64_t at;       /* names the line in the calls below */
 	uint32_t written;  /* bytes that are in the file already */
+	/* It was about to be written at a place with these low bits. */
+	uint32_t place;
+	bool in_flight;
 	uint16_t target;
 	enum log_level level;
 	struct span bytes; /* in the ring */
@@ -93,8 +96,12 @@ uint64_t logring_start(const struct logring *r);
  */
 bool logring_next(struct logring *r, uint64_t *cursor,
     struct logring_line *line);
-/* Remember that a line is partly in its file. */
+/* Remember how much of a line is in its file. */
 void logring_note_written(struct logring *r, uint64_t at, uint32_t written);
+/* Remember where in its file it is about to be written. */
+void logring_note_flight(struct logring *r, uint64_t at, uint32_t place);
+/* The file has changed: nothing of the line is in it. */
+void logring_note_unwritten(struct logring *r, uint64_t at);
 /* The line needs its place no longer, whatever became of it. */
 void logring_done(struct logring *r, uint64_t at);
 /* Give the place of all lines that are done and have none before them. */

@@ -140,13 +140,24 @@ medium_of(int fd)
 						      : LOGTARGET_BLOCKING;
 }
 
+/*
+ * Readable where it is a regular file (logtarget_find()), else not: a FIFO must
+ * notice that its reader is gone.  O_NONBLOCK: one that nobody reads must not
+ * hang the master.
+ */
 static int
 open_file(const char *path, struct error *err)
 {
-	/* O_NONBLOCK: a FIFO that nobody reads must not hang the master. */
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOCTTY | O_NONBLOCK, 0640);
+	const int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
+	    O_NONBLOCK;
+	int fd = open(path, O_RDWR | flags, 0640);
 
+	if (fd >= 0 && medium_of(fd) != LOGTARGET_REGULAR) {
+		close(fd);
+		fd = -1;
+	}
+	if (fd < 0)
+		fd = open(path, O_WRONLY | flags, 0640);
 	if (fd < 0)
 		return error_set_errno(err, errno, "opening log %s", path);
 	return fd;
@@ -286,7 +297,55 @@ logtarget_writev(struct logtarget *target, const struct iovec *iov, int count)
 			n = writev(target->fd, iov, count);
 		}
 	} while (n < 0 && errno == EINTR);
+	if (n == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
 	return n;
+}
+
+int
+logtarget_place(const struct logtarget *target, uint32_t *place)
+{
+	struct stat st;
+
+	if (target->medium != LOGTARGET_REGULAR || target->journal ||
+	    fstat(target->fd, &st) != 0)
+		return -1;
+	*place = (uint32_t)st.st_size;
+	return 0;
+}
+
+ssize_t
+logtarget_find(const struct logtarget *target, uint32_t place,
+    struct span line)
+{
+	char found[4096];
+	size_t same = 0;
+	uint64_t size, at;
+	struct stat st;
+
+	if (target->medium != LOGTARGET_REGULAR || target->journal ||
+	    fstat(target->fd, &st) != 0)
+		return -1;
+	/* The place is the last before the end that has these low bits. */
+	size = (uint64_t)st.st_size;
+	at = (size & ~(uint64_t)UINT32_MAX) | place;
+	if (at > size && at > UINT32_MAX)
+		at -= (uint64_t)UINT32_MAX + 1;
+	while (same < line.len && at + same < size) {
+		size_t want = line.len - same;
+		ssize_t n = pread(target->fd, found,
+		    want < sizeof(found) ? want : sizeof(found),
+		    (off_t)(at + same));
+
+		if (n <= 0)
+			return -1;
+		if (memcmp(found, line.p + same, (size_t)n) != 0)
+			return 0;
+		same += (size_t)n;
+	}
+	return (ssize_t)same;
 }
 
 /* "<30>Nov 21 08:15:00 weir[123]: text" */

@@ -90,6 +90,15 @@ void logtarget_replace(struct logtargets *t, unsigned id, int fd);
 ssize_t logtarget_writev(struct logtarget *target, const struct iovec *iov,
     int count);
 /*
+ * Of a readable regular file.  A kill may break a write off at any page, so the
+ * writer notes where it will write (low bits of the file's size; -1 = cannot
+ * be told), and its successor looks how much of a line stands there: up to
+ * line.len, 0 also when something else does; -1 = cannot be told.
+ */
+int logtarget_place(const struct logtarget *target, uint32_t *place);
+ssize_t logtarget_find(const struct logtarget *target, uint32_t place,
+    struct span line);
+/*
  * One line, with or without its newline, to syslog.  -1 with errno, EAGAIN =
  * not now (also while /dev/log has nobody who reads it).
  */

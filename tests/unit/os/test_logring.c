@@ -274,6 +274,17 @@ what_was_written_is_remembered(void **state)
 	cursor = logring_start(&successor);
 	assert_true(logring_next(&successor, &cursor, &line));
 	assert_int_equal(line.written, 7);
+	assert_false(line.in_flight);
+	logring_note_flight(&successor, line.at, 99);
+	cursor = logring_start(&f->ring);
+	assert_true(logring_next(&f->ring, &cursor, &line));
+	assert_true(line.in_flight);
+	assert_int_equal(line.place, 99);
+	logring_note_unwritten(&f->ring, line.at);
+	cursor = logring_start(&f->ring);
+	assert_true(logring_next(&f->ring, &cursor, &line));
+	assert_false(line.in_flight);
+	assert_int_equal(line.written, 0);
 }
 
 static void

@@ -421,6 +421,76 @@ syslog_takes_long_lines_in_part(void **state)
 	close(fd);
 }
 
+/* What a writer left behind is found by where it was to stand. */
+static void
+lines_are_found_by_their_place(void **state)
+{
+	static const struct {
+		uint32_t place;
+		const char *line;
+		ssize_t want;
+	} cases[] = {
+		{ 0, "one\n", 4 },
+		{ 4, "two\n", 4 },
+		{ 4, "twice\n", 0 },
+		{ 8, "three\n", 2 }, /* the file ends in it */
+		{ 10, "four\n", 0 }, /* at its end */
+		{ 15, "five\n", 0 }, /* behind it */
+		{ UINT32_MAX, "six\n", 0 },
+	};
+	unsigned id = add(in_directory("found"));
+	struct error err;
+	uint32_t place;
+
+	(void)state;
+	assert_int_equal(logtarget_open_all(&targets, &err), 0);
+	assert_int_equal(write_text(id, "one\ntwo\nth"), 10);
+	assert_int_equal(logtarget_place(&targets.items[id], &place), 0);
+	assert_int_equal(place, 10);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_int_equal(logtarget_find(&targets.items[id],
+		    cases[i].place, span_cstr(cases[i].line)), cases[i].want);
+}
+
+/* Low bits of a place do, also where the file has passed 4 GB. */
+static void
+places_of_large_files_are_found(void **state)
+{
+	unsigned id = add(in_directory("large"));
+	struct error err;
+	uint32_t place;
+	int fd;
+
+	(void)state;
+	assert_int_equal(logtarget_open_all(&targets, &err), 0);
+	fd = targets.items[id].fd;
+	assert_int_equal(ftruncate(fd, ((off_t)1 << 32) - 2), 0);
+	assert_int_equal(logtarget_place(&targets.items[id], &place), 0);
+	assert_int_equal(place, UINT32_MAX - 1);
+	assert_int_equal(write_text(id, "one\ntw"), 6);
+	assert_int_equal(logtarget_find(&targets.items[id], place,
+	    SPAN("one\n")), 4);
+	assert_int_equal(logtarget_find(&targets.items[id], place + 4,
+	    SPAN("two\n")), 2);
+	assert_int_equal(unlink(in_directory("large")), 0);
+}
+
+static void
+places_in_pipes_cannot_be_told(void **state)
+{
+	unsigned id = add("stderr");
+	uint32_t place;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	logtarget_replace(&targets, id, fds[1]);
+	assert_int_equal(logtarget_place(&targets.items[id], &place), -1);
+	assert_int_equal(logtarget_find(&targets.items[id], 0, SPAN("a\n")),
+	    -1);
+	close(fds[0]);
+}
+
 static void
 sink_begins_a_line_after_a_torn_one(void **state)
 {
@@ -466,6 +536,9 @@ main(void)
 		TEST(syslog_gets_one_datagram_a_line),
 		TEST(syslog_comes_late_and_comes_back),
 		TEST(syslog_takes_long_lines_in_part),
+		TEST(lines_are_found_by_their_place),
+		TEST(places_of_large_files_are_found),
+		TEST(places_in_pipes_cannot_be_told),
 		TEST(sink_begins_a_line_after_a_torn_one),
 	};
 	char command[64];
