@@ -30,7 +30,7 @@ enum {
 };
 
 struct plan {
-	uint32_t length;
+	uint64_t length;
 	uint16_t cycle[]; /* backend->index */
 };
 
@@ -90,7 +90,7 @@ static void
 write_cycle(struct plan *plan, const int32_t *weights, int32_t *current,
     uint32_t n)
 {
-	for (uint32_t step = 0; step < plan->length; step++) {
+	for (size_t step = 0; step < plan->length; step++) {
 		uint32_t best = 0;
 
 		for (uint32_t i = 0; i < n; i++) {
@@ -108,7 +108,7 @@ make_plan(struct arena *a, const struct group *g)
 {
 	uint32_t n = g->backend_count;
 	int32_t *weights = heap_alloc_zeroed((size_t)n * 2, sizeof(*weights));
-	uint32_t length = reduce(g, weights);
+	size_t length = reduce(g, weights);
 	struct plan *plan = arena_alloc(a,
 	    sizeof(*plan) + length * sizeof(plan->cycle[0]));
 
@@ -131,7 +131,7 @@ start(const struct group *g)
 	return heap_alloc_zeroed(1, sizeof(struct state));
 }
 
-static void
+__attribute__((noinline)) static void
 claim(const struct group *g, struct state *s)
 {
 	struct backend_slot *slot = g->backends[0].shared;
@@ -152,7 +152,7 @@ claim(const struct group *g, struct state *s)
 	}
 }
 
-static const struct backend *
+static inline const struct backend *
 at_turn(const struct group *g, uint64_t turn)
 {
 	const struct plan *plan = g->lb_plan;
@@ -160,7 +160,7 @@ at_turn(const struct group *g, uint64_t turn)
 	return &g->backends[plan->cycle[turn % plan->length]];
 }
 
-static const struct backend *
+static inline const struct backend *
 next(const struct group *g, struct state *s)
 {
 	if (s->left == 0)
@@ -194,7 +194,7 @@ is_any_usable(const struct group *g, const struct group_tries *tries)
 }
 
 /* The turn that was ours belongs to one that cannot be used. */
-static const struct backend *
+__attribute__((noinline)) static const struct backend *
 pick_another(const struct group *g, struct state *s,
     const struct group_tries *tries)
 {
@@ -208,7 +208,7 @@ pick_another(const struct group *g, struct state *s,
 		if (is_usable(b, tries))
 			return b;
 	}
-	for (uint32_t i = 0; i < plan->length; i++) {
+	for (size_t i = 0; i < plan->length; i++) {
 		b = at_turn(g, s->turn + i);
 		if (is_usable(b, tries))
 			return b;
@@ -221,6 +221,8 @@ pick(const struct group *g, void *state, const struct group_tries *tries)
 {
 	const struct backend *b = next(g, state);
 
+	if (tries->count == 0 && backend_is_up(b))
+		return b;
 	return is_usable(b, tries) ? b : pick_another(g, state, tries);
 }
 

@@ -4,7 +4,8 @@
  *
  * The list of a backend is in order of age, because what is put goes to its
  * front: its last item is the one to expire or to be parked.  So the tick only
- * looks at the last items of those backends that have any.
+ * looks at the last items of those backends that have any, or had some at the
+ * last tick.
  */
 #include "upstream/pool.h"
 
@@ -32,8 +33,14 @@ enum {
 
 struct pool_backend {
 	struct list idle;   /* newest first; next NULL = never used */
-	struct list active; /* of pool->active, while not empty */
+	struct list active; /* of pool->active; left by the tick */
 	uint32_t count;
+	bool is_active;
+	/* Of its options, taken over when it becomes active. */
+	uint32_t idle_max;
+	uint32_t requests_max;
+	uint64_t idle_ms;       /* 0 = nothing is kept */
+	uint64_t share_ms;      /* UINT64_MAX = there is no lane */
 	uint64_t park_again_ms; /* its lane was full */
 };
 
@@ -106,8 +113,7 @@ take_out(struct pool *pool, struct pool_backend *pb, struct pool_item *item)
 	item->by_age.next->prev = item->by_age.prev;
 	item->is_idle = false;
 	pool->idle--;
-	if (--pb->count == 0)
-		list_remove(&pb->active);
+	pb->count--;
 }
 
 static void
@@ -116,19 +122,6 @@ evict(struct pool *pool, struct pool_item *item, uint64_t *counter)
 	take_out(pool, backend_of(pool, item->backend), item);
 	(*counter)++;
 	pool->ops->close(item);
-}
-
-static uint64_t
-share_after(const struct pool *pool, const struct pool_item *item)
-{
-	return pool->is_draining ? 0 :
-	    item->backend->group->conf->pool_share_after_ms;
-}
-
-static bool
-is_parkable(const struct pool *pool, const struct pool_item *item)
-{
-	return item->is_parkable && item->backend->slot < pool->lane_count;
 }
 
 /* Out of this process; the item is gone in any case. */
@@ -170,9 +163,9 @@ park_due(const struct pool *pool, const struct pool_backend *pb,
 {
 	uint64_t due;
 
-	if (!is_parkable(pool, item))
+	if (!item->is_parkable || pb->share_ms == UINT64_MAX)
 		return UINT64_MAX;
-	due = item->idle_since_ms + share_after(pool, item);
+	due = item->idle_since_ms + pb->share_ms;
 	if (due < pb->park_again_ms)
 		due = pb->park_again_ms;
 	return due > pool->park_again_ms ? due : pool->park_again_ms;
@@ -220,8 +213,10 @@ on_tick(struct deadline *d)
 
 		is_last = node == last;
 		list_remove(node);
-		list_push_back(&pool->active, node);
 		due = tend(pool, pb, now, &parks);
+		pb->is_active = pb->count > 0;
+		if (pb->is_active)
+			list_push_back(&pool->active, node);
 		if (due < next)
 			next = due;
 	}
@@ -233,10 +228,34 @@ on_tick(struct deadline *d)
 	    next < now + TICK_MS ? now + TICK_MS : next);
 }
 
+static void
+take_options(const struct pool *pool, struct pool_backend *pb,
+    const struct backend *b)
+{
+	const struct group_conf *conf = b->group->conf;
+
+	pb->idle_max = conf->keepalive.idle_max;
+	pb->requests_max = conf->keepalive.requests_max;
+	pb->idle_ms = pool->idle_max > 0 && pb->idle_max > 0 ?
+	    conf->keepalive.idle_timeout_ms : 0;
+	if (b->slot >= pool->lane_count)
+		pb->share_ms = UINT64_MAX;
+	else
+		pb->share_ms = pool->is_draining ? 0 :
+		    conf->pool_share_after_ms;
+}
+
 void
 pool_drain(struct pool *pool)
 {
 	pool->is_draining = true;
+	LIST_EACH(&pool->active, node, after) {
+		struct pool_backend *pb = LIST_OF(node, struct pool_backend,
+		    active);
+
+		if (pb->share_ms != UINT64_MAX)
+			pb->share_ms = 0;
+	}
 	if (pool->idle > 0)
 		deadline_set(pool->loop, &pool->tick, now_ms());
 }
@@ -248,7 +267,7 @@ pool_free(struct pool *pool)
 
 	if (pool == NULL)
 		return;
-	pool->is_draining = true;
+	pool_drain(pool);
 	while (pool->idle > 0) {
 		struct pool_item *item = LIST_OF(pool->by_age.next,
 		    struct pool_item, by_age);
@@ -266,12 +285,12 @@ pool_free(struct pool *pool)
 
 /* How long the connection may be idle; 0 = not at all. */
 static inline uint64_t
-idle_for(const struct group_keepalive *conf, const struct pool_item *item,
+idle_for(const struct pool_backend *pb, const struct pool_item *item,
     uint64_t keepalive_ms)
 {
-	uint64_t ms = conf->idle_timeout_ms;
+	uint64_t ms = pb->idle_ms;
 
-	if (conf->requests_max != 0 && item->served >= conf->requests_max)
+	if (pb->requests_max != 0 && item->served >= pb->requests_max)
 		return 0;
 	if (keepalive_ms == 0)
 		return ms;
@@ -281,55 +300,60 @@ idle_for(const struct group_keepalive *conf, const struct pool_item *item,
 	return keepalive_ms < ms ? keepalive_ms : ms;
 }
 
-static void
-activate(struct pool *pool, struct pool_backend *pb)
+/* Out of line, like what follows, for the sake of the path beside it. */
+__attribute__((noinline)) static void
+activate(struct pool *pool, struct pool_backend *pb, const struct backend *b)
 {
 	if (pb->idle.next == NULL)
 		list_init(&pb->idle);
+	take_options(pool, pb, b);
+	pb->is_active = true;
 	list_push_back(&pool->active, &pb->active);
+}
+
+__attribute__((noinline)) static void
+make_room(struct pool *pool, struct pool_backend *pb)
+{
+	struct pool_item *oldest = LIST_OF(pool->by_age.next,
+	    struct pool_item, by_age);
+
+	if (pb->count >= pb->idle_max)
+		oldest = by_backend(pb->idle.prev);
+	evict(pool, oldest, &pool->counts->evicted);
 }
 
 bool
 pool_put(struct pool *pool, struct pool_item *item, uint64_t keepalive_ms)
 {
-	const struct group_keepalive *conf =
-	    &item->backend->group->conf->keepalive;
 	struct pool_backend *pb = backend_of(pool, item->backend);
-	uint64_t now = now_ms();
-	uint64_t ms = idle_for(conf, item, keepalive_ms);
-	uint64_t due;
+	uint64_t now, ms, due;
 
 	assert(!item->is_idle);
-	if (ms == 0 || conf->idle_max == 0 || pool->idle_max == 0)
+	if (!pb->is_active)
+		activate(pool, pb, item->backend);
+	ms = idle_for(pb, item, keepalive_ms);
+	if (ms == 0)
 		return false;
-	if (pb->count >= conf->idle_max)
-		evict(pool, by_backend(pb->idle.prev),
-		    &pool->counts->evicted);
-	else if (pool->idle >= pool->idle_max)
-		evict(pool, LIST_OF(pool->by_age.next, struct pool_item,
-		    by_age), &pool->counts->evicted);
+	if (pb->count >= pb->idle_max || pool->idle >= pool->idle_max)
+		make_room(pool, pb);
+	now = now_ms();
 	item->idle_since_ms = now;
 	item->expires_ms = now + ms;
 	item->is_idle = true;
-	if (pb->count++ == 0)
-		activate(pool, pb);
+	pb->count++;
 	pool->idle++;
 	list_push_front(&pb->idle, &item->by_backend);
 	list_push_back(&pool->by_age, &item->by_age);
-	due = item->expires_ms;
-	if (is_parkable(pool, item) && now + share_after(pool, item) < due)
-		due = now + share_after(pool, item);
+	due = item->is_parkable && pb->share_ms < ms ? pb->share_ms : ms;
+	due += now;
 	if (due < pool->tick.at_ms)
 		deadline_set(pool->loop, &pool->tick, due);
 	return true;
 }
 
-struct pool_item *
-pool_take(struct pool *pool, const struct backend *b)
+__attribute__((noinline)) static struct pool_item *
+take_unexpired(struct pool *pool, struct pool_backend *pb, uint64_t now)
 {
-	struct pool_backend *pb = backend_of(pool, b);
-	uint64_t now = now_ms();
-
 	while (pb->count > 0) {
 		struct pool_item *item = by_backend(pb->idle.next);
 
@@ -341,6 +365,23 @@ pool_take(struct pool *pool, const struct backend *b)
 		evict(pool, item, &pool->counts->expired);
 	}
 	return NULL;
+}
+
+struct pool_item *
+pool_take(struct pool *pool, const struct backend *b)
+{
+	struct pool_backend *pb = backend_of(pool, b);
+	uint64_t now = now_ms();
+	struct pool_item *item;
+
+	if (pb->count == 0)
+		return NULL;
+	item = by_backend(pb->idle.next);
+	if (item->expires_ms <= now)
+		return take_unexpired(pool, pb, now);
+	take_out(pool, pb, item);
+	pool->counts->reused++;
+	return item;
 }
 
 int

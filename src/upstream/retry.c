@@ -2,7 +2,7 @@
 /* retry - whether, where and how often a failed attempt is made again. */
 #include "upstream/retry.h"
 
-#include <string.h>
+#include <stddef.h>
 
 /* What was sent may be sent again without doing anything twice. */
 static bool
@@ -62,37 +62,42 @@ retry_budget_init(struct retry_budget *b, const struct retry_budget_conf *conf)
 }
 
 void
-retry_budget_advance(struct retry_budget *b, uint64_t second)
+retry_budget_advance(struct retry_budget *b, uint64_t now_ms)
 {
-	uint64_t passed = second - b->second;
+	uint64_t ends_ms = (now_ms / 1000 + 1) * 1000;
+	uint64_t passed = (ends_ms - b->ends_ms) / 1000;
 
-	if (second <= b->second)
-		return;
 	if (passed > RETRY_WINDOW_SECONDS)
 		passed = RETRY_WINDOW_SECONDS;
-	for (uint64_t i = 0; i < passed; i++) {
-		size_t at = (size_t)((second - i) % RETRY_WINDOW_SECONDS);
-
-		b->requests_sum -= b->requests[at];
-		b->retries_sum -= b->retries[at];
-		b->requests[at] = 0;
-		b->retries[at] = 0;
+	for (; passed > 0; passed--) {
+		b->newest = (b->newest + 1) % RETRY_WINDOW_SECONDS;
+		b->requests[b->newest] = 0;
+		b->retries[b->newest] = 0;
 	}
-	b->second = second;
+	b->ends_ms = ends_ms;
+}
+
+static uint64_t
+sum(const uint32_t buckets[RETRY_WINDOW_SECONDS])
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < RETRY_WINDOW_SECONDS; i++)
+		n += buckets[i];
+	return n;
 }
 
 bool
 retry_budget_take(struct retry_budget *b, uint64_t now_ms)
 {
-	uint64_t second = now_ms / 1000;
 	uint64_t allowed;
 
-	retry_budget_advance(b, second);
-	allowed = (uint64_t)b->requests_sum * b->conf->percent / 100 +
+	if (now_ms >= b->ends_ms)
+		retry_budget_advance(b, now_ms);
+	allowed = sum(b->requests) * b->conf->percent / 100 +
 	    (uint64_t)b->conf->min_per_second * RETRY_WINDOW_SECONDS;
-	if (b->retries_sum >= allowed)
+	if (sum(b->retries) >= allowed)
 		return false;
-	b->retries[second % RETRY_WINDOW_SECONDS]++;
-	b->retries_sum++;
+	b->retries[b->newest]++;
 	return true;
 }

@@ -61,28 +61,24 @@ enum { RETRY_WINDOW_SECONDS = 10 };
 
 struct retry_budget {
 	const struct retry_budget_conf *conf; /* borrowed */
-	uint64_t second;        /* of the newest bucket */
-	uint32_t requests_sum;  /* over all buckets */
-	uint32_t retries_sum;
+	uint64_t ends_ms;       /* when the newest bucket does */
+	uint32_t newest;        /* its place */
 	uint32_t requests[RETRY_WINDOW_SECONDS];
 	uint32_t retries[RETRY_WINDOW_SECONDS];
 };
 
 void retry_budget_init(struct retry_budget *b,
     const struct retry_budget_conf *conf);
-/* Forget what is older than the window. */
-void retry_budget_advance(struct retry_budget *b, uint64_t second);
+/* Begin a new bucket and forget those that are older than the window. */
+void retry_budget_advance(struct retry_budget *b, uint64_t now_ms);
 
 /* Count one request; once an exchange, at its first attempt. */
 static inline void
 retry_budget_request(struct retry_budget *b, uint64_t now_ms)
 {
-	uint64_t second = now_ms / 1000;
-
-	if (second != b->second)
-		retry_budget_advance(b, second);
-	b->requests[second % RETRY_WINDOW_SECONDS]++;
-	b->requests_sum++;
+	if (now_ms >= b->ends_ms)
+		retry_budget_advance(b, now_ms);
+	b->requests[b->newest]++;
 }
 
 /* True, and counted, if one more retry is within the budget. */

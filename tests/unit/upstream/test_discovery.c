@@ -110,13 +110,6 @@ run(unsigned turns)
 		loop_turn(loop, 2);
 }
 
-static void
-pass(uint64_t ms)
-{
-	clock_ms += ms;
-	run(20);
-}
-
 static const char *
 addresses(const struct fixture *f, uint32_t index)
 {
@@ -133,16 +126,6 @@ addresses(const struct fixture *f, uint32_t index)
 		addr_ip_put(&out, &list.items[i]);
 	}
 	return str_terminate(&out);
-}
-
-static unsigned
-count(const char *text)
-{
-	unsigned n = 0;
-
-	for (const char *p = lines; (p = strstr(p, text)) != NULL; p++)
-		n++;
-	return n;
 }
 
 static void
@@ -177,6 +160,23 @@ test_localhost(void **state)
 }
 
 #ifdef HAVE_CARES
+
+static void
+pass(uint64_t ms)
+{
+	clock_ms += ms;
+	run(20);
+}
+
+static unsigned
+count(const char *text)
+{
+	unsigned n = 0;
+
+	for (const char *p = lines; (p = strstr(p, text)) != NULL; p++)
+		n++;
+	return n;
+}
 
 static void
 test_names(void **state)
