@@ -5,6 +5,7 @@
 #include <time.h>
 
 static uint64_t monotonic_us;
+static uint64_t monotonic_ms; /* asked for often: divided once a turn */
 static uint64_t wall_offset_us;   /* wall time minus monotonic time */
 static uint64_t offset_taken_us;  /* monotonic time of that difference */
 
@@ -22,6 +23,7 @@ void
 now_update(void)
 {
 	monotonic_us = read_us(CLOCK_MONOTONIC);
+	monotonic_ms = monotonic_us / 1000;
 	/* The wall clock may be set: look again every 100 ms. */
 	if (offset_taken_us == 0 || monotonic_us - offset_taken_us > 100000) {
 		wall_offset_us = read_us(CLOCK_REALTIME) - monotonic_us;
@@ -32,7 +34,9 @@ now_update(void)
 uint64_t
 now_ms(void)
 {
-	return now_us() / 1000;
+	if (monotonic_us == 0)
+		now_update();
+	return monotonic_ms;
 }
 
 uint64_t
