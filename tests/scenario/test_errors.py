@@ -1,5 +1,6 @@
 """A failed request says what failed: page, Proxy-Status, log, counter."""
 # SPDX-License-Identifier: BSD-2-Clause
+import os
 import re
 
 import pytest
@@ -33,7 +34,8 @@ def weir(start_shared, origin, backends):
          "content_type": "application/json"}]
     routes = [to("/refused", "refused"), to("/hole", "hole"),
               to("/name", "name"), to("/first", "first"),
-              to("/up"), to("/between", "between")]
+              to("/up"), to("/between", "between"),
+              to("/no-route", "no-route")]
     return start_shared(
         conf.config(
             [conf.service(*routes, name="plain", accesslog=log),
@@ -47,6 +49,8 @@ def weir(start_shared, origin, backends):
              conf.upstream("hole", backends["hole"], retries=0,
                            timeouts={"connect": "200ms"}),
              conf.upstream("name", "no-such-host.invalid:80", retries=0),
+             conf.upstream("no-route", "[::3]:79", retries=0,
+                           timeouts={"connect": "300ms"}),
              conf.upstream("first", origin, retries=0,
                            timeouts={"first_byte": "200ms"}),
              conf.upstream("between", origin, retries=0,
@@ -156,6 +160,11 @@ def test_pages_escape_what_clients_send(weir):
         assert "<script" not in response.text
 
 
+def test_backend_without_a_route(weir):
+    """pingora 195: an address that nothing leads to."""
+    assert weir.get("/no-route").status in (502, 504)
+
+
 def test_keep_alive_survives_backend_errors(weir):
     with Client(weir.address) as client:
         response = client.get("/refused")
@@ -196,3 +205,44 @@ def test_error_log_says_why(start, backends):
     weir.get("/x")
     line = weir.wait_log(r"(?m)^.*refused.*$")[0]
     assert backends["refused"].backend in line
+
+
+def test_error_log_is_bounded(start, backends):
+    """A thousand of one kind are some lines and a count of the rest."""
+    weir = start(conf.proxy(backends["refused"].backend,
+                            up={"retries": 0}))
+    with Client(weir.address) as client:
+        for _ in range(1500):
+            client.send(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+            response = client.response()
+            assert response.status == 502
+            if "close" in response.fields.tokens("connection"):
+                client.close()
+                client.__init__(weir.address)
+    weir.wait_log("(?i)suppressed|not shown|more like")
+    assert weir.log.count("refused") < 700, "no rate limit"
+
+
+def test_error_log_for_journald(start, origin):
+    """<N> before each line where stderr is the journal."""
+    weir = start(conf.proxy(origin), "--log-level", "info", start=False,
+                 files={"stderr": ""})
+    found = os.stat(weir.path("stderr"))
+    weir.env = {"JOURNAL_STREAM": "%d:%d" % (found.st_dev, found.st_ino)}
+    weir.start()
+    weir.stop()
+    lines = weir.log.splitlines()
+    assert lines
+    assert all(re.match("<[0-7]>", line) for line in lines), weir.log
+
+
+def test_peer_bytes_are_escaped_in_the_error_log(start, origin):
+    """No client writes a line of its own."""
+    weir = start(conf.proxy(origin), "--log-level", "debug")
+    with Client(weir.address) as client:
+        client.send(b"GET /\x1b[31m\xff HTTP/1.1\r\nHost: a\x07\r\n\r\n")
+        assert client.response().status == 400
+    weir.get("/hello")
+    weir.stop()
+    with open(weir.path("stderr"), "rb") as f:
+        assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", f.read())

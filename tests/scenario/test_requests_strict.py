@@ -280,6 +280,8 @@ BAD = [
      get(b"Connection: " + b", ".join(b"x-%d" % i for i in range(10))), 400),
     ("Connection of ten nominations in two lines",
      get(b"Connection: a, b, c, d, e", b"Connection: f, g, h, i, j"), 400),
+    ("unknown expectation", post(b"Expect: the-unexpected",
+                                 b"Content-Length: 0"), 417),
     # More than the limits allow.
     ("request line over 8 KB", get(target=b"/" + b"a" * 8192), 414),
     ("query over 8 KB", get(target=b"/?" + b"a" * 9000), 414),
