@@ -2,6 +2,7 @@
 /* generation - loading a configuration, and what its processes share. */
 #include "site/generation.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "base/hash.h"
 #include "base/heap_alloc.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "conf/dump.h"
 #include "conf/origins.h"
 #include "metrics/metrics.h"
@@ -27,7 +29,12 @@
 
 #define DEFAULT_PID_FILE WEIR_RUNSTATEDIR "/weir/weir.pid"
 
-enum { RINGS_MAX = 2 + 256 };
+enum {
+	WORKERS_MAX = 256,
+	/* A worker that leaves keeps its slot while its successor runs. */
+	PROCESSES_MAX = GENERATION_WORKER + 2 * WORKERS_MAX,
+	METRIC_SETS_MAX = 16,
+};
 
 struct generation {
 	struct arena arena;
@@ -43,8 +50,10 @@ struct generation {
 	uint32_t *group_metric_index;
 	/* Of generation_prepare(). */
 	struct logtargets targets;
-	struct logring rings[RINGS_MAX];
-	struct logring *ring_list[RINGS_MAX];
+	const struct metric_set *metric_sets[METRIC_SETS_MAX];
+	size_t metric_set_count;
+	struct logring rings[PROCESSES_MAX];
+	struct logring *ring_list[PROCESSES_MAX];
 	struct metrics metrics;
 	struct generation_shared shared;
 	size_t workers;
@@ -155,8 +164,8 @@ apply_source(struct generation *g, const struct generation_source *source)
 		s->workers = source->workers;
 	if (s->workers == SETTINGS_WORKERS_AUTO)
 		s->workers = proc_cpu_count();
-	if (s->workers > RINGS_MAX - 2)
-		s->workers = RINGS_MAX - 2;
+	if (s->workers > WORKERS_MAX)
+		s->workers = WORKERS_MAX;
 	if (source->log_level >= 0)
 		s->error_log.level = (uint32_t)source->log_level;
 	if (source->is_daemon)
@@ -265,11 +274,17 @@ generation_listeners(const struct generation *g, size_t *count)
 
 /* ---- what processes share ---- */
 
+static size_t
+process_count(size_t workers)
+{
+	return GENERATION_WORKER + 2 * workers;
+}
+
 static int
 prepare_logs(struct generation *g, size_t workers, struct error *err)
 {
 	struct generation_shared *s = &g->shared;
-	size_t count = GENERATION_WORKER + workers;
+	size_t count = process_count(workers);
 	int id = logtarget_add(&g->targets, g->settings.error_log.path, err);
 
 	if (id < 0)
@@ -293,17 +308,18 @@ prepare_logs(struct generation *g, size_t workers, struct error *err)
 static int
 prepare_metrics(struct generation *g, size_t workers, struct error *err)
 {
-	static const struct metric_set *const sets[] = { &stats_proxy,
-		&stats_route, &stats_upstream };
-	const struct metrics_config config = {
-		.sets = sets,
-		.set_count = sizeof(sets) / sizeof(*sets),
-		.process_slots = (uint32_t)(GENERATION_WORKER + workers),
+	struct metrics_config config = {
+		.sets = g->metric_sets,
+		.process_slots = (uint32_t)process_count(workers),
 		.routes_max = g->settings.routes_max,
 		.upstreams_max = g->settings.backends_max,
 		.backends_max = g->settings.backends_max,
 	};
 
+	generation_add_metrics(g, &stats_proxy);
+	generation_add_metrics(g, &stats_route);
+	generation_add_metrics(g, &stats_upstream);
+	config.set_count = g->metric_set_count;
 	if (metrics_open(&g->metrics, &config, err) != 0)
 		return -1;
 	g->shared.metrics = &g->metrics;
@@ -346,6 +362,13 @@ prepare_backends(struct generation *g, size_t workers, struct error *err)
 	return s->lanes == NULL ? -1 : 0;
 }
 
+void
+generation_add_metrics(struct generation *g, const struct metric_set *set)
+{
+	assert(g->metric_set_count < METRIC_SETS_MAX);
+	g->metric_sets[g->metric_set_count++] = set;
+}
+
 int
 generation_prepare(struct generation *g, size_t workers, struct error *err)
 {
@@ -385,6 +408,25 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 	boot->log_ring = g->ring_list[GENERATION_WORKER + slot];
 	boot->slot = slot;
 	boot->workers = (unsigned)g->workers;
+}
+
+void
+generation_process_ended(struct generation *g, unsigned process,
+    struct str *was_serving)
+{
+	const struct metrics *m = g->shared.metrics;
+	uint64_t open, active;
+
+	open = metrics_value(m, &stats_proxy, process, 0,
+	    PROXY_STAT_CONN_OPEN);
+	active = metrics_value(m, &stats_proxy, process, 0,
+	    PROXY_STAT_ACTIVE);
+	if (open > 0)
+		str_printf(was_serving, "%llu connection%s and %llu "
+		    "exchange%s", (unsigned long long)open,
+		    open == 1 ? "" : "s", (unsigned long long)active,
+		    active == 1 ? "" : "s");
+	metrics_reset_gauges(&g->metrics, process);
 }
 
 /* ---- tables and dumps ---- */
