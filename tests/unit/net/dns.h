@@ -201,28 +201,44 @@ dns_on_connect(struct loop_watch *w, unsigned events)
 		abort();
 }
 
-static inline void
-dns_start(struct dns *dns, struct loop *loop,
-    const struct dns_record *records)
+/* One port for both; -1 if it is taken for one of them. */
+static inline int
+dns_bind(int *udp, int *tcp, unsigned *port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET,
 		.sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t len = sizeof(a);
-	int udp = socket(AF_INET, SOCK_DGRAM, 0);
-	int tcp = socket(AF_INET, SOCK_STREAM, 0);
+
+	*udp = socket(AF_INET, SOCK_DGRAM, 0);
+	*tcp = socket(AF_INET, SOCK_STREAM, 0);
+	if (*udp >= 0 && *tcp >= 0 &&
+	    bind(*udp, (struct sockaddr *)&a, len) == 0 &&
+	    getsockname(*udp, (struct sockaddr *)&a, &len) == 0 &&
+	    bind(*tcp, (struct sockaddr *)&a, len) == 0 &&
+	    listen(*tcp, 8) == 0) {
+		*port = ntohs(a.sin_port);
+		return 0;
+	}
+	close(*udp);
+	close(*tcp);
+	return -1;
+}
+
+static inline void
+dns_start(struct dns *dns, struct loop *loop,
+    const struct dns_record *records)
+{
+	int udp, tcp, tries = 100;
+	unsigned port;
 
 	memset(dns, 0, sizeof(*dns));
 	dns->loop = loop;
 	dns->records = records;
 	dns->stream.fd = -1;
-	if (udp < 0 || tcp < 0 ||
-	    bind(udp, (struct sockaddr *)&a, len) != 0 ||
-	    getsockname(udp, (struct sockaddr *)&a, &len) != 0 ||
-	    bind(tcp, (struct sockaddr *)&a, len) != 0 ||
-	    listen(tcp, 8) != 0)
-		abort();
-	snprintf(dns->servers, sizeof(dns->servers), "127.0.0.1:%u",
-	    (unsigned)ntohs(a.sin_port));
+	while (dns_bind(&udp, &tcp, &port) != 0)
+		if (--tries == 0)
+			abort();
+	snprintf(dns->servers, sizeof(dns->servers), "127.0.0.1:%u", port);
 	dns->udp.on_event = dns_on_udp;
 	dns->tcp.on_event = dns_on_connect;
 	if (loop_add_reader(loop, &dns->udp, udp, false) != 0 ||
