@@ -11,7 +11,7 @@
 #include "upstream/backend.h"
 #include "upstream/group.h"
 
-enum { FIXTURE_BACKENDS_MAX = 16 };
+enum { FIXTURE_BACKENDS_MAX = 64 };
 
 struct fixture {
 	struct arena arena;
