@@ -2,9 +2,8 @@
 /*
  * logoutput - whole lines to one target, whatever its writes do.
  *
- * What is left of a line that was written in part is copied here, and comes
- * before all others: so its place in the ring can be given up while a disk
- * stays full.  Where the output is a file that can be read, its end tells how
+ * A line that was written in part is copied here, and its rest comes before all
+ * others: so its place in the ring can be given up while a disk stays full.  Where the output is a file that can be read, its end tells how
  * far a killed predecessor came; elsewhere a kill between a write and the note
  * of it makes a line appear twice.  None is lost.
  */
@@ -31,10 +30,11 @@ struct logoutput {
 	unsigned count;
 	size_t bytes;
 
-	/* Of a line that was written in part; NULL = there is none. */
+	/* A line that was written in part; NULL = there is none. */
 	char *rest;
 	size_t rest_len;
-	size_t rest_at; /* bytes of it written since */
+	size_t rest_at;      /* bytes of it that are written */
+	uint32_t rest_place; /* in a file, where it begins */
 	struct logoutput_line rest_line; /* ring NULL = has no place there */
 
 	bool is_busy;
@@ -108,39 +108,57 @@ drop_rest(struct logoutput *o)
 	o->rest_line.ring = NULL;
 }
 
-/* Hold what is left of a line (with its prefix) behind `written` bytes. */
+/* Hold a line (with its prefix) of which a part is written. */
 static void
 hold_rest(struct logoutput *o, const struct logoutput_line *l,
-    uint32_t written)
+    uint32_t written, uint32_t place)
 {
 	struct span prefix = logtarget_prefix(target_of(o), l->line.level);
-	size_t of_prefix = written < prefix.len ? prefix.len - written : 0;
-	size_t of_line = written < prefix.len ? 0 : written - prefix.len;
 
 	logring_note_written(l->ring, l->line.at, written);
 	o->rest_line = *l;
-	o->rest_line.line.written = written;
-	o->rest_at = 0;
-	o->rest_len = prefix.len + l->line.bytes.len - written;
+	o->rest_at = written;
+	o->rest_place = place;
+	o->rest_len = prefix.len + l->line.bytes.len;
 	o->rest = heap_alloc(o->rest_len);
-	memcpy(o->rest, prefix.p + prefix.len - of_prefix, of_prefix);
-	memcpy(o->rest + of_prefix, l->line.bytes.p + of_line,
-	    l->line.bytes.len - of_line);
+	memcpy(o->rest, prefix.p, prefix.len);
+	memcpy(o->rest + prefix.len, l->line.bytes.p, l->line.bytes.len);
 }
 
-/* Say in the rings where the bytes from `from` on will be, if one can. */
+/* Say in the rings where the lines from `from` on will be, if one can. */
 static void
-note_place(struct logoutput *o, unsigned from)
+note_places(struct logoutput *o, unsigned from)
 {
 	uint32_t place;
 
 	if (logtarget_place(target_of(o), &place) != 0)
 		return;
 	for (unsigned i = from; i < o->count; i++) {
-		logring_note_flight(o->lines[i].ring, o->lines[i].line.at,
-		    place);
-		place += (uint32_t)o->lines[i].line.bytes.len;
+		struct logoutput_line *l = &o->lines[i];
+
+		l->line.place = place;
+		logring_note_flight(l->ring, l->line.at, place);
+		place += (uint32_t)l->line.bytes.len;
 	}
+}
+
+/*
+ * The written part must still be the file's end: who truncated the file, or
+ * wrote to it too, made it useless, and the line is written whole.
+ */
+static void
+check_rest(struct logoutput *o)
+{
+	const struct logoutput_line *l = &o->rest_line;
+	uint32_t place;
+
+	if (logtarget_place(target_of(o), &place) != 0 ||
+	    place == o->rest_place + (uint32_t)o->rest_at)
+		return;
+	o->rest_at = 0;
+	o->rest_place = place;
+	if (l->ring != NULL)
+		logring_note_flight(l->ring, l->line.at, place);
 }
 
 /* 0 = there is no rest any more; -1 with errno, EAGAIN = not now. */
@@ -150,10 +168,13 @@ write_rest(struct logoutput *o)
 	const struct logoutput_line *l = &o->rest_line;
 
 	while (o->rest != NULL) {
-		struct iovec iov = { o->rest + o->rest_at,
-			o->rest_len - o->rest_at };
-		ssize_t n = logtarget_writev(target_of(o), &iov, 1);
+		struct iovec iov;
+		ssize_t n;
 
+		check_rest(o);
+		iov = (struct iovec){ o->rest + o->rest_at,
+			o->rest_len - o->rest_at };
+		n = logtarget_writev(target_of(o), &iov, 1);
 		if (n < 0)
 			return -1;
 		note_success(o, (uint64_t)n);
@@ -161,7 +182,7 @@ write_rest(struct logoutput *o)
 		if (o->rest_at < o->rest_len) {
 			if (l->ring != NULL)
 				logring_note_written(l->ring, l->line.at,
-				    l->line.written + (uint32_t)o->rest_at);
+				    (uint32_t)o->rest_at);
 			continue;
 		}
 		counter_add(o->counters + LOGOUTPUT_LINES, 1);
@@ -183,7 +204,7 @@ take_written(struct logoutput *o, unsigned from, size_t n)
 		size_t len = o->iov[2 * i].iov_len + o->iov[2 * i + 1].iov_len;
 
 		if (n < len) {
-			hold_rest(o, l, (uint32_t)n);
+			hold_rest(o, l, (uint32_t)n, l->line.place);
 			return i + 1;
 		}
 		logring_done(l->ring, l->line.at);
@@ -204,7 +225,7 @@ write_batch(struct logoutput *o, unsigned *at)
 			return errno;
 		if (*at == o->count)
 			return 0;
-		note_place(o, *at);
+		note_places(o, *at);
 		n = logtarget_writev(target_of(o), o->iov + 2 * *at,
 		    (int)(2 * (o->count - *at)));
 		if (n < 0)
@@ -330,6 +351,7 @@ logoutput_begin(struct logoutput *o)
 void
 logoutput_adopt(struct logoutput *o, const struct logoutput_line *l)
 {
+	struct span prefix = logtarget_prefix(target_of(o), l->line.level);
 	ssize_t written = -1;
 
 	if (l->line.in_flight)
@@ -337,10 +359,10 @@ logoutput_adopt(struct logoutput *o, const struct logoutput_line *l)
 		    l->line.bytes);
 	if (written < 0)
 		written = (ssize_t)l->line.written;
-	if ((size_t)written >= l->line.bytes.len)
+	if ((size_t)written >= prefix.len + l->line.bytes.len)
 		logring_done(l->ring, l->line.at);
 	else if (written > 0 && o->rest == NULL)
-		hold_rest(o, l, (uint32_t)written);
+		hold_rest(o, l, (uint32_t)written, l->line.place);
 }
 
 void

@@ -464,6 +464,26 @@ a_successor_completes_the_line(void **state)
 	assert_string_equal(read_file("a"), "one-one\ntwo\n");
 }
 
+/* The start of the line is gone with what was cut off: all of it again. */
+static void
+a_truncated_file_gets_the_whole_line(void **state)
+{
+	unsigned a = add_file("a");
+
+	(void)state;
+	start();
+	limit_file_size(7);
+	assert_true(push(0, a, "one\n"));
+	assert_true(push(0, a, "two-two\n"));
+	run_for(150);
+	assert_string_equal(read_file("a"), "one\ntwo");
+	assert_int_equal(truncate(in_directory("a"), 0), 0);
+	limit_file_size(0);
+	assert_true(push(0, a, "three\n"));
+	run_until_written();
+	assert_string_equal(read_file("a"), "two-two\nthree\n");
+}
+
 /*
  * As a kill leaves it that broke a write off: lines in flight, of which some
  * stand in the file, one in part.
@@ -826,6 +846,7 @@ main(void)
 		TEST(a_hung_pipe_does_not_hold_up_others),
 		TEST(a_line_cut_short_is_completed_first),
 		TEST(a_successor_completes_the_line),
+		TEST(a_truncated_file_gets_the_whole_line),
 		TEST(what_was_in_flight_is_looked_up),
 		TEST(a_disk_that_stays_full_frees_the_ring),
 		TEST(a_full_disk_is_told_once_and_recovers),
