@@ -22,10 +22,13 @@
 #include "http/field.h"
 #include "http/message.h"
 #include "http/uri.h"
+#include "os/logring.h"
+#include "os/logtarget.h"
 #include "os/loop.h"
 #include "proxy/exchange.h"
 #include "proxy/module_def.h"
 #include "proxy/phase.h"
 #include "proxy/reason.h"
+#include "proxy/value.h"
 
 #endif

@@ -329,6 +329,29 @@ template_eval(const struct template *t, const void *subject,
 	}
 }
 
+void
+template_each_piece(const struct template *t, const void *subject,
+    struct str *scratch, template_piece_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		const struct op *op = &t->ops[i];
+		struct template_piece piece = { .bytes = op->text };
+
+		if (op->value != NULL) {
+			scratch->len = 0;
+			scratch->overflow = false;
+			if (!op->value(subject, op->arg, scratch))
+				scratch->len = 0;
+			piece.bytes = str_view(scratch);
+			piece.is_value = true;
+			piece.is_cut = scratch->overflow;
+			if (scratch->len == 0 && !scratch->overflow)
+				piece.bytes = op->fallback;
+		}
+		fn(arg, &piece);
+	}
+}
+
 bool
 template_is_constant(const struct template *t, struct span *text)
 {

@@ -45,6 +45,21 @@ const struct template *template_compile(struct arena *a, struct span text,
     const struct template_vars *vars, struct error *err);
 void template_eval(const struct template *t, const void *subject,
     struct str *out);
+
+/* A run of plain text, or what a variable (or its default) is worth. */
+struct template_piece {
+	struct span bytes; /* valid during the call */
+	bool is_value;     /* of a variable */
+	bool is_cut;       /* longer than scratch: this is its beginning */
+};
+
+typedef void template_piece_fn(void *arg, const struct template_piece *piece);
+/*
+ * The same piece by piece, for outputs that must escape values and leave the
+ * text between them as it is.  Values are composed in scratch.
+ */
+void template_each_piece(const struct template *t, const void *subject,
+    struct str *scratch, template_piece_fn *fn, void *arg);
 /* True if it has no variables; *text is then its value. */
 bool template_is_constant(const struct template *t, struct span *text);
 /* As written. */
