@@ -35,7 +35,7 @@ struct retry_attempt {
 	bool is_idempotent;      /* method, RFC 9110, section 9.2.2 */
 	bool is_reused;          /* the connection came from pool or lane */
 	bool is_head_seen;       /* of the final response */
-	bool is_body_replayable; /* all that was taken from the client is kept */
+	bool is_body_replayable; /* what the client sent is kept whole */
 	uint64_t accepted_bytes; /* of the request, that the kernel took */
 	uint32_t retries;        /* RETRY_NEXT that were followed so far */
 	uint32_t retries_max;
