@@ -26,10 +26,15 @@ value_field(struct exchange *ex, const struct template *t,
 	template_eval(t, ex, &out);
 	text = span_trim(str_view(&out));
 	if (out.overflow || !http_is_field_value(text)) {
-		counter_add(&ex->proxy->stats[PROXY_STAT_SUPPRESSED_VALUES],
-		    1);
+		value_count_dropped(ex);
 		return false;
 	}
 	*value = span_of(arena_dup(&ex->arena, text), text.len);
 	return true;
+}
+
+void
+value_count_dropped(struct exchange *ex)
+{
+	counter_add(&ex->proxy->stats[PROXY_STAT_SUPPRESSED_VALUES], 1);
 }

@@ -20,5 +20,7 @@ enum { VALUE_BYTES_MAX = 8192 }; /* bytes; what is longer is dropped */
  */
 bool value_field(struct exchange *ex, const struct template *t,
     struct span *value) __attribute__((warn_unused_result));
+/* Count one that was dropped for another reason. */
+void value_count_dropped(struct exchange *ex);
 
 #endif
