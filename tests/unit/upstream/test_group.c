@@ -306,7 +306,13 @@ test_refused_address(void **state)
 	fail_address(&f, "[::1]:80");
 	seen = 0;
 	assert_string_equal(next_address(&f, &seen), "127.0.0.1:80");
-	clock_ms += 10001;
+	/* In time both are forgotten, and then one alone. */
+	clock_ms += 10000;
+	fail_address(&f, "127.0.0.1:80");
+	clock_ms += 9999;
+	seen = 0;
+	assert_string_equal(next_address(&f, &seen), "[::1]:80");
+	clock_ms += 1;
 	seen = 0;
 	assert_string_equal(next_address(&f, &seen), "127.0.0.1:80");
 	/* A new answer forgets what the old one's places were. */
