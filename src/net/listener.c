@@ -85,7 +85,8 @@ open_listener(struct listener *l, const struct listener_spec *spec,
 		.mode = spec->mode,
 		.owner = spec->has_owner ? &owner : NULL,
 	};
-	bool is_group = spec->reuseport && slots > 1 &&
+	/* The admin's must be answered until the last worker has drained. */
+	bool is_group = spec->reuseport && slots > 1 && !spec->is_admin &&
 	    spec->addr.u.sa.sa_family != AF_UNIX;
 
 	l->spec = spec;
@@ -131,17 +132,10 @@ listener_set_close(struct listener_set *set)
 }
 
 void
-listener_set_remove(struct listener_set *set)
+listener_remove_files(const struct listener_spec *specs, size_t count)
 {
-	size_t count = set->count;
-	struct addr *files = heap_alloc_zeroed(count, sizeof(*files));
-
 	for (size_t i = 0; i < count; i++)
-		files[i] = set->items[i].spec->addr;
-	listener_set_close(set);
-	for (size_t i = 0; i < count; i++)
-		sock_remove_stale(&files[i]);
-	free(files);
+		sock_remove_stale(&specs[i].addr);
 }
 
 int

@@ -4,7 +4,7 @@
  *
  * The master binds, before workers are forked; workers inherit all sockets.
  * With reuseport there is one socket a worker slot, and slot i serves fds[i];
- * otherwise one socket is shared (EPOLLEXCLUSIVE).
+ * otherwise, and for the admin's, one socket is shared (EPOLLEXCLUSIVE).
  */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
@@ -58,8 +58,8 @@ int listener_set_open(struct listener_set *set,
     const struct listener_spec *specs, size_t count, size_t slots,
     struct error *err);
 void listener_set_close(struct listener_set *set);
-/* The same, and the files of Unix sockets go where nobody else answers. */
-void listener_set_remove(struct listener_set *set);
+/* After closing: files of Unix sockets go, where nobody else answers. */
+void listener_remove_files(const struct listener_spec *specs, size_t count);
 /* The socket that worker slot serves. */
 int listener_fd(const struct listener *l, size_t slot);
 

@@ -101,21 +101,24 @@ test_group(void **state)
 static void
 test_single(void **state)
 {
-	struct listener_spec specs[2] = { tcp_spec(), unix_spec() };
+	struct listener_spec specs[3] = { tcp_spec(), unix_spec(),
+		tcp_spec() };
 	struct listener_set set;
 	struct error err;
 	struct stat st;
 
 	(void)state;
 	specs[0].reuseport = false;
-	assert_int_equal(listener_set_open(&set, specs, 2, SLOTS, &err), 0);
-	for (unsigned i = 0; i < 2; i++) {
+	specs[2].is_admin = true;
+	assert_int_equal(listener_set_open(&set, specs, 3, SLOTS, &err), 0);
+	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(set.items[i].fd_count, 1);
 		assert_int_equal(listener_fd(&set.items[i], 3),
 		    listener_fd(&set.items[i], 0));
 	}
 	assert_int_equal(stat(specs[1].addr.u.un.sun_path, &st), 0);
-	listener_set_remove(&set);
+	listener_set_close(&set);
+	listener_remove_files(specs, 3);
 	assert_int_equal(stat(specs[1].addr.u.un.sun_path, &st), -1);
 }
 
