@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* accept - watching listening sockets. */
+#include "worker/accept.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/heap_alloc.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "net/listener.h"
+#include "os/sock.h"
+
+/* Batches in a row for one queue; what is left has its turn later. */
+enum { EMPTY_BATCHES = 64, ADMIN_RETRY_MS = 100 };
+
+struct accept_socket {
+	struct loop_watch watch;
+	struct accept *accept;
+	const struct listener_spec *spec;
+	int fd;          /* -1 = closed */
+	unsigned slot;
+	bool is_shared;  /* one for all slots */
+};
+
+static void on_readable(struct loop_watch *w, unsigned events);
+
+static void
+add_listener(struct accept *a, const struct listener *l)
+{
+	for (size_t i = 0; i < l->fd_count; i++) {
+		struct accept_socket *s = &a->sockets[a->socket_count++];
+
+		*s = (struct accept_socket){
+			.watch = { on_readable, -1, 0 },
+			.accept = a,
+			.spec = l->spec,
+			.fd = l->fds[i],
+			.slot = (unsigned)i,
+			.is_shared = l->fd_count == 1,
+		};
+		l->fds[i] = -1;
+	}
+}
+
+void
+accept_init(struct accept *a, struct listener_set *set, unsigned slot,
+    unsigned workers)
+{
+	size_t count = 0;
+
+	memset(a, 0, sizeof(*a));
+	a->slot = slot;
+	a->workers = workers;
+	a->adopted = heap_alloc_zeroed(workers, sizeof(*a->adopted));
+	for (size_t i = 0; i < set->count; i++)
+		count += set->items[i].fd_count;
+	a->sockets = heap_alloc_zeroed(count, sizeof(*a->sockets));
+	for (size_t i = 0; i < set->count; i++)
+		add_listener(a, &set->items[i]);
+	listener_set_close(set);
+}
+
+static bool
+is_served(const struct accept_socket *s)
+{
+	const struct accept *a = s->accept;
+
+	return s->is_shared || s->slot == a->slot || a->adopted[s->slot];
+}
+
+static bool
+is_wanted(const struct accept_socket *s)
+{
+	const struct accept *a = s->accept;
+
+	if (s->fd < 0)
+		return false;
+	if (s->spec->is_admin)
+		return !a->is_admin_paused;
+	if (a->is_paused || (a->is_draining && !a->is_emptying))
+		return false;
+	return is_served(s);
+}
+
+static void
+update(struct accept_socket *s)
+{
+	struct accept *a = s->accept;
+	bool is_watched = s->watch.fd >= 0;
+	/* Others may watch it too. */
+	bool is_exclusive = a->workers > 1 &&
+	    (s->is_shared || s->slot != a->slot);
+
+	if (a->loop == NULL || is_wanted(s) == is_watched)
+		return;
+	if (is_watched)
+		loop_remove(a->loop, &s->watch);
+	else if (loop_add_reader(a->loop, &s->watch, s->fd,
+	    is_exclusive) != 0)
+		log_error(NULL, "watching listener \"%s\": %s", s->spec->text,
+		    strerror(errno));
+}
+
+static void
+update_all(struct accept *a)
+{
+	for (size_t i = 0; i < a->socket_count; i++)
+		update(&a->sockets[i]);
+}
+
+static void
+close_socket(struct accept_socket *s)
+{
+	if (s->fd < 0)
+		return;
+	if (s->watch.fd >= 0)
+		loop_remove(s->accept->loop, &s->watch);
+	close(s->fd);
+	s->fd = -1;
+}
+
+static bool
+has_waiting(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Accept what waits; with an empty queue the socket goes. */
+static void
+empty(struct accept_socket *s)
+{
+	struct accept *a = s->accept;
+
+	for (int i = 0; i < EMPTY_BATCHES && !a->is_paused; i++) {
+		if (!has_waiting(s->fd)) {
+			close_socket(s);
+			return;
+		}
+		a->on_readable(a->arg, s->spec, s->fd);
+	}
+	update(s);
+}
+
+/* What still waits could not be accepted: without a pause we would spin. */
+static void
+accept_admin(struct accept_socket *s)
+{
+	struct accept *a = s->accept;
+
+	a->on_readable(a->arg, s->spec, s->fd);
+	if (!a->is_paused || !has_waiting(s->fd))
+		return;
+	a->is_admin_paused = true;
+	deadline_set(a->loop, &a->admin_retry, now_ms() + ADMIN_RETRY_MS);
+	update_all(a);
+}
+
+static void
+on_admin_retry(struct deadline *d)
+{
+	struct accept *a = LIST_OF(d, struct accept, admin_retry);
+
+	a->is_admin_paused = false;
+	update_all(a);
+}
+
+static void
+on_readable(struct loop_watch *w, unsigned events)
+{
+	struct accept_socket *s = LIST_OF(w, struct accept_socket, watch);
+	struct accept *a = s->accept;
+
+	(void)events;
+	if (s->spec->is_admin)
+		accept_admin(s);
+	else if (a->is_emptying)
+		empty(s);
+	else
+		a->on_readable(a->arg, s->spec, s->fd);
+}
+
+static void
+empty_all(struct accept *a)
+{
+	for (size_t i = 0; i < a->socket_count; i++) {
+		struct accept_socket *s = &a->sockets[i];
+
+		if (s->fd >= 0 && !s->spec->is_admin)
+			empty(s);
+	}
+}
+
+/* The queues that were being emptied go on where they stopped. */
+static void
+on_resume(struct loop_task *t)
+{
+	struct accept *a = LIST_OF(t, struct accept, resume);
+
+	if (a->is_emptying)
+		empty_all(a);
+}
+
+void
+accept_start(struct accept *a, struct loop *loop, accept_fn *on_readable_fn,
+    void *arg)
+{
+	a->loop = loop;
+	loop_task_init(&a->resume, on_resume);
+	deadline_init(&a->admin_retry, on_admin_retry);
+	a->on_readable = on_readable_fn;
+	a->arg = arg;
+	update_all(a);
+}
+
+void
+accept_fini(struct accept *a)
+{
+	for (size_t i = 0; i < a->socket_count; i++)
+		close_socket(&a->sockets[i]);
+	if (a->loop != NULL) {
+		loop_cancel(a->loop, &a->resume);
+		deadline_stop(a->loop, &a->admin_retry);
+	}
+	free(a->sockets);
+	free(a->adopted);
+	memset(a, 0, sizeof(*a));
+}
+
+void
+accept_adopt(struct accept *a, unsigned slot, bool adopt)
+{
+	if (slot >= a->workers || slot == a->slot)
+		return;
+	a->adopted[slot] = adopt;
+	update_all(a);
+}
+
+void
+accept_adopt_all(struct accept *a)
+{
+	for (unsigned slot = 0; slot < a->workers; slot++)
+		a->adopted[slot] = true;
+	update_all(a);
+}
+
+void
+accept_set_paused(struct accept *a, bool is_paused)
+{
+	a->is_paused = is_paused;
+	update_all(a);
+	/* Not from here: the proxy may be in the middle of something. */
+	if (!is_paused && a->is_emptying)
+		loop_defer(a->loop, &a->resume);
+}
+
+void
+accept_drain(struct accept *a, bool is_stop)
+{
+	a->is_draining = true;
+	if (is_stop && !a->is_emptying) {
+		a->is_emptying = true;
+		for (size_t i = 0; i < a->socket_count; i++) {
+			struct accept_socket *s = &a->sockets[i];
+
+			if (s->spec->is_admin)
+				continue;
+			if (!is_served(s))
+				close_socket(s);
+			else if (s->spec->defer_accept)
+				sock_defer_accept(s->fd, false);
+		}
+		empty_all(a);
+	}
+	update_all(a);
+}
+
+bool
+accept_is_emptying(const struct accept *a)
+{
+	if (!a->is_emptying)
+		return false;
+	for (size_t i = 0; i < a->socket_count; i++) {
+		if (a->sockets[i].fd >= 0 && !a->sockets[i].spec->is_admin)
+			return true;
+	}
+	return false;
+}

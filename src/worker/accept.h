@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * accept - which listening sockets a worker watches, and how it lets go of
+ * them.
+ *
+ * It has a copy of every socket.  It serves those of its own slot, those that
+ * all share, and those of slots that it has adopted.  In a stop the queue of a
+ * socket is emptied before it is closed; the admin listener stays to the end.
+ */
+#ifndef WORKER_ACCEPT_H
+#define WORKER_ACCEPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "os/loop.h"
+
+struct accept_socket;
+struct listener_set;
+struct listener_spec;
+
+/* Accept a batch of what waits on fd. */
+typedef void accept_fn(void *arg, const struct listener_spec *spec, int fd);
+
+struct accept {
+	struct loop *loop;
+	accept_fn *on_readable;
+	void *arg;
+	unsigned slot;
+	unsigned workers;
+	struct accept_socket *sockets;
+	size_t socket_count;
+	bool *adopted;     /* by slot */
+	struct loop_task resume;
+	struct deadline admin_retry;
+	bool is_paused;    /* no descriptors, or connections enough */
+	bool is_admin_paused;
+	bool is_draining;  /* nothing but the admin's is watched */
+	bool is_emptying;  /* what is served is emptied, then closed */
+};
+
+/* Takes over the descriptors of set, which is emptied; borrows its specs. */
+void accept_init(struct accept *a, struct listener_set *set, unsigned slot,
+    unsigned workers);
+/* Begin to watch. */
+void accept_start(struct accept *a, struct loop *loop,
+    accept_fn *on_readable, void *arg);
+/* Stops watching and closes. */
+void accept_fini(struct accept *a);
+
+void accept_adopt(struct accept *a, unsigned slot, bool adopt);
+/* The master has gone, and with it those who would tell about the dead. */
+void accept_adopt_all(struct accept *a);
+/*
+ * Callable from on_readable.  The admin's stay watched while they can be
+ * accepted from.
+ */
+void accept_set_paused(struct accept *a, bool is_paused);
+/*
+ * Watch no more than the admin's.  is_stop: nobody comes after us, so accept
+ * what waits in the queues before they go.
+ */
+void accept_drain(struct accept *a, bool is_stop);
+/* True while a queue is still to be emptied. */
+bool accept_is_emptying(const struct accept *a);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * worker - the life of a process that serves clients.
+ *
+ *	SERVING -> DRAINING -> ended
+ *
+ * A drain has a deadline, at which what is left is cut.  When the master has
+ * died the worker goes on until the orphan's timeout, and then drains.
+ */
+#include "worker/worker.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "net/listener.h"
+#include "os/channel.h"
+#include "os/sandbox.h"
+#include "os/signals.h"
+#include "proxy/proxy.h"
+#include "site/generation.h"
+#include "worker/accept.h"
+
+struct worker {
+	const struct process_boot *boot;
+	const struct settings *settings;
+	struct loop *loop;
+	struct channel channel;
+	struct signals signals;
+	struct accept accept;
+	struct proxy *proxy;
+	struct deadline drain;  /* what is left is cut */
+	struct deadline orphan; /* without a master long enough */
+	struct loop_task check; /* is the drain over? */
+	bool is_draining;
+	bool is_orphan;
+};
+
+/* ---- the end ---- */
+
+static void
+check_drained(struct worker *w)
+{
+	if (w->is_draining)
+		loop_defer(w->loop, &w->check);
+}
+
+static void
+on_drained(void *arg)
+{
+	check_drained(arg);
+}
+
+/* At the end of a turn, when connections and queues are what they are. */
+static void
+on_check(struct loop_task *t)
+{
+	struct worker *w = LIST_OF(t, struct worker, check);
+
+	if (!proxy_is_drained(w->proxy))
+		proxy_on_drained(w->proxy, on_drained, w);
+	else if (!accept_is_emptying(&w->accept))
+		loop_stop(w->loop);
+}
+
+static void
+cut(struct worker *w)
+{
+	unsigned count = proxy_cut(w->proxy);
+
+	if (count > 0)
+		log_warn(NULL, "stopping: %u exchange%s cut", count,
+		    count == 1 ? " was" : "s were");
+	loop_stop(w->loop);
+}
+
+static void
+on_drain_deadline(struct deadline *d)
+{
+	cut(LIST_OF(d, struct worker, drain));
+}
+
+/* May be called again, with an earlier deadline or because it is a stop. */
+static void
+drain(struct worker *w, uint64_t deadline_ms, bool is_stop)
+{
+	if (!w->is_draining)
+		log_info(NULL, "draining %zu connections",
+		    proxy_connections(w->proxy));
+	if (!w->is_draining || deadline_ms < w->drain.at_ms)
+		deadline_set(w->loop, &w->drain, deadline_ms);
+	/* What is accepted from now on is answered with a close. */
+	if (!w->is_draining)
+		proxy_drain(w->proxy);
+	accept_drain(&w->accept, is_stop);
+	w->is_draining = true;
+	check_drained(w);
+}
+
+static void
+drain_by_itself(struct worker *w)
+{
+	drain(w, now_ms() + w->settings->shutdown_timeout_ms, w->is_orphan);
+}
+
+static void
+on_orphan_deadline(struct deadline *d)
+{
+	struct worker *w = LIST_OF(d, struct worker, orphan);
+
+	log_notice(NULL, "no master has come: draining");
+	drain_by_itself(w);
+}
+
+static void
+on_master_gone(struct worker *w)
+{
+	w->is_orphan = true;
+	log_error(NULL, "the master has gone: serving on for at most %llu ms",
+	    (unsigned long long)w->settings->orphan_timeout_ms);
+	accept_adopt_all(&w->accept);
+	if (w->is_draining)
+		accept_drain(&w->accept, true);
+	else
+		deadline_set(w->loop, &w->orphan,
+		    now_ms() + w->settings->orphan_timeout_ms);
+	check_drained(w);
+}
+
+/* ---- what it is told ---- */
+
+static void
+on_message(struct channel *channel, const struct channel_message *m)
+{
+	struct worker *w = LIST_OF(channel, struct worker, channel);
+	struct channel_drain body;
+	struct channel_slot slot;
+
+	if (m == NULL) {
+		on_master_gone(w);
+		return;
+	}
+	switch (m->type) {
+	case CHANNEL_DRAIN:
+		if (channel_body(m, &body, sizeof(body)))
+			drain(w, body.deadline_ms, body.is_stop != 0);
+		break;
+	case CHANNEL_STOP:
+		cut(w);
+		break;
+	case CHANNEL_ADOPT:
+	case CHANNEL_RELEASE:
+		if (!channel_body(m, &slot, sizeof(slot)))
+			break;
+		log_debug(NULL, "%s the sockets of worker %u",
+		    m->type == CHANNEL_ADOPT ? "adopting" : "releasing",
+		    slot.slot);
+		accept_adopt(&w->accept, slot.slot,
+		    m->type == CHANNEL_ADOPT);
+		break;
+	default:
+		break; /* a word of another version */
+	}
+}
+
+static void
+on_signal(void *arg, int number, pid_t sender)
+{
+	struct worker *w = arg;
+
+	(void)number;
+	(void)sender;
+	if (w->is_draining)
+		return;
+	/* Another one takes this slot while we finish what we have. */
+	channel_send(&w->channel, CHANNEL_LEAVING, NULL, 0, NULL, 0);
+	drain_by_itself(w);
+}
+
+/* ---- start ---- */
+
+static void
+on_acceptable(void *arg, const struct listener_spec *spec, int fd)
+{
+	struct worker *w = arg;
+
+	proxy_accept(w->proxy, spec, fd);
+	check_drained(w);
+}
+
+static void
+set_accepting(void *arg, bool accepting)
+{
+	struct worker *w = arg;
+
+	accept_set_paused(&w->accept, !accepting);
+	check_drained(w);
+}
+
+static int
+open_proxy(struct worker *w, struct error *err)
+{
+	struct proxy_boot boot = { .loop = NULL };
+
+	generation_boot_proxy(w->boot->generation, w->boot->slot, &boot);
+	boot.loop = w->loop;
+	boot.slot = w->boot->slot;
+	boot.workers = w->boot->workers;
+	boot.metrics_slot = w->boot->process;
+	boot.log_ring =
+	    generation_shared(w->boot->generation)->rings[w->boot->process];
+	boot.set_accepting = set_accepting;
+	boot.arg = w;
+	w->proxy = proxy_new(&boot, err);
+	return w->proxy == NULL ? -1 : 0;
+}
+
+/* Takes the channel's descriptor, also on failure. */
+static int
+open_all(struct worker *w, struct error *err)
+{
+	static const int numbers[] = { SIGTERM };
+
+	w->loop = loop_new((enum loop_backend)w->settings->event_loop, err);
+	if (w->loop == NULL) {
+		close(w->boot->channel_fd);
+		return -1;
+	}
+	deadline_init(&w->drain, on_drain_deadline);
+	deadline_init(&w->orphan, on_orphan_deadline);
+	loop_task_init(&w->check, on_check);
+	if (channel_start(&w->channel, w->loop, w->boot->channel_fd,
+	    on_message, err) != 0)
+		return -1;
+	if (signals_start(&w->signals, w->loop, numbers, 1, on_signal, w,
+	    err) != 0)
+		return -1;
+	return open_proxy(w, err);
+}
+
+static void
+close_all(struct worker *w)
+{
+	accept_fini(&w->accept);
+	proxy_free(w->proxy);
+	if (w->loop != NULL) {
+		deadline_stop(w->loop, &w->drain);
+		deadline_stop(w->loop, &w->orphan);
+		signals_stop(&w->signals);
+		channel_stop(&w->channel);
+	}
+	loop_free(w->loop);
+}
+
+int
+worker_main(const struct process_boot *boot)
+{
+	struct worker w = {
+		.boot = boot,
+		.settings = generation_settings(boot->generation),
+		.channel.watch.fd = -1,
+		.signals.watch.fd = -1,
+	};
+	struct error err;
+	int status = 1;
+
+	accept_init(&w.accept, boot->listeners, boot->slot, boot->workers);
+	/* Nothing is opened, no byte read, before the rights are gone. */
+	if (sandbox_enter(boot->account, &err) != 0) {
+		channel_send_fd(boot->channel_fd, CHANNEL_FAILED, err.text,
+		    strlen(err.text), NULL, 0);
+		close(boot->channel_fd);
+	} else if (open_all(&w, &err) != 0) {
+		channel_send(&w.channel, CHANNEL_FAILED, err.text,
+		    strlen(err.text), NULL, 0);
+	} else {
+		accept_start(&w.accept, w.loop, on_acceptable, &w);
+		channel_send(&w.channel, CHANNEL_READY, NULL, 0, NULL, 0);
+		loop_run(w.loop);
+		status = 0;
+	}
+	close_all(&w);
+	return status;
+}
