@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * background - the life of the process and the tasks in it.
+ *
+ * It ends when the master says so, as the last one, or, once the master has
+ * died, when the last worker has gone: until then there may be lines to write.
+ */
+#include "background/background.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "background/discovery.h"
+#include "background/logwriter.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "metrics/metrics.h"
+#include "net/listener.h"
+#include "os/channel.h"
+#include "os/logtarget.h"
+#include "os/sandbox.h"
+#include "os/signals.h"
+#include "site/generation.h"
+#include "upstream/lane.h"
+
+enum {
+	REAP_EVERY_MS = 1000,
+	LAST_LINES_MS = 2000, /* for outputs that are busy at the end */
+};
+
+struct background {
+	const struct process_boot *boot;
+	const struct generation_shared *shared;
+	struct loop *loop;
+	struct channel channel;
+	struct signals signals;
+	struct loop_watch lifeline; /* readable: all others have gone */
+	struct logwriter *writer;
+	struct discovery *discovery;
+	struct deadline reap;
+	struct lane_counts lane_counts;
+	bool is_orphan;
+};
+
+static void
+on_lifeline(struct loop_watch *w, unsigned events)
+{
+	struct background *b = LIST_OF(w, struct background, lifeline);
+
+	(void)events;
+	log_notice(NULL, "no other process is left: ending");
+	loop_stop(b->loop);
+}
+
+static void
+on_signal(void *arg, int number, pid_t sender)
+{
+	struct background *b = arg;
+
+	(void)number;
+	(void)sender;
+	/*
+	 * The master says when: alone it is replaced, in a stop it goes last.
+	 * Without one it stays for the workers, which end by the same signal.
+	 */
+	if (!b->is_orphan)
+		channel_send(&b->channel, CHANNEL_LEAVING, NULL, 0, NULL, 0);
+}
+
+static void
+replace_logs(struct background *b, const struct channel_message *m)
+{
+	for (size_t i = 0; i < m->fd_count; i++) {
+		uint32_t target;
+
+		if (m->body.len < (i + 1) * sizeof(target))
+			return;
+		memcpy(&target, m->body.p + i * sizeof(target),
+		    sizeof(target));
+		if (target >= b->shared->targets->count)
+			continue;
+		logwriter_replace(b->writer, target, m->fds[i]);
+		m->fds[i] = -1;
+	}
+}
+
+static void
+on_message(struct channel *channel, const struct channel_message *m)
+{
+	struct background *b = LIST_OF(channel, struct background, channel);
+
+	if (m == NULL) {
+		b->is_orphan = true;
+		log_error(NULL, "the master has gone");
+		return;
+	}
+	switch (m->type) {
+	case CHANNEL_STOP:
+		loop_stop(b->loop);
+		break;
+	case CHANNEL_LOGS:
+		replace_logs(b, m);
+		break;
+	default:
+		break; /* not for this process, or of another version */
+	}
+}
+
+/* ---- tasks ---- */
+
+static void
+on_reap(struct deadline *d)
+{
+	struct background *b = LIST_OF(d, struct background, reap);
+
+	lane_reap(b->shared->lanes, b->shared->backends, now_ms(),
+	    &b->lane_counts);
+	deadline_set(b->loop, d, now_ms() + REAP_EVERY_MS);
+}
+
+static void
+on_discovered(void *arg)
+{
+	struct background *b = arg;
+
+	channel_send(&b->channel, CHANNEL_READY, NULL, 0, NULL, 0);
+}
+
+static int
+start_tasks(struct background *b, struct error *err)
+{
+	const struct generation_shared *shared = b->shared;
+	struct logwriter_config config = {
+		.loop = b->loop,
+		.rings = shared->rings,
+		.ring_count = shared->ring_count,
+		.targets = shared->targets,
+		.kick_fd = shared->kick_fd,
+		.counters = metrics_block(shared->metrics,
+		    &logwriter_metrics, b->boot->process, 0),
+	};
+
+	b->writer = logwriter_start(&config);
+	if (b->writer == NULL)
+		return error_set(err, "starting the log writer");
+	if (shared->lanes != NULL)
+		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
+	b->discovery = discovery_start(b->loop, shared->groups,
+	    shared->group_count, NULL, on_discovered, b, err);
+	return b->discovery == NULL ? -1 : 0;
+}
+
+/* ---- start and end ---- */
+
+/* Takes the channel's descriptor, also on failure. */
+static int
+open_all(struct background *b, struct error *err)
+{
+	static const int numbers[] = { SIGTERM };
+	const struct settings *settings =
+	    generation_settings(b->boot->generation);
+
+	b->loop = loop_new((enum loop_backend)settings->event_loop, err);
+	if (b->loop == NULL) {
+		close(b->boot->channel_fd);
+		return -1;
+	}
+	deadline_init(&b->reap, on_reap);
+	if (channel_start(&b->channel, b->loop, b->boot->channel_fd,
+	    on_message, err) != 0)
+		return -1;
+	if (signals_start(&b->signals, b->loop, numbers, 1, on_signal, b,
+	    err) != 0)
+		return -1;
+	b->lifeline = (struct loop_watch){ on_lifeline, -1, 0 };
+	if (loop_add_reader(b->loop, &b->lifeline, b->boot->lifeline_fd,
+	    false) != 0)
+		return error_set(err, "watching the lifeline");
+	return start_tasks(b, err);
+}
+
+static void
+close_all(struct background *b)
+{
+	if (b->loop == NULL)
+		return;
+	if (b->discovery != NULL)
+		discovery_stop(b->discovery);
+	if (b->writer != NULL) {
+		logwriter_flush(b->writer, LAST_LINES_MS);
+		logwriter_stop(b->writer);
+	}
+	deadline_stop(b->loop, &b->reap);
+	loop_remove(b->loop, &b->lifeline);
+	signals_stop(&b->signals);
+	channel_stop(&b->channel);
+	loop_free(b->loop);
+}
+
+int
+background_main(const struct process_boot *boot)
+{
+	struct background b = {
+		.boot = boot,
+		.shared = generation_shared(boot->generation),
+		.channel.watch.fd = -1,
+		.signals.watch.fd = -1,
+		.lifeline.fd = -1,
+	};
+	struct error err;
+	int status = 1;
+
+	listener_set_close(boot->listeners);
+	if (sandbox_enter(boot->account, &err) != 0) {
+		channel_send_fd(boot->channel_fd, CHANNEL_FAILED, err.text,
+		    strlen(err.text), NULL, 0);
+		close(boot->channel_fd);
+		return 1;
+	}
+	if (open_all(&b, &err) != 0) {
+		channel_send(&b.channel, CHANNEL_FAILED, err.text,
+		    strlen(err.text), NULL, 0);
+	} else {
+		loop_run(b.loop);
+		status = 0;
+	}
+	close_all(&b);
+	return status;
+}
