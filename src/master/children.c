@@ -1,0 +1,742 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* children - a table of slots and the processes in them. */
+#include "master/children.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "base/str.h"
+#include "metrics/metrics.h"
+#include "os/channel.h"
+#include "os/fdpass.h"
+#include "os/logring.h"
+#include "os/proc.h"
+#include "os/signals.h"
+#include "site/generation.h"
+
+enum {
+	QUICK_MS = 10000,    /* who lives shorter than this dies quickly */
+	PAUSE_MIN_MS = 50,   /* after the second quick death */
+	PAUSE_MAX_MS = 5000,
+};
+
+enum {
+	CHILDREN_STAT_STARTS,
+	CHILDREN_STAT_DEATHS,
+	CHILDREN_STAT_KILLED,
+	CHILDREN_STAT_COUNT,
+};
+
+static const struct metric metric_rows[CHILDREN_STAT_COUNT] = {
+	[CHILDREN_STAT_STARTS] = { .name = "starts_total",
+		.help = "Processes forked by the master." },
+	[CHILDREN_STAT_DEATHS] = { .name = "deaths_total",
+		.help = "Processes that ended without being told to." },
+	[CHILDREN_STAT_KILLED] = { .name = "killed_total",
+		.help = "Processes killed because they did not end in time." },
+};
+
+const struct metric_set children_metrics =
+    METRIC_SET("process", METRIC_SCOPE_PROCESS, metric_rows);
+
+enum child_state {
+	CHILD_STARTING, /* forked, has not said that it serves */
+	CHILD_SERVING,
+	CHILD_LEAVING,  /* finishes what it has; its slot is another's */
+};
+
+struct child_slot;
+
+struct child {
+	struct list node; /* of children->all */
+	struct children *children;
+	struct child_slot *slot;
+	struct channel channel;
+	pid_t pid;
+	unsigned process;
+	enum child_state state;
+	uint64_t started_ms;
+};
+
+struct child_slot {
+	struct children *children;
+	bool is_background;
+	unsigned number;        /* of a worker */
+	char title[32];         /* "weir: worker 3" */
+	const char *name;       /* "worker 3" */
+	struct child *current;  /* NULL = empty */
+	struct child *adopter;  /* accepts from its sockets meanwhile */
+	struct deadline restart;
+	unsigned quick_deaths;  /* in a row */
+};
+
+struct children {
+	struct children_config config;
+	struct list all;          /* living processes */
+	struct child_slot *slots; /* the background process, then workers */
+	size_t slot_count;
+	bool *process_used;       /* by process slot */
+	size_t process_count;
+	_Atomic uint64_t *stats;
+	bool was_ready;
+	bool has_failed;
+	bool is_stopping;         /* workers are not replaced any more */
+	bool is_ending;           /* nor is the background process */
+};
+
+static void on_message(struct channel *channel,
+    const struct channel_message *m);
+static void on_restart(struct deadline *d);
+
+struct children *
+children_new(const struct children_config *config)
+{
+	struct children *c = heap_alloc_zeroed(1, sizeof(*c));
+	const struct generation_shared *shared =
+	    generation_shared(config->generation);
+
+	c->config = *config;
+	list_init(&c->all);
+	c->process_count = shared->ring_count;
+	c->process_used =
+	    heap_alloc_zeroed(c->process_count, sizeof(*c->process_used));
+	c->stats = metrics_block(shared->metrics, &children_metrics,
+	    GENERATION_MASTER, 0);
+	c->slot_count = config->workers + 1;
+	c->slots = heap_alloc_zeroed(c->slot_count, sizeof(*c->slots));
+	for (size_t i = 0; i < c->slot_count; i++) {
+		struct child_slot *s = &c->slots[i];
+
+		s->children = c;
+		s->is_background = i == 0;
+		s->number = i == 0 ? 0 : (unsigned)i - 1;
+		if (s->is_background)
+			strcpy(s->title, "weir: background");
+		else
+			snprintf(s->title, sizeof(s->title), "weir: worker %u",
+			    s->number);
+		s->name = s->title + strlen("weir: ");
+		deadline_init(&s->restart, on_restart);
+	}
+	return c;
+}
+
+void
+children_free(struct children *c)
+{
+	if (c == NULL)
+		return;
+	assert(list_is_empty(&c->all));
+	for (size_t i = 0; i < c->slot_count; i++)
+		deadline_stop(c->config.loop, &c->slots[i].restart);
+	free(c->slots);
+	free(c->process_used);
+	free(c);
+}
+
+static void
+count(struct children *c, unsigned row)
+{
+	counter_add(&c->stats[row], 1);
+}
+
+/* ---- forking ---- */
+
+/* In the new process: nothing of the others is to stay open. */
+static void
+forget_all(struct children *c)
+{
+	c->config.in_child(c->config.arg);
+	LIST_EACH(&c->all, node, after) {
+		struct child *child = LIST_OF(node, struct child, node);
+
+		/* The loop is the master's: no word to it. */
+		if (child->channel.watch.fd >= 0)
+			close(child->channel.watch.fd);
+	}
+}
+
+static void
+log_to_ring(struct generation *g, unsigned process)
+{
+	static struct logring_output output;
+	const struct generation_shared *shared = generation_shared(g);
+
+	output.ring = shared->rings[process];
+	output.target = shared->error_log;
+	log_set_sink(logring_sink, &output);
+}
+
+static void __attribute__((noreturn))
+run_child(struct child_slot *slot, unsigned process, int channel_fd)
+{
+	static const int ignored[] = { SIGINT, SIGHUP, SIGQUIT, SIGUSR1,
+		SIGUSR2, SIGPIPE };
+	struct children *c = slot->children;
+	const struct children_config *config = &c->config;
+	bool is_background = slot->is_background;
+	struct process_boot boot = {
+		.generation = config->generation,
+		.process = process,
+		.slot = slot->number,
+		.workers = config->workers,
+		.channel_fd = channel_fd,
+		.lifeline_fd = config->lifeline[is_background ? 0 : 1],
+		.listeners = config->listeners,
+		.account = config->account,
+	};
+
+	signals_ignore(ignored, sizeof(ignored) / sizeof(*ignored));
+	proc_title_set(slot->title, "%s", slot->title);
+	log_set_process(slot->name);
+	log_to_ring(config->generation, process);
+	forget_all(c);
+	close(config->lifeline[is_background ? 1 : 0]);
+	exit(is_background ? config->background_main(&boot)
+			   : config->worker_main(&boot));
+}
+
+/*
+ * A worker's own place in counters and logs, another one while a predecessor
+ * that is leaving still has that: each has one writer.
+ */
+static int
+take_process(struct child_slot *slot)
+{
+	struct children *c = slot->children;
+	size_t own = slot->is_background
+	    ? GENERATION_BACKGROUND : GENERATION_WORKER + slot->number;
+	size_t first_spare = GENERATION_WORKER + c->config.workers;
+
+	assert(own < c->process_count);
+	if (c->process_used[own] && !slot->is_background) {
+		for (own = first_spare; own < c->process_count; own++) {
+			if (!c->process_used[own])
+				break;
+		}
+	}
+	if (own >= c->process_count || c->process_used[own])
+		return -1;
+	c->process_used[own] = true;
+	return (int)own;
+}
+
+static struct child *
+add_child(struct child_slot *slot, pid_t pid, unsigned process)
+{
+	struct child *child = heap_alloc_zeroed(1, sizeof(*child));
+
+	child->children = slot->children;
+	child->slot = slot;
+	child->pid = pid;
+	child->process = process;
+	child->state = CHILD_STARTING;
+	child->started_ms = now_exact_us() / 1000;
+	child->channel.watch.fd = -1;
+	list_push_back(&slot->children->all, &child->node);
+	slot->current = child;
+	return child;
+}
+
+static int
+fork_child(struct child_slot *slot, struct error *err)
+{
+	struct children *c = slot->children;
+	int process = take_process(slot);
+	struct child *child;
+	int fds[2];
+	pid_t pid;
+
+	if (process < 0)
+		return error_set(err, "its predecessors have not left yet");
+	if (fdpass_pair(fds) != 0) {
+		error_set_errno(err, errno, "making a channel");
+		goto fail;
+	}
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0) {
+		error_set_errno(err, errno, "forking");
+		close(fds[0]);
+		close(fds[1]);
+		goto fail;
+	}
+	if (pid == 0) {
+		close(fds[0]);
+		run_child(slot, (unsigned)process, fds[1]);
+	}
+	close(fds[1]);
+	count(c, CHILDREN_STAT_STARTS);
+	child = add_child(slot, pid, (unsigned)process);
+	log_debug(NULL, "%s: forked (pid %ld)", slot->name, (long)pid);
+	/* Without a channel it is of no use; its death is seen as usual. */
+	if (channel_start(&child->channel, c->config.loop, fds[0],
+	    on_message, err) != 0)
+		kill(pid, SIGKILL);
+	return 0;
+fail:
+	c->process_used[process] = false;
+	return -1;
+}
+
+static void
+fork_or_pause(struct child_slot *slot)
+{
+	struct error err;
+
+	if (fork_child(slot, &err) == 0)
+		return;
+	log_error(NULL, "%s: starting it: %s", slot->name, err.text);
+	deadline_set(slot->children->config.loop, &slot->restart,
+	    now_ms() + 1000);
+}
+
+static void
+on_restart(struct deadline *d)
+{
+	struct child_slot *slot = LIST_OF(d, struct child_slot, restart);
+
+	if (slot->current == NULL)
+		fork_or_pause(slot);
+}
+
+int
+children_start(struct children *c, struct error *err)
+{
+	for (size_t i = 0; i < c->slot_count; i++) {
+		if (fork_child(&c->slots[i], err) != 0)
+			return error_set(err, "%s: starting it: %s",
+			    c->slots[i].name, err->text);
+	}
+	return 0;
+}
+
+/* ---- adoption of the sockets of an empty slot ---- */
+
+static bool
+is_serving(const struct child *child)
+{
+	return child != NULL && child->state == CHILD_SERVING;
+}
+
+static void
+tell_slot(struct child *child, enum channel_type type, unsigned number)
+{
+	struct channel_slot body = { .slot = number };
+
+	if (channel_send(&child->channel, type, &body, sizeof(body), NULL,
+	    0) != 0)
+		log_warn(NULL, "%s (pid %ld): telling it about slot %u: %s",
+		    child->slot->name, (long)child->pid, number,
+		    strerror(errno));
+}
+
+/* The next worker behind slot that serves, or NULL. */
+static struct child *
+neighbour(struct child_slot *slot)
+{
+	struct children *c = slot->children;
+
+	for (unsigned i = 1; i < c->config.workers; i++) {
+		size_t at = (slot->number + i) % c->config.workers + 1;
+
+		if (is_serving(c->slots[at].current))
+			return c->slots[at].current;
+	}
+	return NULL;
+}
+
+/* Each empty slot has an adopter, and only those. */
+static void
+arrange_adoption(struct children *c)
+{
+	if (!c->was_ready || c->is_stopping)
+		return;
+	for (size_t i = 1; i < c->slot_count; i++) {
+		struct child_slot *slot = &c->slots[i];
+
+		if (is_serving(slot->current)) {
+			if (slot->adopter != NULL)
+				tell_slot(slot->adopter, CHANNEL_RELEASE,
+				    slot->number);
+			slot->adopter = NULL;
+		} else if (slot->adopter == NULL) {
+			slot->adopter = neighbour(slot);
+			if (slot->adopter != NULL)
+				tell_slot(slot->adopter, CHANNEL_ADOPT,
+				    slot->number);
+		}
+	}
+}
+
+static void
+forget_adopter(struct children *c, const struct child *child)
+{
+	for (size_t i = 1; i < c->slot_count; i++) {
+		if (c->slots[i].adopter == child)
+			c->slots[i].adopter = NULL;
+	}
+}
+
+/* ---- what they say ---- */
+
+static void
+check_ready(struct children *c)
+{
+	if (c->was_ready || c->is_stopping)
+		return;
+	for (size_t i = 0; i < c->slot_count; i++) {
+		if (!is_serving(c->slots[i].current))
+			return;
+	}
+	c->was_ready = true;
+	c->config.on_ready(c->config.arg);
+}
+
+/* The start has failed; told once, with the first reason. */
+static void
+fail(struct children *c, const char *why)
+{
+	if (c->was_ready || c->has_failed || c->is_stopping)
+		return;
+	c->has_failed = true;
+	c->config.on_failed(c->config.arg, why);
+}
+
+static void
+on_failed(struct child *child, const struct channel_message *m)
+{
+	struct children *c = child->children;
+	struct error err;
+
+	error_set(&err, "%s: %.*s", child->slot->name, SPAN_ARG(m->body));
+	if (c->was_ready)
+		log_error(NULL, "%s", err.text);
+	else
+		fail(c, err.text);
+}
+
+/* It was told by a signal to go: another one takes its place now. */
+static void
+on_leaving(struct child *child)
+{
+	struct children *c = child->children;
+	struct child_slot *slot = child->slot;
+
+	if (slot->current != child || c->is_stopping)
+		return;
+	log_notice(NULL, "%s (pid %ld) was told to go", slot->name,
+	    (long)child->pid);
+	child->state = CHILD_LEAVING;
+	slot->quick_deaths = 0;
+	forget_adopter(c, child);
+	if (slot->is_background) {
+		/* There must not be two: the next one starts at its exit. */
+		channel_send(&child->channel, CHANNEL_STOP, NULL, 0, NULL, 0);
+		return;
+	}
+	slot->current = NULL;
+	arrange_adoption(c);
+	fork_or_pause(slot);
+}
+
+static void
+on_message(struct channel *channel, const struct channel_message *m)
+{
+	struct child *child = LIST_OF(channel, struct child, channel);
+
+	if (m == NULL)
+		return; /* its exit comes next */
+	switch (m->type) {
+	case CHANNEL_READY:
+		if (child->state != CHILD_STARTING)
+			return;
+		child->state = CHILD_SERVING;
+		log_debug(NULL, "%s serves (pid %ld)", child->slot->name,
+		    (long)child->pid);
+		arrange_adoption(child->children);
+		check_ready(child->children);
+		return;
+	case CHANNEL_FAILED:
+		on_failed(child, m);
+		return;
+	case CHANNEL_LEAVING:
+		on_leaving(child);
+		return;
+	default:
+		return; /* a word of another version */
+	}
+}
+
+/* ---- what becomes of them ---- */
+
+/* "killed by SIGSEGV", "ended with status 1" */
+static void
+put_cause(struct str *s, int status)
+{
+	if (WIFSIGNALED(status))
+		str_printf(s, "was killed by %s%s",
+		    signals_name(WTERMSIG(status)),
+		    WCOREDUMP(status) ? " (core dumped)" : "");
+	else if (WEXITSTATUS(status) != 0)
+		str_printf(s, "ended with status %d", WEXITSTATUS(status));
+	else
+		str_lit(s, "ended");
+}
+
+/* Milliseconds until the slot's next process may start. */
+static uint64_t
+pause_ms(struct child_slot *slot, const struct child *dead)
+{
+	uint64_t lived_ms = now_exact_us() / 1000 - dead->started_ms;
+	uint64_t pause = PAUSE_MIN_MS;
+
+	if (lived_ms >= QUICK_MS)
+		slot->quick_deaths = 0;
+	if (slot->quick_deaths++ == 0)
+		return 0;
+	for (unsigned i = 2; i < slot->quick_deaths && pause < PAUSE_MAX_MS;
+	     i++)
+		pause *= 2;
+	return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
+}
+
+static void
+replace(struct child_slot *slot, const struct child *dead)
+{
+	struct children *c = slot->children;
+	uint64_t pause;
+
+	if (slot->is_background ? c->is_ending : c->is_stopping)
+		return;
+	if (dead->state == CHILD_LEAVING) {
+		fork_or_pause(slot);
+		return;
+	}
+	pause = pause_ms(slot, dead);
+	if (pause == 0) {
+		fork_or_pause(slot);
+		return;
+	}
+	log_warn(NULL, "%s: the next one starts in %llu ms", slot->name,
+	    (unsigned long long)pause);
+	now_update();
+	deadline_set(c->config.loop, &slot->restart, now_ms() + pause);
+}
+
+/* True if it was told to end, by whatever way. */
+static bool
+was_told(const struct child *child)
+{
+	const struct children *c = child->children;
+
+	return child->state == CHILD_LEAVING ||
+	    (child->slot->is_background ? c->is_ending : c->is_stopping);
+}
+
+static void
+report_exit(struct child *child, int status)
+{
+	struct children *c = child->children;
+	char memory[1024];
+	char serving[512];
+	struct str s, was_serving;
+
+	str_init(&was_serving, serving, sizeof(serving));
+	generation_process_ended(c->config.generation, child->process,
+	    &was_serving);
+	str_init(&s, memory, sizeof(memory));
+	str_printf(&s, "%s (pid %ld) ", child->slot->name, (long)child->pid);
+	put_cause(&s, status);
+	if (was_told(child) && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		log_debug(NULL, "%s", str_terminate(&s));
+		return;
+	}
+	if (!was_told(child))
+		count(c, CHILDREN_STAT_DEATHS);
+	if (was_serving.len > 0)
+		str_printf(&s, "; it was serving %.*s",
+		    SPAN_ARG(str_view(&was_serving)));
+	log_error(NULL, "%s", str_terminate(&s));
+	if (WIFEXITED(status)) {
+		struct error err;
+
+		error_set(&err, "%s before it served", str_terminate(&s));
+		fail(c, err.text);
+	}
+}
+
+bool
+children_on_exit(struct children *c, pid_t pid, int status)
+{
+	struct child *child = NULL;
+	struct child_slot *slot;
+	bool has_slot;
+
+	LIST_EACH(&c->all, node, after) {
+		if (LIST_OF(node, struct child, node)->pid == pid)
+			child = LIST_OF(node, struct child, node);
+	}
+	if (child == NULL)
+		return false;
+	/* Its last words may still be there. */
+	if (child->channel.watch.fd >= 0)
+		child->channel.watch.on_event(&child->channel.watch,
+		    LOOP_READABLE);
+	channel_stop(&child->channel);
+	list_remove(&child->node);
+	c->process_used[child->process] = false;
+	forget_adopter(c, child);
+	slot = child->slot;
+	has_slot = slot->current == child;
+	if (has_slot)
+		slot->current = NULL;
+	report_exit(child, status);
+	arrange_adoption(c);
+	if (has_slot && !c->has_failed)
+		replace(slot, child);
+	free(child);
+	c->config.on_ended(c->config.arg);
+	return true;
+}
+
+/* ---- what they are told ---- */
+
+void
+children_replace_logs(struct children *c, const uint32_t *targets,
+    const int *fds, size_t target_count)
+{
+	struct child *background = c->slots[0].current;
+	size_t at = 0;
+
+	if (background == NULL)
+		return; /* the next one inherits them */
+	while (at < target_count) {
+		size_t n = target_count - at;
+
+		if (n > CHANNEL_FDS_MAX)
+			n = CHANNEL_FDS_MAX;
+		if (channel_send(&background->channel, CHANNEL_LOGS,
+		    targets + at, n * sizeof(*targets), fds + at, n) != 0)
+			log_error(NULL, "telling the log writer about new "
+			    "files: %s", strerror(errno));
+		at += n;
+	}
+}
+
+static void
+stop_restarts(struct children *c, size_t first)
+{
+	for (size_t i = first; i < c->slot_count; i++)
+		deadline_stop(c->config.loop, &c->slots[i].restart);
+}
+
+static void
+tell_workers(struct children *c, enum channel_type type, const void *body,
+    size_t len)
+{
+	c->is_stopping = true;
+	stop_restarts(c, 1);
+	LIST_EACH(&c->all, node, after) {
+		struct child *child = LIST_OF(node, struct child, node);
+
+		if (!child->slot->is_background)
+			channel_send(&child->channel, type, body, len, NULL,
+			    0);
+	}
+}
+
+void
+children_drain(struct children *c, uint64_t deadline_ms)
+{
+	struct channel_drain body = { .deadline_ms = deadline_ms,
+		.is_stop = 1 };
+
+	tell_workers(c, CHANNEL_DRAIN, &body, sizeof(body));
+}
+
+void
+children_stop(struct children *c)
+{
+	tell_workers(c, CHANNEL_STOP, NULL, 0);
+}
+
+static unsigned
+kill_all(struct children *c, bool background)
+{
+	unsigned killed = 0;
+
+	LIST_EACH(&c->all, node, after) {
+		struct child *child = LIST_OF(node, struct child, node);
+
+		if (child->slot->is_background != background)
+			continue;
+		kill(child->pid, SIGKILL);
+		count(c, CHILDREN_STAT_KILLED);
+		killed++;
+	}
+	return killed;
+}
+
+unsigned
+children_kill_workers(struct children *c)
+{
+	c->is_stopping = true;
+	stop_restarts(c, 1);
+	return kill_all(c, false);
+}
+
+/* Lines of the workers may wait in the rings: one is started for them. */
+void
+children_end_background(struct children *c)
+{
+	struct child_slot *slot = &c->slots[0];
+	struct error err;
+
+	c->is_ending = true;
+	stop_restarts(c, 0);
+	if (slot->current == NULL && fork_child(slot, &err) != 0)
+		log_error(NULL, "%s: starting it: %s", slot->name, err.text);
+	if (slot->current != NULL)
+		channel_send(&slot->current->channel, CHANNEL_STOP, NULL, 0,
+		    NULL, 0);
+}
+
+void
+children_kill_background(struct children *c)
+{
+	c->is_ending = true;
+	stop_restarts(c, 0);
+	kill_all(c, true);
+}
+
+unsigned
+children_count_workers(const struct children *c)
+{
+	unsigned n = 0;
+
+	LIST_EACH(&c->all, node, after)
+		n += !LIST_OF(node, struct child, node)->slot->is_background;
+	return n;
+}
+
+bool
+children_has_background(const struct children *c)
+{
+	LIST_EACH(&c->all, node, after) {
+		if (LIST_OF(node, struct child, node)->slot->is_background)
+			return true;
+	}
+	return false;
+}

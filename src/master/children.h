@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * children - the processes of one generation: forked, heard, replaced.
+ *
+ * There is a slot for each worker and one for the background process.  A slot
+ * whose process dies gets another at once; when those die too, after a pause
+ * that doubles.  Until the new one serves, a neighbour also accepts from the
+ * sockets of a worker's slot.  A process that was told by a signal to go makes
+ * room for its successor first and leaves when it is done.
+ */
+#ifndef MASTER_CHILDREN_H
+#define MASTER_CHILDREN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "metrics/counter.h"
+#include "site/boot.h"
+
+struct children;
+struct error;
+struct loop;
+
+struct children_config {
+	struct loop *loop;
+	struct generation *generation;
+	struct listener_set *listeners;
+	const struct proc_account *account;
+	unsigned workers;
+	int lifeline[2]; /* reading and writing end, see struct process_boot */
+	process_main_fn *worker_main;
+	process_main_fn *background_main;
+	/* In each new process: close what is the master's alone. */
+	void (*in_child)(void *arg);
+	/* All serve for the first time. */
+	void (*on_ready)(void *arg);
+	/* Before that: one has said that it cannot, or ended. */
+	void (*on_failed)(void *arg, const char *why);
+	/* A process has ended. */
+	void (*on_ended)(void *arg);
+	void *arg;
+};
+
+/* A block of the master's own, see metrics_block(). */
+extern const struct metric_set children_metrics;
+
+struct children *children_new(const struct children_config *config);
+/* Of a set without living processes. */
+void children_free(struct children *c);
+/* Fork them all.  -1 and err on failure; some may then be running. */
+int children_start(struct children *c, struct error *err)
+    __attribute__((warn_unused_result));
+/* What waitpid() said; false if pid is none of these. */
+bool children_on_exit(struct children *c, pid_t pid, int status);
+
+/* New descriptors of log targets, for the background process. */
+void children_replace_logs(struct children *c, const uint32_t *targets,
+    const int *fds, size_t count);
+
+/* No more replacements; workers finish what they have until deadline_ms. */
+void children_drain(struct children *c, uint64_t deadline_ms);
+/* No more replacements; workers end at once. */
+void children_stop(struct children *c);
+/* Returns how many workers there were to kill. */
+unsigned children_kill_workers(struct children *c);
+/* Once no worker lives: write what the log rings hold, and end. */
+void children_end_background(struct children *c);
+void children_kill_background(struct children *c);
+/* Living processes, also those that are leaving. */
+unsigned children_count_workers(const struct children *c);
+bool children_has_background(const struct children *c);
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * master - start, signals, end.
+ *
+ *	STARTING -> SERVING -> DRAINING -> STOPPING -> ENDING
+ *
+ * DRAINING may be left out (INT, or a start that failed).  In ENDING only the
+ * background process is left, which writes what the log rings still hold.
+ */
+#include "master/master.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "master/account.h"
+#include "master/children.h"
+#include "master/daemonize.h"
+#include "master/pidfile.h"
+#include "net/listener.h"
+#include "os/channel.h"
+#include "os/logtarget.h"
+#include "os/proc.h"
+#include "os/proc_cpu.h"
+#include "os/signals.h"
+#include "site/generation.h"
+
+enum {
+	KILL_AFTER_MS = 2000, /* what was told to end at once */
+	LOGS_AFTER_MS = 5000, /* what writes the last lines */
+	PARENT_AFTER_MS = 5000, /* the daemon's parent waits so much longer */
+	WORKERS_MAX = 256,
+};
+
+enum master_state {
+	MASTER_STARTING, /* not all processes have said that they serve */
+	MASTER_SERVING,
+	MASTER_DRAINING, /* workers finish what they have */
+	MASTER_STOPPING, /* workers were told to end at once */
+	MASTER_ENDING,   /* no worker is left; the last log lines */
+};
+
+struct master {
+	const struct master_boot *boot;
+	const struct settings *settings;
+	struct loop *loop;
+	struct signals signals;
+	struct deadline deadline; /* of the state */
+	struct daemonize daemonize;
+	struct pidfile pidfile;
+	struct proc_account account;
+	struct logtarget_output log_output;
+	const struct listener_spec *specs;
+	size_t spec_count;
+	bool has_bound;
+	struct listener_set listeners; /* of specs, until a stop */
+	struct children *children;
+	unsigned workers;
+	int lifeline[2];
+	enum master_state state;
+	int exit_status;
+};
+
+static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1,
+	SIGUSR2, SIGCHLD };
+enum { HANDLED_COUNT = sizeof(handled) / sizeof(*handled) };
+
+/* ---- states ---- */
+
+static void
+set_deadline(struct master *m, uint64_t after_ms)
+{
+	deadline_set(m->loop, &m->deadline, now_ms() + after_ms);
+}
+
+static void
+enter_serving(struct master *m)
+{
+	m->state = MASTER_SERVING;
+	deadline_clear(&m->deadline);
+	log_notice(NULL, "weir %s serves with %u worker%s (%s)",
+	    m->boot->version, m->workers, m->workers == 1 ? "" : "s",
+	    loop_backend_name(m->loop));
+	daemonize_tell(&m->daemonize, 0);
+}
+
+static void
+enter_ending(struct master *m)
+{
+	m->state = MASTER_ENDING;
+	set_deadline(m, LOGS_AFTER_MS);
+	children_end_background(m->children);
+}
+
+/* The next state once nobody is left whom this one waits for. */
+static void
+check_ended(struct master *m)
+{
+	bool is_over = m->state == MASTER_DRAINING ||
+	    m->state == MASTER_STOPPING;
+
+	if (is_over && children_count_workers(m->children) == 0)
+		enter_ending(m);
+	if (m->state == MASTER_ENDING && !children_has_background(m->children))
+		loop_stop(m->loop);
+}
+
+static void
+enter_draining(struct master *m)
+{
+	uint64_t timeout_ms = m->settings->shutdown_timeout_ms;
+
+	m->state = MASTER_DRAINING;
+	log_notice(NULL, "stopping: draining for at most %llu ms",
+	    (unsigned long long)timeout_ms);
+	children_drain(m->children, now_ms() + timeout_ms);
+	/* Workers cut at the deadline; those that cannot are killed. */
+	set_deadline(m, timeout_ms + KILL_AFTER_MS);
+	/* The sockets go when the workers have emptied and closed them. */
+	listener_set_close(&m->listeners);
+	check_ended(m);
+}
+
+static void
+enter_stopping(struct master *m)
+{
+	m->state = MASTER_STOPPING;
+	set_deadline(m, KILL_AFTER_MS);
+	children_stop(m->children);
+	listener_set_close(&m->listeners);
+	check_ended(m);
+}
+
+static void
+kill_workers(struct master *m)
+{
+	unsigned killed = children_kill_workers(m->children);
+
+	if (killed > 0)
+		log_error(NULL, "%u worker%s did not end in time and %s "
+		    "killed", killed, killed == 1 ? "" : "s",
+		    killed == 1 ? "was" : "were");
+	set_deadline(m, KILL_AFTER_MS);
+}
+
+/* A start that cannot succeed: said in the log, and to whoever waits. */
+static void
+fail_start(struct master *m, const char *why)
+{
+	const struct logtarget *target =
+	    &m->log_output.targets->items[m->log_output.target];
+
+	m->exit_status = 1;
+	log_error(NULL, "%s", why);
+	if (target->kind != LOGTARGET_STDERR || m->daemonize.stderr_fd >= 0)
+		daemonize_print(&m->daemonize, why);
+	enter_stopping(m);
+}
+
+static void
+on_deadline(struct deadline *d)
+{
+	struct master *m = LIST_OF(d, struct master, deadline);
+
+	switch (m->state) {
+	case MASTER_STARTING:
+		fail_start(m, "not all processes were ready in time");
+		break;
+	case MASTER_SERVING:
+		break;
+	case MASTER_DRAINING:
+	case MASTER_STOPPING:
+		kill_workers(m);
+		break;
+	case MASTER_ENDING:
+		log_error(NULL, "the background process did not end in time "
+		    "and is killed");
+		children_kill_background(m->children);
+		set_deadline(m, KILL_AFTER_MS);
+		break;
+	}
+}
+
+/* ---- children ---- */
+
+static void
+on_children_ready(void *arg)
+{
+	enter_serving(arg);
+}
+
+static void
+on_children_failed(void *arg, const char *why)
+{
+	struct master *m = arg;
+
+	if (m->state == MASTER_STARTING)
+		fail_start(m, why);
+}
+
+static void
+on_child_ended(void *arg)
+{
+	check_ended(arg);
+}
+
+/* In a new process: what is the master's alone is closed. */
+static void
+in_child(void *arg)
+{
+	struct master *m = arg;
+
+	if (m->signals.watch.fd >= 0)
+		close(m->signals.watch.fd);
+	pidfile_forget(&m->pidfile);
+	daemonize_forget(&m->daemonize);
+	loop_free(m->loop);
+}
+
+static void
+reap(struct master *m)
+{
+	int status;
+	pid_t pid;
+
+	/* As process 1 we also get those that nobody else waits for. */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (m->children != NULL)
+			children_on_exit(m->children, pid, status);
+	}
+}
+
+/* ---- signals ---- */
+
+static void
+reopen_logs(struct master *m)
+{
+	struct logtargets *targets =
+	    generation_shared(m->boot->generation)->targets;
+	uint32_t *ids = heap_alloc_zeroed(targets->count, sizeof(*ids));
+	int *fds = heap_alloc_zeroed(targets->count, sizeof(*fds));
+	size_t count = 0;
+
+	log_notice(NULL, "reopening the logs");
+	for (unsigned id = 0; id < targets->count; id++) {
+		struct error err;
+
+		if (targets->items[id].kind != LOGTARGET_FILE)
+			continue;
+		if (logtarget_reopen(targets, id, &err) != 0) {
+			log_error(NULL, "%s; the old file stays in use",
+			    err.text);
+			continue;
+		}
+		ids[count] = id;
+		fds[count++] = targets->items[id].fd;
+	}
+	children_replace_logs(m->children, ids, fds, count);
+	free(ids);
+	free(fds);
+}
+
+static void
+on_stop_signal(struct master *m, int number)
+{
+	bool again = m->state == MASTER_DRAINING ||
+	    m->state == MASTER_STOPPING;
+
+	if (m->state == MASTER_ENDING || m->state == MASTER_STOPPING)
+		return;
+	if (number == SIGTERM && m->state == MASTER_SERVING) {
+		enter_draining(m);
+		return;
+	}
+	log_notice(NULL, "stopping at once%s", again
+	    ? ": told to stop a second time" : "");
+	if (m->daemonize.status_fd >= 0)
+		m->exit_status = 1; /* somebody waits for a daemon */
+	enter_stopping(m);
+}
+
+static void
+on_signal(void *arg, int number, pid_t sender)
+{
+	struct master *m = arg;
+
+	if (number == SIGCHLD) {
+		reap(m);
+		return;
+	}
+	log_info(NULL, "%s from process %ld", signals_name(number),
+	    (long)sender);
+	switch (number) {
+	case SIGINT:
+	case SIGTERM:
+		on_stop_signal(m, number);
+		break;
+	case SIGUSR1:
+		reopen_logs(m);
+		break;
+	case SIGHUP:
+		log_notice(NULL, "SIGHUP: reload is not yet available");
+		break;
+	case SIGQUIT:
+	case SIGUSR2:
+		log_notice(NULL, "%s: upgrade is not yet available",
+		    signals_name(number));
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- start ---- */
+
+static unsigned
+count_workers(const struct settings *settings)
+{
+	unsigned n = settings->workers;
+
+	if (n == SETTINGS_WORKERS_AUTO)
+		n = proc_cpu_count();
+	return n < WORKERS_MAX ? n : WORKERS_MAX;
+}
+
+static int
+open_loop(struct master *m, struct error *err)
+{
+	static const int ignored[] = { SIGPIPE };
+
+	signals_ignore(ignored, 1);
+	m->loop = loop_new((enum loop_backend)m->settings->event_loop, err);
+	if (m->loop == NULL)
+		return -1;
+	deadline_init(&m->deadline, on_deadline);
+	return signals_start(&m->signals, m->loop, handled, HANDLED_COUNT,
+	    on_signal, m, err);
+}
+
+/* Everything outside of this process that serving needs. */
+static int
+open_resources(struct master *m, struct error *err)
+{
+	struct generation *g = m->boot->generation;
+
+	if (m->settings->working_directory != NULL &&
+	    chdir(m->settings->working_directory) != 0)
+		return error_set_errno(err, errno, "working_directory %s",
+		    m->settings->working_directory);
+	if (geteuid() == 0 &&
+	    account_choose(&m->account, m->settings, err) != 0)
+		return -1;
+	generation_add_metrics(g, &children_metrics);
+	if (generation_prepare(g, m->workers, err) != 0)
+		return -1;
+	m->specs = generation_listeners(g, &m->spec_count);
+	if (listener_set_open(&m->listeners, m->specs, m->spec_count,
+	    m->workers, err) != 0)
+		return -1;
+	m->has_bound = true;
+	if (pidfile_open(&m->pidfile, m->settings->pid_file, err) != 0)
+		return -1;
+	if (pipe2(m->lifeline, O_CLOEXEC) != 0)
+		return error_set_errno(err, errno, "making a pipe");
+	return 0;
+}
+
+/* From here on the log goes where the configuration says. */
+static void
+open_log(struct master *m)
+{
+	const struct generation_shared *shared =
+	    generation_shared(m->boot->generation);
+
+	m->log_output.targets = shared->targets;
+	m->log_output.target = shared->error_log;
+	log_set_sink(logtarget_sink, &m->log_output);
+}
+
+static int
+start_children(struct master *m, struct error *err)
+{
+	struct children_config config = {
+		.loop = m->loop,
+		.generation = m->boot->generation,
+		.listeners = &m->listeners,
+		.account = geteuid() == 0 ? &m->account : NULL,
+		.workers = m->workers,
+		.lifeline = { m->lifeline[0], m->lifeline[1] },
+		.worker_main = m->boot->worker_main,
+		.background_main = m->boot->background_main,
+		.in_child = in_child,
+		.on_ready = on_children_ready,
+		.on_failed = on_children_failed,
+		.on_ended = on_child_ended,
+		.arg = m,
+	};
+
+	m->children = children_new(&config);
+	return children_start(m->children, err);
+}
+
+static void
+close_all(struct master *m)
+{
+	log_set_sink(NULL, NULL);
+	children_free(m->children);
+	listener_set_close(&m->listeners);
+	if (m->has_bound)
+		listener_remove_files(m->specs, m->spec_count);
+	pidfile_remove(&m->pidfile);
+	for (unsigned i = 0; i < 2; i++) {
+		if (m->lifeline[i] >= 0)
+			close(m->lifeline[i]);
+	}
+	if (m->loop != NULL) {
+		deadline_stop(m->loop, &m->deadline);
+		signals_stop(&m->signals);
+	}
+	loop_free(m->loop);
+}
+
+static int
+run(struct master *m)
+{
+	struct error err;
+
+	if (open_loop(m, &err) != 0 || open_resources(m, &err) != 0) {
+		daemonize_print(&m->daemonize, err.text);
+		return 1;
+	}
+	open_log(m);
+	set_deadline(m, m->settings->daemon_ready_timeout_ms);
+	if (start_children(m, &err) != 0)
+		fail_start(m, err.text);
+	loop_run(m->loop);
+	if (m->exit_status == 0)
+		log_notice(NULL, "weir has stopped");
+	return m->exit_status;
+}
+
+int
+master_run(const struct master_boot *boot)
+{
+	struct master m = {
+		.boot = boot,
+		.settings = generation_settings(boot->generation),
+		.signals.watch.fd = -1,
+		.pidfile.fd = -1,
+		.lifeline = { -1, -1 },
+	};
+	struct error err;
+	int status = 1;
+
+	daemonize_init(&m.daemonize);
+	m.workers = count_workers(m.settings);
+	log_set_process("master");
+	if (m.settings->daemon) {
+		int who = daemonize_start(&m.daemonize,
+		    m.settings->daemon_ready_timeout_ms + PARENT_AFTER_MS,
+		    &status, &err);
+
+		if (who > 0)
+			return status;
+		if (who < 0) {
+			daemonize_print(&m.daemonize, err.text);
+			return 1;
+		}
+	}
+	proc_title_set(NULL, "weir: master %s", boot->conf_name);
+	status = run(&m);
+	close_all(&m);
+	daemonize_tell(&m.daemonize, status);
+	return status;
+}

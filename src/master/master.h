@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * master - the process that starts the others and keeps them.
+ *
+ * It binds, forks, watches and answers signals; it never reads a byte from the
+ * network, and has one thread.
+ */
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include "site/boot.h"
+
+struct master_boot {
+	struct generation *generation; /* loaded, not yet prepared */
+	const char *conf_name;         /* for the title */
+	const char *version;
+	process_main_fn *worker_main;
+	process_main_fn *background_main;
+};
+
+/*
+ * Start, serve until told to stop, end.  With `daemon` set it returns in the
+ * caller as well, once it is known how the start went.  Returns the exit
+ * status.
+ */
+int master_run(const struct master_boot *boot);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pidfile - a locked file with a number in it. */
+#include "master/pidfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+static const char own_folder[] = WEIR_RUNSTATEDIR "/weir";
+
+/* Our own folder may be new after each boot; any other is the admin's. */
+static int
+open_file(const char *path)
+{
+	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+	size_t len = sizeof(own_folder) - 1;
+	int fd = open(path, flags, 0644);
+
+	if (fd >= 0 || errno != ENOENT ||
+	    strncmp(path, own_folder, len) != 0 || path[len] != '/' ||
+	    strchr(path + len + 1, '/') != NULL)
+		return fd;
+	if (mkdir(own_folder, 0755) != 0 && errno != EEXIST)
+		return -1;
+	return open(path, flags, 0644);
+}
+
+/* True if the file that is open is the one that path names. */
+static bool
+is_same_file(int fd, const char *path)
+{
+	struct stat here, there;
+
+	return fstat(fd, &here) == 0 && stat(path, &there) == 0 &&
+	    here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+static int
+fail_locked(int fd, const char *path, struct error *err)
+{
+	char text[32] = "";
+	long pid = 0;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n > 0 && sscanf(text, "%ld", &pid) == 1 && pid > 0)
+		return error_set(err, "pid file %s: another instance is "
+		    "running (pid %ld)", path, pid);
+	return error_set(err, "pid file %s: another instance is running",
+	    path);
+}
+
+static int
+write_pid(int fd)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+
+	if (ftruncate(fd, 0) != 0)
+		return -1;
+	return pwrite(fd, text, (size_t)len, 0) == len ? 0 : -1;
+}
+
+int
+pidfile_open(struct pidfile *f, const char *path, struct error *err)
+{
+	*f = (struct pidfile){ .path = path, .fd = -1 };
+	if (path == NULL)
+		return 0;
+	/* The one who had the lock may remove the file while we wait. */
+	for (int tries = 0; f->fd < 0 && tries < 100; tries++) {
+		int fd = open_file(path);
+
+		if (fd < 0)
+			return error_set_errno(err, errno, "pid file %s",
+			    path);
+		if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+			if (errno == EWOULDBLOCK)
+				fail_locked(fd, path, err);
+			else
+				error_set_errno(err, errno, "pid file %s: "
+				    "locking", path);
+			close(fd);
+			return -1;
+		}
+		if (is_same_file(fd, path))
+			f->fd = fd;
+		else
+			close(fd);
+	}
+	if (f->fd < 0)
+		return error_set(err, "pid file %s: it is removed again and "
+		    "again", path);
+	if (write_pid(f->fd) != 0) {
+		error_set_errno(err, errno, "pid file %s: writing", path);
+		pidfile_remove(f);
+		return -1;
+	}
+	return 0;
+}
+
+void
+pidfile_remove(struct pidfile *f)
+{
+	if (f->fd >= 0 && is_same_file(f->fd, f->path))
+		unlink(f->path);
+	pidfile_forget(f);
+}
+
+void
+pidfile_forget(struct pidfile *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pidfile - the file that names the running master, and the lock on it by
+ * which two instances know of each other.
+ *
+ * The lock belongs to the open file, so that it can be handed on; it goes when
+ * the last process that has the descriptor closes it or dies.
+ */
+#ifndef MASTER_PIDFILE_H
+#define MASTER_PIDFILE_H
+
+#include <stdbool.h>
+
+struct error;
+
+struct pidfile {
+	const char *path; /* borrowed; NULL = there is none */
+	int fd;           /* -1 = none */
+};
+
+/*
+ * Create or take over the file at path (NULL: none), lock it, and write this
+ * process's number.  -1 and err on failure, also when another instance has it.
+ */
+int pidfile_open(struct pidfile *f, const char *path, struct error *err)
+    __attribute__((warn_unused_result));
+/* Remove the file if it is still ours, and give up the lock. */
+void pidfile_remove(struct pidfile *f);
+/* In a forked process: file and lock stay the master's. */
+void pidfile_forget(struct pidfile *f);
+
+#endif
