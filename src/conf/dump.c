@@ -262,15 +262,32 @@ put_value(FILE *out, const struct conf_item *item, const void *field)
 	return false;
 }
 
-/* Types whose place is a pointer, NULL when unset. */
+/* Without a value: pointers that are NULL, and all ones for "the other's". */
 static bool
 is_unset(const struct conf_item *item, const void *field)
 {
-	return (item->type == CONF_TYPE_STRING ||
-	    item->type == CONF_TYPE_TEMPLATE ||
-	    item->type == CONF_TYPE_ADDRESS ||
-	    item->type == CONF_TYPE_REGEX) &&
-	    *(const void *const *)field == NULL;
+	switch (item->type) {
+	case CONF_TYPE_STRING:
+	case CONF_TYPE_TEMPLATE:
+	case CONF_TYPE_ADDRESS:
+	case CONF_TYPE_REGEX:
+		return *(const void *const *)field == NULL;
+	case CONF_TYPE_SIZE:
+	case CONF_TYPE_DURATION:
+		return *(const uint64_t *)field == CONF_UNSET;
+	case CONF_TYPE_BOOL:
+	case CONF_TYPE_UINT:
+	case CONF_TYPE_ENUM:
+	case CONF_TYPE_STRINGS:
+	case CONF_TYPE_UINTS:
+	case CONF_TYPE_RANGES:
+	case CONF_TYPE_MAP:
+	case CONF_TYPE_GROUP:
+	case CONF_TYPE_LIST:
+	case CONF_TYPE_CUSTOM:
+		break;
+	}
+	return false;
 }
 
 static void
@@ -402,6 +419,15 @@ is_shown(const struct conf_dump *d, const struct conf_item *item,
 	return false;
 }
 
+/* A GROUP that says whether it was given, and was not. */
+static bool
+is_absent(const struct conf_item *item, struct source from)
+{
+	return item->type == CONF_TYPE_GROUP && item->present != 0 &&
+	    !*(const bool *)((const char *)from.base + from.offset +
+	    item->present);
+}
+
 static void
 put_table(const struct conf_dump *d, const struct conf_table *table,
     struct source from)
@@ -410,7 +436,7 @@ put_table(const struct conf_dump *d, const struct conf_table *table,
 	    item++) {
 		struct source field = at_item(from, item);
 
-		if (!is_shown(d, item, field))
+		if (is_absent(item, from) || !is_shown(d, item, field))
 			continue;
 		if (item->type == CONF_TYPE_GROUP ||
 		    item->type == CONF_TYPE_LIST ||
@@ -419,6 +445,66 @@ put_table(const struct conf_dump *d, const struct conf_table *table,
 		else
 			put_line(d, item, field, place_of(d, field));
 	}
+}
+
+static void
+put_scalar(FILE *out, const struct conf_node *node)
+{
+	switch (node->type) {
+	case CONF_NODE_STRING:
+		conf_dump_quoted(out, node->v.string);
+		break;
+	case CONF_NODE_INT:
+		/* In an array all have an L or none has. */
+		fprintf(out, "%" PRId64 "%s", node->v.integer,
+		    node->v.integer > INT32_MAX ||
+		    node->v.integer < INT32_MIN || (node->parent != NULL &&
+		    node->parent->type == CONF_NODE_ARRAY) ? "L" : "");
+		break;
+	case CONF_NODE_FLOAT:
+		fprintf(out, "%.17e", node->v.real);
+		break;
+	case CONF_NODE_BOOL:
+		fputs(node->v.boolean ? "true" : "false", out);
+		break;
+	case CONF_NODE_GROUP:
+	case CONF_NODE_LIST:
+	case CONF_NODE_ARRAY:
+		break;
+	}
+}
+
+void
+conf_dump_node(const struct conf_dump *d, const struct conf_node *node)
+{
+	static const char *const brackets[] = {
+		[CONF_NODE_GROUP] = "{}",
+		[CONF_NODE_LIST] = "()",
+		[CONF_NODE_ARRAY] = "[]",
+	};
+	struct conf_dump inner = *d;
+	bool is_element = node->name == NULL;
+
+	put_indent(d);
+	if (!is_element)
+		fprintf(d->out, "%s = ", node->name);
+	inner.indent++;
+	if (node->type == CONF_NODE_GROUP || node->type == CONF_NODE_LIST ||
+	    node->type == CONF_NODE_ARRAY) {
+		fprintf(d->out, "%c\n", brackets[node->type][0]);
+		for (const struct conf_node *n = node->first; n != NULL;
+		    n = n->next)
+			conf_dump_node(&inner, n);
+		put_indent(d);
+		putc(brackets[node->type][1], d->out);
+	} else {
+		put_scalar(d->out, node);
+	}
+	if (!is_element)
+		putc(';', d->out);
+	else if (node->next != NULL)
+		putc(',', d->out);
+	put_place(d, &node->place);
 }
 
 void
@@ -560,8 +646,7 @@ conf_dump_items_json(FILE *out, const struct conf_table *table,
 	for (const struct conf_item *item = table->items; item->name != NULL;
 	    item++) {
 		json_item(out, item, path);
-		if (item->type != CONF_TYPE_GROUP &&
-		    item->type != CONF_TYPE_LIST)
+		if (item->table == NULL)
 			continue;
 		snprintf(inner, sizeof(inner), "%s%s%s", path,
 		    path[0] != '\0' ? "." : "", item->name);

@@ -29,10 +29,13 @@ void conf_dump_table(const struct conf_dump *d,
 /* text in quotes, escaped, so that it reads back the same. */
 void conf_dump_quoted(FILE *out, struct span text);
 
+/* A value as it was read, in one line or several: for the group `custom`. */
+void conf_dump_node(const struct conf_dump *d, const struct conf_node *node);
+
 /*
  * Each row as {"path", "name", "type", "default", "min", "max", "range",
- * "unit", "values", "help", "flags"}; the rows of GROUPs and LISTs follow with
- * a longer path ("upstreams" + "." + "timeouts").
+ * "unit", "values", "help", "flags"}; the rows of its table, where it has one,
+ * follow with a longer path ("upstreams" + "." + "timeouts").
  */
 void conf_dump_items_json(FILE *out, const struct conf_table *table,
     const char *path);

@@ -165,6 +165,9 @@ apply_group(struct conf_ctx *ctx, const struct conf_node *key,
 		    parts[i].conf == NULL)
 			continue;
 		item = found;
+		if (item->present != 0)
+			*(bool *)((char *)parts[i].conf + item->present) =
+			    true;
 		inner[inner_count++] = (struct conf_part){ found->table,
 			field_of(found, parts[i].conf) };
 	}

@@ -90,6 +90,9 @@ enum conf_flags {
 	CONF_FIELD_NAME = 8, /* strings and map names must be HTTP tokens */
 };
 
+/* A SIZE or DURATION that a level above or beside decides; shown as unset. */
+#define CONF_UNSET UINT64_MAX
+
 struct conf_item {
 	const char *name;      /* NULL ends the table */
 	enum conf_type type;
@@ -104,6 +107,9 @@ struct conf_item {
 	const struct conf_enum *values;  /* of ENUM; also extra words that a
 	                                  * UINT takes ("auto") */
 	const struct conf_table *table;  /* of GROUP and LIST */
+	/* Of GROUP: 0, or the offset of a bool that is set once the group is
+	 * given; until then it is not shown. */
+	size_t present;
 	/* Of CUSTOM: read node into field (item's place).  Reports itself. */
 	int (*parse)(struct conf_ctx *ctx, const struct conf_node *node,
 	    void *field);

@@ -93,7 +93,12 @@ test_defaults(void **state)
 	    "\tcount = 7; # default\n"
 	    "};\n"
 	    "backends = ( ); # default\n"
-	    "mode = 0; # default\n");
+	    "mode = 0; # default\n"
+	    "other = 0; # default\n");
+	free(text);
+	l.thing.other = CONF_UNSET;
+	text = dumped(&l, l.ctx.origins, false);
+	assert_non_null(strstr(text, "# other is unset; # default\n"));
 	free(text);
 	load_end(&l);
 }
@@ -109,7 +114,7 @@ static const char whole[] =
     "fields = { A = \"1\";\n B-c = \"${client.ip}\"; };\n"
     "limits = { count = 4294967295L; };\n"
     "backends = ( { address = \":1\"; }, { address = \"unix:/x\";\n"
-    "weight = 2; } ); mode = -3;\n";
+    "weight = 2; } ); mode = -3;\nmaybe = { count = 8; };\n";
 
 static void
 test_set_values_say_where(void **state)
@@ -154,7 +159,10 @@ test_set_values_say_where(void **state)
 	    "\t\tweight = 2; # t:12\n"
 	    "\t}\n"
 	    ");\n"
-	    "mode = -3; # t:12\n");
+	    "mode = -3; # t:12\n"
+	    "maybe = {\n"
+	    "\tcount = 8; # t:13\n"
+	    "};\n");
 	free(text);
 	load_end(&l);
 }
@@ -237,6 +245,36 @@ test_quoted_reads_back(void **state)
 }
 
 static void
+test_node(void **state)
+{
+	static const char text[] =
+	    "custom = {\n\ta = \"x\\\"y\"; # t:2\n"
+	    "\tb = (\n\t\t1, # t:4\n\t\t{\n\t\t\tc = true; # t:6\n"
+	    "\t\t} # t:5\n\t); # t:3\n\td = [\n\t\t-1L, # t:10\n"
+	    "\t\t5000000000L # t:11\n\t]; # t:9\n\te = 5000000000L; # t:13\n"
+	    "\tf = 1.50000000000000000e+00; # t:14\n\tg = {\n\t}; # t:15\n"
+	    "}; # t:1\n";
+	struct conf_report *r = conf_report_new();
+	struct conf_dump d = { .out = NULL };
+	const struct conf_node *root;
+	struct arena a;
+	char *again;
+	size_t len;
+
+	(void)state;
+	arena_init(&a, NULL);
+	root = conf_tree_parse(&a, "t", span_cstr(text), r);
+	assert_non_null(root);
+	d.out = open_memstream(&again, &len);
+	conf_dump_node(&d, root->first);
+	fclose(d.out);
+	assert_string_equal(again, text);
+	free(again);
+	arena_fini(&a);
+	conf_report_free(r);
+}
+
+static void
 test_items_json(void **state)
 {
 	static const char *const lines[] = {
@@ -273,7 +311,7 @@ test_items_json(void **state)
 	}
 	for (const char *c = text; *c != '\0'; c++)
 		rows += *c == '\n';
-	assert_int_equal(rows, 20 + 2 + 3);
+	assert_int_equal(rows, 22 + 2 + 3 + 2);
 	free(text);
 }
 
@@ -303,6 +341,7 @@ main(void)
 		cmocka_unit_test(test_dump_loads_to_the_same),
 		cmocka_unit_test(test_inherited_values),
 		cmocka_unit_test(test_quoted_reads_back),
+		cmocka_unit_test(test_node),
 		cmocka_unit_test(test_items_json),
 		cmocka_unit_test(test_vars_json),
 	};

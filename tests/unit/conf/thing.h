@@ -35,6 +35,9 @@ struct thing {
 	struct limits limits;
 	struct conf_list backends;
 	int64_t mode; /* CUSTOM */
+	struct limits maybe;
+	bool has_maybe;
+	uint64_t other; /* a duration that may be unset */
 };
 
 static const struct conf_enum thing_auto[] = { { "auto", 0 }, { NULL, 0 } };
@@ -138,6 +141,11 @@ static const struct conf_item thing_items[] = {
 	    "a list"),
 	CONF_CUSTOM("mode", struct thing, mode, thing_read_mode,
 	    thing_print_mode, 0, "of its own kind"),
+	{ .name = "maybe", .type = CONF_TYPE_GROUP,
+	  .offset = offsetof(struct thing, maybe), .table = &thing_limits_table,
+	  .present = offsetof(struct thing, has_maybe), .help = "or not" },
+	CONF_DURATION("other", struct thing, other, 0, 0, NULL, 0,
+	    "somebody else's"),
 	CONF_END,
 };
 
