@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* options - the option tables as JSON lines, for the manual's test. */
+/* options - weir --dump-options: what the manual's test compares. */
 #ifndef MASTER_OPTIONS_H
 #define MASTER_OPTIONS_H
 
 #include <stdio.h>
 
 /*
- * One object a row: place ("services.routes"), name, type, default, min, max,
- * unit, values, help, required, secret, restart.  Tables that several places
- * share appear at each.
+ * A line of JSON for each row of the option tables (see conf/dump.h), with its
+ * level as "path", and for each variable of templates.
  */
 void options_print(FILE *out);
 

@@ -3,6 +3,7 @@
 #include "site/generation.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "metrics/metrics.h"
 #include "os/logring.h"
 #include "os/logtarget.h"
+#include "os/proc.h"
 #include "os/proc_cpu.h"
 #include "proxy/proxy.h"
 #include "proxy/stats.h"
@@ -34,6 +36,7 @@ enum {
 	/* A worker that leaves keeps its slot while its successor runs. */
 	PROCESSES_MAX = GENERATION_WORKER + 2 * WORKERS_MAX,
 	METRIC_SETS_MAX = 16,
+	DESCRIPTORS_SPARE = 8, /* loop, channel, what modules open */
 };
 
 struct generation {
@@ -369,6 +372,41 @@ generation_add_metrics(struct generation *g, const struct metric_set *set)
 	g->metric_sets[g->metric_set_count++] = set;
 }
 
+/* Descriptors that are open now; a guess where that cannot be seen. */
+static size_t
+count_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	if (d == NULL)
+		return 64;
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/*
+ * A client may need a backend connection: half of the descriptors that a
+ * worker has left are for clients.
+ */
+static void
+clamp_connections(struct generation *g, size_t workers)
+{
+	size_t used = count_descriptors() + DESCRIPTORS_SPARE +
+	    g->build.listener_count * workers;
+	size_t limit = (size_t)proc_raise_descriptors();
+	size_t fit = limit > used + 2 ? (limit - used) / 2 : 1;
+
+	if (g->settings.connections_max <= fit)
+		return;
+	log_warn(NULL, "connections_max is %u, but the limit of %zu "
+	    "descriptors is enough for %zu connections a worker",
+	    g->settings.connections_max, limit, fit);
+	g->settings.connections_max = (uint32_t)fit;
+}
+
 int
 generation_prepare(struct generation *g, size_t workers, struct error *err)
 {
@@ -379,6 +417,7 @@ generation_prepare(struct generation *g, size_t workers, struct error *err)
 	    prepare_metrics(g, workers, err) != 0 ||
 	    prepare_backends(g, workers, err) != 0)
 		return -1;
+	clamp_connections(g, workers);
 	return 0;
 }
 
@@ -440,6 +479,12 @@ generation_each_table(void (*fn)(void *arg, const char *place,
 	fn(arg, "http", &core_conf_table);
 	for (size_t i = 0; i < modules_count(); i++)
 		fn(arg, "http", modules_get(i)->table);
+}
+
+const struct template_vars *
+generation_vars(void)
+{
+	return &vars_all;
 }
 
 static void

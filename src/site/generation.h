@@ -19,6 +19,7 @@
 
 struct backend_zone;
 struct error;
+struct template_vars;
 struct generation;
 struct group;
 struct lane_set;
@@ -99,6 +100,8 @@ void generation_process_ended(struct generation *g, unsigned process,
  */
 void generation_each_table(void (*fn)(void *arg, const char *place,
     const struct conf_table *table), void *arg);
+/* What templates may name. */
+const struct template_vars *generation_vars(void);
 /* weir -T. */
 void generation_dump(const struct generation *g, FILE *out);
 
