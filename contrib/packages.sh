@@ -9,7 +9,8 @@ build_packages="autoconf automake make gcc libc6-dev pkg-config
 optional_packages="libnghttp2-dev libc-ares-dev libjansson-dev
 	libseccomp-dev libbrotli-dev libzstd-dev libhiredis-dev"
 # Unit tests, scenarios, lint.
-test_packages="libcmocka-dev clang python3 python3-pytest mandoc curl
+test_packages="libcmocka-dev clang python3 python3-pytest
+	python3-pytest-xdist mandoc curl
 	openssl procps"
 # Servers and clients nobody here wrote; scenarios without theirs are skipped.
 real_packages="nginx-light nodejs chromium"
