@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test - pauses, answers or fails in any phase; for weir's own tests only.
+ *
+ * Proves that every phase can wait and go on, and that a client which leaves
+ * meanwhile is logged once.  Each exchange has one timer, as a module with a
+ * slow helper would; the log phase cancels it.
+ */
+#include "module.h"
+
+struct test_conf {
+	uint64_t pause_ms;           /* 0 = never pause */
+	struct conf_strings phases;  /* where to pause; none = everywhere */
+	const char *answer_in;       /* phase in which to answer 299 */
+	const char *fail_in;         /* phase in which to fail */
+};
+
+struct test_ctx {
+	struct exchange *ex;
+	struct deadline walk, body[2];
+	uint32_t paused; /* bits by phase: paused there already */
+};
+
+static const struct conf_item test_group_items[] = {
+	CONF_DURATION("pause", struct test_conf, pause_ms, 0, 60000, "0", 0,
+	    "how long to wait in each phase"),
+	CONF_VALUE("phases", STRINGS, struct test_conf, phases, NULL, 0,
+	    "phases to pause in (default: all)"),
+	CONF_VALUE("answer_in", STRING, struct test_conf, answer_in, NULL, 0,
+	    "phase in which to answer 299"),
+	CONF_VALUE("fail_in", STRING, struct test_conf, fail_in, NULL, 0,
+	    "phase in which to fail"),
+	CONF_END,
+};
+
+static const struct conf_table test_group = {
+	.name = "test",
+	.items = test_group_items,
+	.struct_bytes = sizeof(struct test_conf),
+};
+
+static const struct conf_item items[] = {
+	{ .name = "test", .type = CONF_TYPE_GROUP, .table = &test_group,
+	    .help = "pause, answer or fail in a phase" },
+	CONF_END,
+};
+
+static const struct conf_table table = {
+	.name = "test",
+	.items = items,
+	.struct_bytes = sizeof(struct test_conf),
+};
+
+static bool
+test_is_active(const void *conf_ptr)
+{
+	const struct test_conf *conf = conf_ptr;
+
+	return conf->pause_ms > 0 || conf->answer_in != NULL ||
+	    conf->fail_in != NULL;
+}
+
+static void
+on_walk_timer(struct deadline *d)
+{
+	struct test_ctx *ctx = (struct test_ctx *)(void *)
+	    ((char *)d - offsetof(struct test_ctx, walk));
+
+	exchange_resume(ctx->ex, VERDICT_NEXT);
+}
+
+static void
+on_request_timer(struct deadline *d)
+{
+	struct test_ctx *ctx = (struct test_ctx *)(void *)
+	    ((char *)d - offsetof(struct test_ctx, body[0]));
+
+	exchange_resume_body(ctx->ex);
+}
+
+static void
+on_response_timer(struct deadline *d)
+{
+	struct test_ctx *ctx = (struct test_ctx *)(void *)
+	    ((char *)d - offsetof(struct test_ctx, body[1]));
+
+	exchange_resume_body(ctx->ex);
+}
+
+static bool
+pauses_in(const struct test_conf *conf, enum phase phase)
+{
+	if (conf->pause_ms == 0)
+		return false;
+	for (size_t i = 0; i < conf->phases.count; i++) {
+		if (strcmp(conf->phases.items[i], phase_name(phase)) == 0)
+			return true;
+	}
+	return conf->phases.count == 0;
+}
+
+/*
+ * True once for each phase of an exchange that is to pause there.  The walk
+ * and the two bodies pause side by side, each with a timer.
+ */
+static bool
+begin_pause(struct exchange *ex, const struct test_conf *conf,
+    enum phase phase)
+{
+	struct test_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
+	struct deadline *timer = &ctx->walk;
+
+	if (!pauses_in(conf, phase) || (ctx->paused >> phase & 1) != 0)
+		return false;
+	if (ctx->ex == NULL) {
+		ctx->ex = ex;
+		deadline_init(&ctx->walk, on_walk_timer);
+		deadline_init(&ctx->body[0], on_request_timer);
+		deadline_init(&ctx->body[1], on_response_timer);
+	}
+	if (phase == PHASE_REQUEST_BODY)
+		timer = &ctx->body[0];
+	else if (phase == PHASE_UPSTREAM_RESPONSE_BODY ||
+	    phase == PHASE_RESPONSE_BODY)
+		timer = &ctx->body[1];
+	ctx->paused |= UINT32_C(1) << phase;
+	deadline_set(exchange_loop(ex), timer, now_ms() + conf->pause_ms);
+	return true;
+}
+
+static bool
+is_named(const char *name, enum phase phase)
+{
+	return name != NULL && strcmp(name, phase_name(phase)) == 0;
+}
+
+static enum verdict
+on_phase(struct exchange *ex, const void *conf_ptr)
+{
+	const struct test_conf *conf = conf_ptr;
+
+	if (is_named(conf->fail_in, ex->phase))
+		return exchange_fail(ex, REASON_INTERNAL, "test said so");
+	if (is_named(conf->answer_in, ex->phase))
+		return exchange_answer_body(ex, 299, SPAN("text/plain"),
+		    SPAN("answered by test\n"));
+	return begin_pause(ex, conf, ex->phase) ? VERDICT_WAIT
+						      : VERDICT_NEXT;
+}
+
+static enum verdict
+on_body(struct exchange *ex, const struct test_conf *conf,
+    struct body_piece *piece, enum phase phase)
+{
+	if (is_named(conf->fail_in, phase))
+		return exchange_fail(ex, REASON_INTERNAL, "test said so");
+	if (!begin_pause(ex, conf, phase))
+		return VERDICT_NEXT;
+	/* Take nothing yet: it is offered again. */
+	piece->is_changed = true;
+	piece->taken = 0;
+	return VERDICT_WAIT;
+}
+
+static enum verdict
+on_request_body(struct exchange *ex, const void *conf,
+    struct body_piece *piece)
+{
+	return on_body(ex, conf, piece, PHASE_REQUEST_BODY);
+}
+
+static enum verdict
+on_upstream_response_body(struct exchange *ex, const void *conf,
+    struct body_piece *piece)
+{
+	return on_body(ex, conf, piece, PHASE_UPSTREAM_RESPONSE_BODY);
+}
+
+static enum verdict
+on_response_body(struct exchange *ex, const void *conf,
+    struct body_piece *piece)
+{
+	return on_body(ex, conf, piece, PHASE_RESPONSE_BODY);
+}
+
+static enum verdict
+on_log(struct exchange *ex, const void *conf)
+{
+	struct test_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
+
+	(void)conf;
+	if (ctx->ex == NULL)
+		return VERDICT_NEXT;
+	deadline_stop(exchange_loop(ex), &ctx->walk);
+	deadline_stop(exchange_loop(ex), &ctx->body[0]);
+	deadline_stop(exchange_loop(ex), &ctx->body[1]);
+	return VERDICT_NEXT;
+}
+
+const struct module mod_test = {
+	.name = "test",
+	.help = "pauses in every phase, for weir's own tests",
+	.table = &table,
+	.conf_size = sizeof(struct test_conf),
+	.is_active = test_is_active,
+	.hooks = {
+		[PHASE_EARLY_REQUEST] = on_phase,
+		[PHASE_ROUTE] = on_phase,
+		[PHASE_REQUEST] = on_phase,
+		[PHASE_CACHE_LOOKUP] = on_phase,
+		[PHASE_UPSTREAM_GATE] = on_phase,
+		[PHASE_UPSTREAM_SELECT] = on_phase,
+		[PHASE_UPSTREAM_CONNECTED] = on_phase,
+		[PHASE_UPSTREAM_REQUEST] = on_phase,
+		[PHASE_UPSTREAM_RESPONSE] = on_phase,
+		[PHASE_CACHE_STORE] = on_phase,
+		[PHASE_RESPONSE] = on_phase,
+		[PHASE_FAIL] = on_phase,
+		[PHASE_LOG] = on_log,
+	},
+	.body_hooks = {
+		[PHASE_REQUEST_BODY] = on_request_body,
+		[PHASE_UPSTREAM_RESPONSE_BODY] = on_upstream_response_body,
+		[PHASE_RESPONSE_BODY] = on_response_body,
+	},
+};
