@@ -225,18 +225,36 @@ addr_parse(struct span text, uint16_t default_port, struct addr_spec *spec,
 	return parse_host(text, span_of(text.p, len), spec, err);
 }
 
+/* By hand: inet_ntop(3) prints with sprintf, and each request needs one. */
+static void
+put_ipv4(struct str *out, const uint8_t bytes[4])
+{
+	char text[16];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned n = bytes[i];
+
+		if (i > 0)
+			text[len++] = '.';
+		if (n >= 100)
+			text[len++] = (char)('0' + n / 100);
+		if (n >= 10)
+			text[len++] = (char)('0' + n / 10 % 10);
+		text[len++] = (char)('0' + n % 10);
+	}
+	str_put(out, text, len);
+}
+
 static void
 put_ip(struct str *out, const uint8_t bytes[16])
 {
 	char text[INET6_ADDRSTRLEN];
-	const char *p;
 
 	if (memcmp(bytes, mapped_prefix, sizeof(mapped_prefix)) == 0)
-		p = inet_ntop(AF_INET, bytes + 12, text, sizeof(text));
-	else
-		p = inet_ntop(AF_INET6, bytes, text, sizeof(text));
-	if (p != NULL)
-		str_cstr(out, p);
+		put_ipv4(out, bytes + 12);
+	else if (inet_ntop(AF_INET6, bytes, text, sizeof(text)) != NULL)
+		str_cstr(out, text);
 }
 
 static void

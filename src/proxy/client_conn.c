@@ -77,7 +77,7 @@ struct client_conn {
 	uint64_t waited_ms;     /* for this body, or for this reader */
 	uint64_t wait_bytes;    /* moved meanwhile; read while lingering */
 	uint64_t body_deadline_ms; /* client_body_timeout's, while it counts */
-	uint64_t received_before, sent_before; /* this exchange began */
+	uint64_t received_before, sent_before; /* this exchange's first byte */
 	uint32_t requests;
 	struct addr_ip peer;
 };
@@ -251,6 +251,28 @@ finish_last(struct client_conn *c)
 		return;
 	}
 	linger(c);
+}
+
+/* Bytes that were given out for sending, whether the kernel took them yet. */
+static uint64_t
+bytes_out(const struct client_conn *c)
+{
+	return c->conn.sent + conn_pending(&c->conn) +
+	    proxy_out_pending(c->proxy, &c->conn);
+}
+
+static void
+book_bytes(struct exchange *ex)
+{
+	struct client_conn *c = of_exchange(ex);
+	uint64_t behind = c->kept != NULL && c->body_done ? c->kept->len : 0;
+	uint64_t received = c->conn.received - behind;
+	uint64_t out = bytes_out(c);
+
+	ex->client_bytes_in = received - c->received_before;
+	ex->client_bytes_out = out - c->sent_before;
+	c->received_before = received;
+	c->sent_before = out;
 }
 
 static void
@@ -490,6 +512,7 @@ static const struct client_ops ops = {
 	.room = room,
 	.resume = resume,
 	.cut = cut,
+	.book_bytes = book_bytes,
 	.finished = finished,
 	.peer = peer,
 	.local = local,

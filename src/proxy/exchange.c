@@ -122,6 +122,7 @@ exchange_hooks(struct exchange *ex, enum phase phase)
 	while (verdict == VERDICT_NEXT && ex->hook_at < chain->count) {
 		const struct phase_handler *h = &chain->items[ex->hook_at];
 
+		ex->module_index = h->module_index;
 		verdict = h->fn.hook(ex, h->conf);
 		if (verdict == VERDICT_NEXT)
 			ex->hook_at++;
@@ -460,6 +461,7 @@ step_done(struct exchange *ex)
 	ex->hook_at = 0;
 	ex->resumed = VERDICT_NEXT;
 	ex->ended_us = now_us();
+	ex->client_ops->book_bytes(ex);
 	(void)exchange_hooks(ex, PHASE_LOG);
 	proxy_count_exchange(ex);
 	ex->client_ops->finished(ex);
@@ -710,16 +712,17 @@ exchange_fail(struct exchange *ex, enum reason reason, const char *detail)
 }
 
 void *
-exchange_ctx(struct exchange *ex, uint32_t module_index, size_t size)
+exchange_ctx(struct exchange *ex, size_t size)
 {
+	uint32_t at = ex->module_index;
+
 	if (ex->module_ctx == NULL)
 		ex->module_ctx = arena_zalloc(&ex->arena,
 		    ex->proxy->module_count * sizeof(*ex->module_ctx));
-	assert(module_index < ex->proxy->module_count);
-	if (ex->module_ctx[module_index] == NULL)
-		ex->module_ctx[module_index] =
-		    arena_zalloc(&ex->arena, size);
-	return ex->module_ctx[module_index];
+	assert(at < ex->proxy->module_count);
+	if (ex->module_ctx[at] == NULL)
+		ex->module_ctx[at] = arena_zalloc(&ex->arena, size);
+	return ex->module_ctx[at];
 }
 
 struct loop *

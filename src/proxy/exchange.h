@@ -48,6 +48,8 @@ struct client_ops {
 	void (*resume)(struct exchange *ex);
 	/* Break off so that the client sees it. */
 	void (*cut)(struct exchange *ex);
+	/* Set ex->client_bytes_in and _out, before the log phase. */
+	void (*book_bytes)(struct exchange *ex);
 	/* The exchange is over and will be freed on return. */
 	void (*finished)(struct exchange *ex);
 	struct addr_ip (*peer)(const struct exchange *ex);
@@ -151,6 +153,7 @@ struct exchange {
 	void **module_ctx; /* by module index; NULL until asked for */
 
 	enum phase phase; /* that runs or ran last */
+	uint32_t module_index; /* whose handler runs */
 	uint32_t hook_at; /* handler of that phase that runs or waits */
 	enum verdict resumed; /* verdict given to exchange_resume() */
 	enum reason reason;
@@ -201,8 +204,11 @@ enum verdict exchange_fail(struct exchange *ex, enum reason reason,
 void exchange_resume(struct exchange *ex, enum verdict verdict);
 /* A body handler that said WAIT can go on. */
 void exchange_resume_body(struct exchange *ex);
-/* The module's zeroed context of module->ctx_size for this exchange. */
-void *exchange_ctx(struct exchange *ex, uint32_t module_index, size_t size);
+/*
+ * The context that the module whose handler runs has in this exchange: size
+ * bytes, zeroed at first, the same in all phases.  Inside of handlers only.
+ */
+void *exchange_ctx(struct exchange *ex, size_t size);
 struct loop *exchange_loop(const struct exchange *ex);
 /* Where the walk is: a phase's name, or what it waits for. */
 const char *exchange_state_name(const struct exchange *ex);

@@ -44,7 +44,6 @@ struct module {
 	 */
 	const struct conf_table *table;
 	size_t conf_size;
-	size_t ctx_size;  /* of exchange_ctx(); 0 = none */
 	int order;        /* of its handlers in each phase; lower runs first */
 	/*
 	 * False: this conf asks for nothing, and no handler is put into the

@@ -317,6 +317,8 @@ proxy_count_exchange(struct exchange *ex)
 
 	counter_add(&p->stats[PROXY_STAT_REQUESTS], 1);
 	counter_add(&p->stats[PROXY_STAT_STATUS_1XX + row], 1);
+	counter_add(&p->stats[PROXY_STAT_CLIENT_IN], ex->client_bytes_in);
+	counter_add(&p->stats[PROXY_STAT_CLIENT_OUT], ex->client_bytes_out);
 	counter_add(&p->stats[PROXY_STAT_BACKEND_IN], ex->up_bytes_in);
 	counter_add(&p->stats[PROXY_STAT_BACKEND_OUT], ex->up_bytes_out);
 	if (ex->reason != REASON_NONE)

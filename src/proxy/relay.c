@@ -121,6 +121,7 @@ end_response(struct exchange *ex)
 			if (r->trailers == NULL)
 				r->trailers = arena_zalloc(&ex->arena,
 				    sizeof(*r->trailers));
+			ex->module_index = h->module_index;
 			(void)h->fn.trailers(ex, h->conf, r->trailers, &body);
 			if (body.len > 0 && !ex->client_gone)
 				ex->client_ops->send_body(ex, body);
@@ -188,9 +189,11 @@ push(struct exchange *ex, const struct relay_path *path, uint32_t at,
 	do {
 		struct body_piece piece = { .in = in, .taken = in.len,
 			.flags = is_end ? BODY_END : 0 };
-		enum verdict verdict = h->fn.body(ex, h->conf, &piece);
+		enum verdict verdict;
 		bool ended;
 
+		ex->module_index = h->module_index;
+		verdict = h->fn.body(ex, h->conf, &piece);
 		if (verdict == VERDICT_FAIL || verdict == VERDICT_ANSWERED) {
 			handler_failed(ex, verdict);
 			return;

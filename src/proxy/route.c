@@ -154,6 +154,12 @@ append_regex(struct route_link *head, struct arena *a, struct route *r)
 	return head;
 }
 
+static uint64_t
+length_bit(size_t len)
+{
+	return UINT64_C(1) << (len & 63);
+}
+
 static void
 add_under(struct route_table *t, struct arena *a, const char *host,
     struct route *r, struct conf_report *report)
@@ -161,6 +167,7 @@ add_under(struct route_table *t, struct arena *a, const char *host,
 	struct route_host *h = host_for(t, a, host);
 
 	if (r->path_exact != NULL) {
+		h->exact_lengths |= length_bit(strlen(r->path_exact));
 		add_keyed(&h->exact, a, r->path_exact, r, report);
 	} else if (r->path_regex != NULL) {
 		h->regexes = append_regex(h->regexes, a, r);
@@ -169,6 +176,7 @@ add_under(struct route_table *t, struct arena *a, const char *host,
 
 		if (slashes > h->prefix_slashes)
 			h->prefix_slashes = slashes;
+		h->prefix_lengths |= length_bit(strlen(r->path));
 		add_keyed(&h->prefixes, a, r->path, r, report);
 	} else {
 		h->any = append(h->any, a, r, report);
@@ -308,11 +316,12 @@ find_prefix(const struct route_host *h, const struct route_request *q,
 	if (count == 0 || ends[count - 1] < q->path.len)
 		ends[count++] = q->path.len;
 	while (count-- > 0) {
-		const struct route_link *link = hash_map_get(&h->prefixes,
-		    span_of(q->path.p, ends[count]));
-		const struct route *r = first_match(link, q->req,
-		    other_methods);
+		const struct route *r;
 
+		if ((h->prefix_lengths & length_bit(ends[count])) == 0)
+			continue; /* spares the hash */
+		r = first_match(hash_map_get(&h->prefixes,
+		    span_of(q->path.p, ends[count])), q->req, other_methods);
 		if (r != NULL)
 			return r;
 	}
@@ -347,7 +356,7 @@ find_in_host(const struct route_host *h, struct route_request *q,
 
 	if (h == NULL)
 		return NULL;
-	if (h->exact.used > 0)
+	if ((h->exact_lengths & length_bit(q->path.len)) != 0)
 		r = first_match(hash_map_get(&h->exact, q->path), q->req,
 		    other_methods);
 	if (r == NULL)

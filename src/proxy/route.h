@@ -107,6 +107,8 @@ struct route_host {
 	struct hash_map exact;    /* path -> struct route_link */
 	struct hash_map prefixes; /* "/api", "/api/" -> struct route_link */
 	unsigned prefix_slashes;  /* most '/' in a prefix */
+	uint64_t exact_lengths;   /* bit N: a key of N bytes (mod 64) exists */
+	uint64_t prefix_lengths;
 	struct route_link *regexes;
 	struct route_link *any;
 };

@@ -150,23 +150,17 @@ static const struct conf_enum inherit_time[] = {
 	{ "inherit", UINT32_MAX }, { NULL, 0 },
 };
 
-/* Times that a route does not name are the upstream's. */
-static int
-parse_time(struct conf_ctx *ctx, const struct conf_node *node, void *field)
-{
-	return conf_read_duration(ctx, node, field);
-}
-
+/* What a route does not name is its upstream's. */
 static const struct conf_item timeouts_items[] = {
-	CONF_CUSTOM("connect", struct route_timeouts, connect_ms, parse_time,
+	CONF_DURATION("connect", struct route_timeouts, connect_ms, 1, DAY_MS,
 	    NULL, 0, "connect to the backend (default: the upstream's)"),
-	CONF_CUSTOM("first_byte", struct route_timeouts, first_byte_ms,
-	    parse_time, NULL, 0,
+	CONF_DURATION("first_byte", struct route_timeouts, first_byte_ms, 1,
+	    DAY_MS, NULL, 0,
 	    "until the response's head (default: the upstream's)"),
-	CONF_CUSTOM("between_bytes", struct route_timeouts, between_bytes_ms,
-	    parse_time, NULL, 0,
+	CONF_DURATION("between_bytes", struct route_timeouts,
+	    between_bytes_ms, 1, DAY_MS, NULL, 0,
 	    "between pieces of the response (default: the upstream's)"),
-	CONF_CUSTOM("total", struct route_timeouts, total_ms, parse_time,
+	CONF_DURATION("total", struct route_timeouts, total_ms, 0, 7 * DAY_MS,
 	    NULL, 0, "of the whole exchange (default: the upstream's)"),
 	CONF_END,
 };
@@ -176,40 +170,6 @@ static const struct conf_table timeouts_table = {
 	.items = timeouts_items,
 	.struct_bytes = sizeof(struct route_timeouts),
 };
-
-static int
-parse_respond(struct conf_ctx *ctx, const struct conf_node *node,
-    void *field)
-{
-	struct route *r = LIST_OF(field, struct route, respond);
-	struct conf_part part = { &respond_table, field };
-
-	r->has_respond = true;
-	conf_defaults(ctx, &respond_table, field);
-	if (node->type != CONF_NODE_GROUP) {
-		conf_report_error(ctx->report, &node->value_place,
-		    "respond must be a group { }");
-		return -1;
-	}
-	return conf_apply(ctx, node, &part, 1);
-}
-
-static int
-parse_redirect(struct conf_ctx *ctx, const struct conf_node *node,
-    void *field)
-{
-	struct route *r = LIST_OF(field, struct route, redirect);
-	struct conf_part part = { &redirect_table, field };
-
-	r->has_redirect = true;
-	conf_defaults(ctx, &redirect_table, field);
-	if (node->type != CONF_NODE_GROUP) {
-		conf_report_error(ctx->report, &node->value_place,
-		    "redirect must be a group { }");
-		return -1;
-	}
-	return conf_apply(ctx, node, &part, 1);
-}
 
 static const struct conf_item route_items[] = {
 	CONF_VALUE("name", STRING, struct route, name, NULL, 0,
@@ -230,13 +190,15 @@ static const struct conf_item route_items[] = {
 	    "query arguments that must match, all of them"),
 	CONF_VALUE("upstream", STRING, struct route, upstream, NULL, 0,
 	    "name of the upstream that requests go to"),
-	{ .name = "respond", .type = CONF_TYPE_CUSTOM,
+	{ .name = "respond", .type = CONF_TYPE_GROUP,
 	    .offset = offsetof(struct route, respond),
-	    .parse = parse_respond, .table = &respond_table,
+	    .table = &respond_table,
+	    .present = offsetof(struct route, has_respond),
 	    .help = "answer of weir's own" },
-	{ .name = "redirect", .type = CONF_TYPE_CUSTOM,
+	{ .name = "redirect", .type = CONF_TYPE_GROUP,
 	    .offset = offsetof(struct route, redirect),
-	    .parse = parse_redirect, .table = &redirect_table,
+	    .table = &redirect_table,
+	    .present = offsetof(struct route, has_redirect),
 	    .help = "answer with a redirect" },
 	CONF_VALUE("rewrite_path", TEMPLATE, struct route, rewrite_path,
 	    NULL, 0, "path (and, with a ?, query) that the backend sees"),
