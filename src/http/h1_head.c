@@ -3,11 +3,13 @@
 #include "http/h1_head.h"
 
 #include "http/chars.h"
+#include "http/scan.h"
 #include "http/uri.h"
 
 enum {
 	LENGTH_DIGITS_MAX = 19,
 	HOST_MEMORY = 512, /* an authority is shorter: uri_is_authority() */
+	PLAIN_HOST_MAX = 200,
 };
 
 static bool
@@ -16,35 +18,96 @@ was_seen(const struct h1_head *h, enum http_field_id id)
 	return (h->present >> id & 1) != 0;
 }
 
+/* Kept out of line, so that what is usual saves no registers for it. */
+#define COLD __attribute__((noinline))
+
 /* -- one field --------------------------------------------------------- */
 
-static enum h1_refusal
+/* ":" and one to five digits that are no more than 65535. */
+static bool
+is_port(const char *p, const char *end)
+{
+	unsigned port = 0;
+
+	if (end - p < 2 || end - p > 6 || *p != ':')
+		return false;
+	while (++p < end) {
+		if (!chars_is_digit(*p))
+			return false;
+		port = port * 10 + (unsigned)(*p - '0');
+	}
+	return port >= 1 && port <= UINT16_MAX;
+}
+
+/*
+ * The length of the host in the usual Host: a short name in lower case, maybe
+ * with a port.  0 for all others, valid or not.
+ */
+static COLD size_t
+plain_host_len(struct span value)
+{
+	const char *end = value.p + value.len;
+	const char *stop;
+
+	if (value.len == 0 || value.len > PLAIN_HOST_MAX || value.p[0] == '.')
+		return 0;
+	stop = scan_host(value.p, end);
+	if (stop == value.p || stop[-1] == '.')
+		return 0;
+	if (stop < end && !is_port(stop, end))
+		return 0;
+	return (size_t)(stop - value.p);
+}
+
+static inline enum h1_refusal
 note_host(struct h1_head *h, const struct http_field *f)
 {
+	struct span value = http_field_value(f);
+
 	if (h->kind != H1_HEAD_REQUEST)
 		return H1_REFUSAL_NONE;
 	if (was_seen(h, FIELD_HOST))
 		return H1_REFUSAL_HOST_REPEATED;
-	h->host = http_field_value(f);
-	return uri_is_authority(h->host) ? H1_REFUSAL_NONE :
-					   H1_REFUSAL_AUTHORITY;
+	h->host = value;
+#if SCAN_SSE2
+	h->plain_host_len = value.len > SCAN_WIDTH ? plain_host_len(value) :
+	    scan_short_authority(value.p + value.len, value.len);
+#else
+	h->plain_host_len = plain_host_len(value);
+#endif
+	if (h->plain_host_len == 0 && !uri_is_authority(value))
+		return H1_REFUSAL_AUTHORITY;
+	return H1_REFUSAL_NONE;
 }
 
-/* Beyond 63 bits readers that count with a sign disagree. */
+/* One to 19 digits; beyond 63 bits readers that count with a sign disagree. */
+static bool
+read_length(struct span value, uint64_t *length)
+{
+	uint64_t n = 0;
+
+	if (value.len == 0 || value.len > LENGTH_DIGITS_MAX)
+		return false;
+	for (size_t i = 0; i < value.len; i++) {
+		unsigned digit = (unsigned char)value.p[i] - (unsigned)'0';
+
+		if (digit > 9)
+			return false;
+		n = n * 10 + digit;
+	}
+	*length = n;
+	return n <= INT64_MAX;
+}
+
 static enum h1_refusal
 note_length(struct h1_head *h, const struct http_field *f)
 {
-	struct span value = http_field_value(f);
-
 	if (was_seen(h, FIELD_CONTENT_LENGTH))
 		return H1_REFUSAL_LENGTH_REPEATED;
 	if (was_seen(h, FIELD_TRANSFER_ENCODING))
 		return H1_REFUSAL_LENGTH_AND_CODING;
-	if (value.len > LENGTH_DIGITS_MAX ||
-	    span_u64(value, &h->content_length) != 0 ||
-	    h->content_length > INT64_MAX)
-		return H1_REFUSAL_LENGTH_INVALID;
-	return H1_REFUSAL_NONE;
+	return read_length(http_field_value(f), &h->content_length) ?
+	    H1_REFUSAL_NONE : H1_REFUSAL_LENGTH_INVALID;
 }
 
 static enum h1_refusal
@@ -57,23 +120,37 @@ note_coding(const struct h1_head *h)
 	return H1_REFUSAL_NONE;
 }
 
+/* True if s is that word, in lower case, but for case. */
+static bool
+is_word(struct span s, const char *word, size_t len)
+{
+	return s.len == len && span_ieq(s, span_of(word, len));
+}
+
+#define IS_WORD(s, word) is_word((s), (word), sizeof(word) - 1)
+
 static void
+note_option(struct h1_head *h, struct span option)
+{
+	if (IS_WORD(option, "close"))
+		h->has_close = true;
+	else if (IS_WORD(option, "keep-alive"))
+		h->has_keep_alive = true;
+	else if (IS_WORD(option, "upgrade"))
+		h->has_upgrade = true;
+}
+
+static COLD void
 note_connection(struct h1_head *h, struct span value)
 {
 	struct span item;
 
-	while (span_next_item(&value, &item)) {
-		if (span_ieq(item, SPAN("close")))
-			h->has_close = true;
-		else if (span_ieq(item, SPAN("keep-alive")))
-			h->has_keep_alive = true;
-		else if (span_ieq(item, SPAN("upgrade")))
-			h->has_upgrade = true;
-	}
+	while (span_next_item(&value, &item))
+		note_option(h, item);
 }
 
 /* HTTP/1.0 knew no expectations (RFC 9110, section 10.1.1). */
-static enum h1_refusal
+static COLD enum h1_refusal
 note_expect(struct h1_head *h, struct span value)
 {
 	if (h->kind != H1_HEAD_REQUEST || h->minor == 0)
@@ -84,7 +161,15 @@ note_expect(struct h1_head *h, struct span value)
 	return H1_REFUSAL_NONE;
 }
 
-static void
+/* More than one is as if none named the WebSocket. */
+static COLD void
+note_upgrade(struct h1_head *h, struct span value)
+{
+	h->to_websocket = !was_seen(h, FIELD_UPGRADE) &&
+	    IS_WORD(value, "websocket");
+}
+
+static COLD void
 note_te(struct h1_head *h, struct span value)
 {
 	struct span item;
@@ -96,7 +181,7 @@ note_te(struct h1_head *h, struct span value)
 }
 
 /* "timeout=5, max=100", in any order. */
-static void
+static COLD void
 note_keep_alive(struct h1_head *h, struct span value)
 {
 	struct span item;
@@ -124,23 +209,33 @@ h1_head_note(struct h1_head *h, const struct http_field *f)
 
 	if (h->kind == H1_HEAD_TRAILERS)
 		return H1_REFUSAL_NONE;
-	if (f->id == FIELD_HOST)
+	switch (f->id) {
+	case FIELD_HOST:
 		return note_host(h, f);
-	if (f->id == FIELD_CONTENT_LENGTH)
+	case FIELD_CONTENT_LENGTH:
 		return note_length(h, f);
-	if (f->id == FIELD_TRANSFER_ENCODING)
+	case FIELD_TRANSFER_ENCODING:
 		return note_coding(h);
-	if (f->id == FIELD_EXPECT)
+	case FIELD_EXPECT:
 		return note_expect(h, value);
-	if (f->id == FIELD_CONNECTION)
-		note_connection(h, value);
-	else if (f->id == FIELD_UPGRADE)
-		h->to_websocket = !was_seen(h, FIELD_UPGRADE) &&
-		    span_ieq(value, SPAN("websocket"));
-	else if (f->id == FIELD_TE)
+	case FIELD_CONNECTION:
+		if (value.len == 10 && memcmp(value.p, "keep-alive", 10) == 0)
+			h->has_keep_alive = true;
+		else
+			note_connection(h, value);
+		break;
+	case FIELD_UPGRADE:
+		note_upgrade(h, value);
+		break;
+	case FIELD_TE:
 		note_te(h, value);
-	else if (f->id == FIELD_KEEP_ALIVE)
+		break;
+	case FIELD_KEEP_ALIVE:
 		note_keep_alive(h, value);
+		break;
+	default:
+		break;
+	}
 	return H1_REFUSAL_NONE;
 }
 
@@ -214,16 +309,20 @@ host_agrees(const struct h1_head *h, const struct http_request *req)
 	return uri_same_authority(h->host, req->authority, fallback);
 }
 
-/* The lower-cased host is borrowed from the head where it is lower case. */
+/* Borrowed from the head where it is lower case there. */
 static void
-set_host(struct http_request *req)
+set_host(const struct h1_head *h, struct http_request *req)
 {
 	static char memory[HOST_MEMORY];
-	struct span host = uri_host_of(req->authority, memory);
 
-	if (host.len > 0 && memcmp(host.p, req->authority.p, host.len) == 0)
-		host.p = req->authority.p;
-	req->host = host;
+	if (req->authority.p == h->host.p && h->plain_host_len > 0) {
+		req->host = span_of(h->host.p, h->plain_host_len);
+		return;
+	}
+	req->host = uri_host_of(req->authority, memory);
+	if (req->host.len > 0 && memcmp(req->host.p, req->authority.p,
+	    req->host.len) == 0)
+		req->host.p = req->authority.p;
 }
 
 enum h1_refusal
@@ -235,7 +334,7 @@ h1_head_end_request(const struct h1_head *h, struct http_request *req)
 		return H1_REFUSAL_HOST_CONTRADICTS;
 	if (req->authority.len == 0)
 		req->authority = h->host;
-	set_host(req);
+	set_host(h, req);
 	req->content_length = 0;
 	req->framing = HTTP_FRAMING_NONE;
 	if (was_seen(h, FIELD_CONTENT_LENGTH)) {

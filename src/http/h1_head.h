@@ -15,6 +15,7 @@ struct h1_head {
 	uint64_t present;        /* as in http_fields */
 	uint64_t content_length;
 	struct span host;        /* the value of Host */
+	size_t plain_host_len;   /* of its host, if that is plain; else 0 */
 	uint32_t keep_alive_timeout;
 	uint8_t kind;            /* enum h1_head_kind */
 	uint8_t minor;           /* of HTTP/1.x: 0 or 1 */
@@ -35,7 +36,10 @@ struct h1_head {
 	    H1_HEAD_BIT(EXPECT) | H1_HEAD_BIT(UPGRADE) |               \
 	    H1_HEAD_BIT(TE) | H1_HEAD_BIT(KEEP_ALIVE))
 
-/* f is the next field; its bit is not in h->present yet. */
+/*
+ * f is the next field; its bit is not in h->present yet.  It lies in a head:
+ * a start-line comes before it, CR and LF behind it.
+ */
 enum h1_refusal h1_head_note(struct h1_head *h, const struct http_field *f);
 /* The head is whole: fill what fields say, and check what they must. */
 enum h1_refusal h1_head_end_request(const struct h1_head *h,

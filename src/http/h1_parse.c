@@ -28,15 +28,18 @@ struct pass {
 	const char *good; /* bytes of its value before this were checked */
 	struct h1_state *state;
 	uint32_t fields_max;
-	struct http_fields fields;
+	uint32_t count;   /* of fields in the table */
 	struct h1_head head;
 };
 
 static struct http_field table[H1_FIELDS_MAX];
 
+/* Kept out of line, so that what is usual saves no registers for it. */
+#define COLD __attribute__((noinline))
+
 /* -- refusing ---------------------------------------------------------- */
 
-static enum line
+static COLD enum line
 refuse(struct pass *s, const char *at, enum h1_refusal refusal)
 {
 	s->state->refusal = refusal;
@@ -78,7 +81,7 @@ line_end(struct pass *s, const char *at, enum line whole)
 	return whole;
 }
 
-/* -- fields ------------------------------------------------------------ */
+/* -- fields, byte by byte ---------------------------------------------- */
 
 struct name {
 	size_t len;
@@ -86,9 +89,9 @@ struct name {
 	uint8_t flags;
 };
 
-/* Byte by byte; what follows the name is not looked at. */
+/* What follows the name is not looked at. */
 static void
-read_name_slowly(const struct pass *s, struct name *name)
+read_name(const struct pass *s, struct name *name)
 {
 	const char *end = scan_class(s->at, s->end, CHARS_TOKEN);
 
@@ -96,12 +99,6 @@ read_name_slowly(const struct pass *s, struct name *name)
 	name->id = (uint8_t)http_field_lookup(span_of(s->at, name->len));
 	name->flags = name->len > 0 && memchr(s->at, '_', name->len) != NULL ?
 	    HTTP_FIELD_UNDERSCORE : 0;
-}
-
-static void
-read_name(const struct pass *s, struct name *name)
-{
-	read_name_slowly(s, name);
 }
 
 /* What stands where a colon should. */
@@ -119,44 +116,46 @@ refuse_name(struct pass *s, const char *at)
 /* The value is [p, stop), maybe with blanks behind it, and well-formed. */
 static enum line
 add_field(struct pass *s, const struct name *name, const char *p,
-    const char *stop)
+    const char *stop, uint8_t flags)
 {
-	struct http_field *f = &s->fields.items[s->fields.count];
+	struct http_field *f = &table[s->count];
 	const char *end = stop;
-	enum h1_refusal refusal;
 
-	while (end > p && chars_is_blank(end[-1]))
+	/* Of the bytes of a value only blanks are not above the space. */
+	while (end > p && (unsigned char)end[-1] <= ' ') {
 		end--;
+		flags = 0;
+	}
 	f->name = s->at;
-	f->name_len = (uint16_t)name->len;
-	f->id = name->id;
-	f->flags = name->flags;
 	f->value = p;
 	f->value_len = (uint32_t)(end - p);
-	if (end == stop && p == s->at + name->len + 2 && p[-1] == ' ')
-		f->flags |= HTTP_FIELD_VERBATIM;
+	f->name_len = (uint16_t)name->len;
+	f->id = name->id;
+	f->flags = flags | name->flags;
 	if ((H1_HEAD_NOTED >> name->id & 1) != 0) {
-		refusal = h1_head_note(&s->head, f);
+		enum h1_refusal refusal = h1_head_note(&s->head, f);
+
 		if (refusal != H1_REFUSAL_NONE)
 			return refuse(s, p, refusal);
 	}
 	s->head.present |= UINT64_C(1) << name->id;
-	s->fields.count++;
+	s->count++;
 	s->at = stop + 2;
 	return LINE_DONE;
 }
 
-static enum line
+static COLD enum line
 read_field(struct pass *s)
 {
+	uint8_t flags = 0;
 	struct name name;
-	const char *p, *from, *stop;
+	const char *p, *stop;
 
 	if (s->at >= s->end)
 		return LINE_MORE;
 	if (*s->at == '\r')
 		return line_end(s, s->at, LINE_LAST);
-	if (s->fields.count >= s->fields_max)
+	if (s->count >= s->fields_max)
 		return refuse(s, s->at, H1_REFUSAL_FIELDS_TOO_MANY);
 	read_name(s, &name);
 	p = s->at + name.len;
@@ -164,10 +163,14 @@ read_field(struct pass *s)
 		return refuse_name(s, p);
 	if (name.len > UINT16_MAX)
 		return refuse(s, s->at, H1_REFUSAL_HEAD_TOO_LARGE);
-	for (p++; p < s->end && chars_is_blank(*p); p++)
-		;
-	from = s->good > p ? s->good : p;
-	stop = scan_value(from, s->end, s->base);
+	p++;
+	if (p < s->end && *p == ' ') {
+		p++;
+		flags = HTTP_FIELD_VERBATIM;
+	}
+	for (; p < s->end && chars_is_blank(*p); p++)
+		flags = 0;
+	stop = scan_value(s->good > p ? s->good : p, s->end, s->base);
 	if (stop >= s->end || *stop != '\r') {
 		s->state->value_checked = (size_t)(stop - s->base);
 		return refuse_byte(s, stop, H1_REFUSAL_CONTROL);
@@ -176,17 +179,202 @@ read_field(struct pass *s)
 		return LINE_MORE;
 	if (stop[1] != '\n')
 		return refuse(s, stop, H1_REFUSAL_BARE_CR);
-	return add_field(s, &name, p, stop);
+	return add_field(s, &name, p, stop, flags);
 }
+
+/* -- plain fields ------------------------------------------------------ */
+
+#if SCAN_SSE2
+
+/* So far before the end, no load of a short line reaches it. */
+enum { FAR = 4 * SCAN_WIDTH };
+
+struct plain_name {
+	unsigned len; /* 0: it is not plain */
+	unsigned id;
+};
+
+struct plain_line {
+	struct plain_name name;
+	const char *value;
+	const char *stop; /* the CR behind it */
+};
+
+/*
+ * Bytes that are those of a name in lower case but for case.  CR and 0x12
+ * become '-' and '2' with the bit of lower case set, so controls are looked
+ * for too.
+ */
+static inline uint64_t
+same_bytes(__m128i v, const char *lower)
+{
+	__m128i same = _mm_cmpeq_epi8(scan_load(lower),
+	    _mm_or_si128(v, _mm_set1_epi8(0x20)));
+
+	return scan_mask(_mm_and_si128(same,
+	    _mm_cmpgt_epi8(v, _mm_set1_epi8(0x1f))));
+}
+
+/* Bytes that most names are made of. */
+static inline uint64_t
+plain_bytes(__m128i v)
+{
+	__m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
+
+	return scan_mask(_mm_or_si128(scan_equal(v, '-'),
+	    _mm_or_si128(scan_range(lower, 'a', 'z'),
+		scan_range(v, '0', '9'))));
+}
+
+/* A name of 16 to 31 bytes. */
+static COLD struct plain_name
+plain_long_name(const char *at, const char *end)
+{
+	const struct http_field_slot *slot;
+	struct plain_name name;
+	__m128i first, second;
+	uint64_t colon, bytes;
+
+	if (end - at < 2 * SCAN_WIDTH)
+		return (struct plain_name){ 0, FIELD_OTHER };
+	first = scan_load(at);
+	second = scan_load(at + SCAN_WIDTH);
+	colon = scan_mask(scan_equal(second, ':'));
+	if (colon == 0 || *at == ':')
+		return (struct plain_name){ 0, FIELD_OTHER };
+	bytes = colon ^ (colon - 1);
+	name.len = SCAN_WIDTH + scan_first(colon);
+	slot = http_field_slot(at, name.len);
+	name.id = slot->id;
+	if (same_bytes(first, slot->name) == 0xffff &&
+	    (same_bytes(second, slot->name + SCAN_WIDTH) & bytes) == bytes)
+		return name;
+	bytes >>= 1;
+	if (plain_bytes(first) != 0xffff ||
+	    (plain_bytes(second) & bytes) != bytes)
+		name.len = 0;
+	name.id = FIELD_OTHER;
+	return name;
+}
+
+static COLD __m128i
+load_last(const char *at, const char *end)
+{
+	return scan_load_padded(at, end);
+}
+
+/* A name of letters, digits and dashes, up to the first colon. */
+static inline __attribute__((always_inline)) struct plain_name
+plain_name(const char *at, const char *end, bool is_far)
+{
+	const struct http_field_slot *slot;
+	struct plain_name name;
+	__m128i v = is_far || end - at >= SCAN_WIDTH ? scan_load(at) :
+						       load_last(at, end);
+	uint64_t colon = scan_mask(scan_equal(v, ':'));
+	uint64_t bytes = colon ^ (colon - 1); /* up to and with the colon */
+
+	/* No colon, or nothing before it. */
+	if (bytes - 2 > UINT16_MAX)
+		return plain_long_name(at, end);
+	name.len = scan_first(colon);
+	slot = http_field_slot(at, name.len);
+	name.id = slot->id;
+	if ((same_bytes(v, slot->name) & bytes) == bytes)
+		return name;
+	bytes >>= 1;
+	if ((plain_bytes(v) & bytes) != bytes)
+		name.len = 0;
+	name.id = FIELD_OTHER;
+	return name;
+}
+
+/*
+ * A line as almost all are: a plain name, a colon, one space, a value without
+ * tabs or blanks around it, CR and LF.
+ */
+static inline __attribute__((always_inline)) bool
+plain_line(struct plain_line *line, const char *at, const char *end,
+    bool is_far)
+{
+	const char *value;
+	uint64_t stops;
+
+	line->name = plain_name(at, end, is_far);
+	value = line->value = at + line->name.len + 2;
+	if (line->name.len == 0 || (!is_far && end - value < 3) || value[-1] != ' ' ||
+	    (unsigned char)value[0] <= ' ')
+		return false;
+	if (is_far && (stops = scan_value_stops(value)) != 0) {
+		line->stop = value + scan_first(stops);
+	} else {
+		line->stop = scan_until(value, end, scan_value_stops);
+		if (end - line->stop < 2)
+			return false;
+	}
+	return memcmp(line->stop, "\r\n", 2) == 0 &&
+	    (unsigned char)line->stop[-1] > ' ';
+}
+
+/* Plain lines up to one that is not; that one is left to read_field(). */
+static enum line
+read_plain_fields(struct pass *s)
+{
+	struct plain_line line;
+	const char *at = s->at;
+	const char *end = s->end;
+	struct http_field *f = table + s->count;
+	const struct http_field *f_end = table + s->fields_max;
+	uint64_t present = s->head.present;
+
+	while (f < f_end && at < end && *at != '\r') {
+		if (end - at >= FAR ? !plain_line(&line, at, end, true) :
+				      !plain_line(&line, at, end, false))
+			break;
+		f->name = at;
+		f->value = line.value;
+		f->value_len = (uint32_t)(line.stop - line.value);
+		f->name_len = (uint16_t)line.name.len;
+		f->id = (uint8_t)line.name.id;
+		f->flags = HTTP_FIELD_VERBATIM;
+		if ((H1_HEAD_NOTED >> line.name.id & 1) != 0) {
+			enum h1_refusal refusal;
+
+			s->head.present = present;
+			refusal = h1_head_note(&s->head, f);
+			if (refusal != H1_REFUSAL_NONE)
+				return refuse(s, line.value, refusal);
+		}
+		present |= UINT64_C(1) << line.name.id;
+		at = line.stop + 2;
+		f++;
+	}
+	s->at = at;
+	s->head.present = present;
+	s->count = (uint32_t)(f - table);
+	if (end - at < 2 || memcmp(at, "\r\n", 2) != 0)
+		return LINE_DONE;
+	s->at += 2;
+	return LINE_LAST;
+}
+
+#endif
 
 /* Up to the empty line; LINE_LAST, LINE_MORE or LINE_REFUSED. */
 static enum line
 read_fields(struct pass *s)
 {
-	enum line line;
+	enum line line = LINE_DONE;
 
-	while ((line = read_field(s)) == LINE_DONE)
-		;
+	while (line == LINE_DONE) {
+#if SCAN_SSE2
+		if (scan_is_wide(s->base, s->end) && s->good <= s->at &&
+		    s->at < s->end)
+			line = read_plain_fields(s);
+#endif
+		if (line == LINE_DONE)
+			line = read_field(s);
+	}
 	return line;
 }
 
@@ -203,12 +391,21 @@ pass_init(struct pass *s, struct h1_state *state, enum h1_head_kind kind,
 	s->end = p + (len < limits->head_max ? len : limits->head_max);
 	s->fields_max = limits->fields_max < H1_FIELDS_MAX ?
 	    limits->fields_max : H1_FIELDS_MAX;
-	s->fields = (struct http_fields){ .items = table,
-		.size = H1_FIELDS_MAX };
+	s->count = 0;
+}
+
+/* The table as it is at the end of a head. */
+static void
+pass_fields(const struct pass *s, struct http_fields *fields)
+{
+	fields->items = table;
+	fields->present = s->head.present;
+	fields->count = s->count;
+	fields->size = H1_FIELDS_MAX;
 }
 
 /* How a pass that found no end of the head ends. */
-static enum h1_result
+static COLD enum h1_result
 pass_result(struct pass *s, enum line line, const struct h1_limits *limits)
 {
 	if (line == LINE_REFUSED)
@@ -226,14 +423,14 @@ pass_save(const struct pass *s)
 	s->state->checked = (size_t)(s->at - s->base);
 	s->state->minor = s->head.minor;
 	s->state->present = s->head.present;
-	s->state->fields = s->fields.count;
+	s->state->fields = s->count;
 }
 
 /*
  * Go on after the lines that were whole before.  With LINE_LAST everything is
  * valid and there, and a pass from the start follows.
  */
-static enum line
+static COLD enum line
 pass_resume(struct pass *s)
 {
 	const struct h1_state *state = s->state;
@@ -243,7 +440,7 @@ pass_resume(struct pass *s)
 	s->good = s->base + state->value_checked;
 	s->head.minor = state->minor;
 	s->head.present = state->present;
-	s->fields.count = state->fields;
+	s->count = state->fields;
 	line = read_fields(s);
 	if (line == LINE_MORE)
 		pass_save(s);
@@ -324,8 +521,63 @@ read_target(struct pass *s, const char *p, struct http_request *req,
 	return LINE_DONE;
 }
 
+#if SCAN_SSE2
+
+/*
+ * The usual line: GET or POST, a path and maybe a query, HTTP/1.0 or 1.1.  All
+ * others, right and wrong, are left as they are: false.
+ */
+static bool
+read_plain_request_line(struct pass *s, struct http_request *req,
+    size_t line_max)
+{
+	const char *p = s->at;
+	const char *stop;
+
+	if (s->end - p < 2 * SCAN_WIDTH)
+		return false;
+	if (memcmp(p, "GET ", 4) == 0) {
+		req->method_id = HTTP_METHOD_GET;
+		req->method = span_of(p, 3);
+		p += 4;
+	} else if (memcmp(p, "POST ", 5) == 0) {
+		req->method_id = HTTP_METHOD_POST;
+		req->method = span_of(p, 4);
+		p += 5;
+	} else {
+		return false;
+	}
+	if (*p != '/')
+		return false;
+	stop = scan_until(p, s->end, scan_target_stops);
+	req->path = span_of(p, (size_t)(stop - p));
+	req->query = span_of(stop, 0);
+	req->has_query = stop < s->end && *stop == '?';
+	if (req->has_query) {
+		const char *query = stop + 1;
+
+		do
+			stop = scan_until(stop + 1, s->end, scan_target_stops);
+		while (stop < s->end && *stop == '?');
+		req->query = span_of(query, (size_t)(stop - query));
+	}
+	if (s->end - stop < 11 || memcmp(stop, " HTTP/1.", 8) != 0 ||
+	    (stop[8] != '1' && stop[8] != '0') ||
+	    memcmp(stop + 9, "\r\n", 2) != 0 ||
+	    (size_t)(stop + 9 - s->at) > line_max)
+		return false;
+	req->target = span_of(p, (size_t)(stop - p));
+	req->scheme = span_of(p, 0);
+	req->authority = span_of(p, 0);
+	s->head.minor = stop[8] == '1';
+	s->at = stop + 11;
+	return true;
+}
+
+#endif
+
 static enum line
-read_request_line(struct pass *s, struct http_request *req)
+read_any_request_line(struct pass *s, struct http_request *req)
 {
 	const char *p = s->at;
 	enum line line;
@@ -349,8 +601,18 @@ read_request_line(struct pass *s, struct http_request *req)
 	return LINE_DONE;
 }
 
+static COLD enum line
+read_bounded_request_line(struct pass *s, struct http_request *req,
+    size_t line_max)
+{
+	const char *end = bound_line(s, line_max);
+	enum line line = read_any_request_line(s, req);
+
+	return unbound_line(s, line_max, end, line);
+}
+
 /* RFC 9112, section 2.2: empty lines before a request are passed over. */
-static enum line
+static COLD enum line
 skip_empty_lines(struct pass *s)
 {
 	enum line line = LINE_DONE;
@@ -403,18 +665,34 @@ read_status_line(struct pass *s, struct http_response *res)
 	return line_end(s, p, LINE_DONE);
 }
 
+static inline enum line
+read_request_line(struct pass *s, struct http_request *req, size_t line_max)
+{
+	enum line line;
+
+#if SCAN_SSE2
+	if (read_plain_request_line(s, req, line_max))
+		return LINE_DONE;
+#endif
+	line = skip_empty_lines(s);
+	if (line == LINE_DONE)
+		line = read_bounded_request_line(s, req, line_max);
+	return line;
+}
+
 /* -- heads ------------------------------------------------------------- */
 
 /* The head is whole and refused: for which field, as far as it is one. */
-static enum h1_result
-refuse_head(struct pass *s, enum h1_refusal refusal)
+static COLD enum h1_result
+refuse_head(struct pass *s, const struct http_fields *fields,
+    enum h1_refusal refusal)
 {
 	const struct http_field *coding;
 	const char *at = s->at;
 
 	if (refusal == H1_REFUSAL_HOST_CONTRADICTS)
 		at = s->head.host.p;
-	coding = http_fields_get(&s->fields, FIELD_TRANSFER_ENCODING);
+	coding = http_fields_get(fields, FIELD_TRANSFER_ENCODING);
 	if (coding != NULL && (refusal == H1_REFUSAL_CODING_INVALID ||
 	    refusal == H1_REFUSAL_CODING_UNKNOWN))
 		at = coding->value;
@@ -429,7 +707,6 @@ h1_parse_request(struct h1_state *state, const char *p, size_t len,
 	struct pass s;
 	enum h1_refusal refusal;
 	enum line line;
-	const char *end;
 
 	pass_init(&s, state, H1_HEAD_REQUEST, p, len, limits);
 	if (state->checked > 0) {
@@ -438,12 +715,7 @@ h1_parse_request(struct h1_state *state, const char *p, size_t len,
 			return pass_result(&s, line, limits);
 		pass_init(&s, state, H1_HEAD_REQUEST, p, len, limits);
 	}
-	line = skip_empty_lines(&s);
-	if (line == LINE_DONE) {
-		end = bound_line(&s, limits->line_max);
-		line = read_request_line(&s, req);
-		line = unbound_line(&s, limits->line_max, end, line);
-	}
+	line = read_request_line(&s, req, limits->line_max);
 	if (line == LINE_DONE) {
 		line = read_fields(&s);
 		if (line == LINE_MORE)
@@ -451,11 +723,10 @@ h1_parse_request(struct h1_state *state, const char *p, size_t len,
 	}
 	if (line != LINE_LAST)
 		return pass_result(&s, line, limits);
-	s.fields.present = s.head.present;
-	req->fields = s.fields;
+	pass_fields(&s, &req->fields);
 	refusal = h1_head_end_request(&s.head, req);
 	if (refusal != H1_REFUSAL_NONE)
-		return refuse_head(&s, refusal);
+		return refuse_head(&s, &req->fields, refusal);
 	*used = (size_t)(s.at - p);
 	return H1_DONE;
 }
@@ -487,11 +758,10 @@ h1_parse_response(struct h1_state *state, const char *p, size_t len,
 	}
 	if (line != LINE_LAST)
 		return pass_result(&s, line, limits);
-	s.fields.present = s.head.present;
-	res->fields = s.fields;
+	pass_fields(&s, &res->fields);
 	refusal = h1_head_end_response(&s.head, expected, res);
 	if (refusal != H1_REFUSAL_NONE)
-		return refuse_head(&s, refusal);
+		return refuse_head(&s, &res->fields, refusal);
 	*used = (size_t)(s.at - p);
 	return H1_DONE;
 }
@@ -515,8 +785,7 @@ h1_parse_trailers(struct h1_state *state, const char *p, size_t len,
 		pass_save(&s);
 	if (line != LINE_LAST)
 		return pass_result(&s, line, limits);
-	*fields = s.fields;
-	fields->present = s.head.present;
+	pass_fields(&s, fields);
 	*used = (size_t)(s.at - p);
 	return H1_DONE;
 }

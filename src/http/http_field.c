@@ -2,87 +2,87 @@
 /* http_field - known field names: one slot of a table for each. */
 #include "http/http_field_private.h"
 
-const struct http_field_known http_field_known[FIELD_ID_COUNT] = {
+static const struct span spellings[FIELD_ID_COUNT] = {
 #define X(id, text) [FIELD_##id] = { text, sizeof(text) - 1 },
 	HTTP_FIELD_LIST(X)
 #undef X
 };
 
-/* Length, first and last letter of each name. */
-const uint8_t http_field_slots[HTTP_FIELD_SLOTS] = {
-#define ROW(id, len, first, last) \
-	[HTTP_FIELD_SLOT(len, first, last)] = FIELD_##id
-	ROW(ACCEPT, 6, 'a', 't'),
-	ROW(ACCEPT_ENCODING, 15, 'a', 'g'),
-	ROW(ACCEPT_RANGES, 13, 'a', 's'),
-	ROW(AGE, 3, 'a', 'e'),
-	ROW(ALLOW, 5, 'a', 'w'),
-	ROW(AUTHORIZATION, 13, 'a', 'n'),
-	ROW(CACHE_CONTROL, 13, 'c', 'l'),
-	ROW(CONNECTION, 10, 'c', 'n'),
-	ROW(CONTENT_ENCODING, 16, 'c', 'g'),
-	ROW(CONTENT_LENGTH, 14, 'c', 'h'),
-	ROW(CONTENT_RANGE, 13, 'c', 'e'),
-	ROW(CONTENT_TYPE, 12, 'c', 'e'),
-	ROW(COOKIE, 6, 'c', 'e'),
-	ROW(DATE, 4, 'd', 'e'),
-	ROW(ETAG, 4, 'e', 'g'),
-	ROW(EXPECT, 6, 'e', 't'),
-	ROW(EXPIRES, 7, 'e', 's'),
-	ROW(FORWARDED, 9, 'f', 'd'),
-	ROW(HOST, 4, 'h', 't'),
-	ROW(HTTP2_SETTINGS, 14, 'h', 's'),
-	ROW(IF_MATCH, 8, 'i', 'h'),
-	ROW(IF_MODIFIED_SINCE, 17, 'i', 'e'),
-	ROW(IF_NONE_MATCH, 13, 'i', 'h'),
-	ROW(IF_RANGE, 8, 'i', 'e'),
-	ROW(IF_UNMODIFIED_SINCE, 19, 'i', 'e'),
-	ROW(KEEP_ALIVE, 10, 'k', 'e'),
-	ROW(LAST_MODIFIED, 13, 'l', 'd'),
-	ROW(LOCATION, 8, 'l', 'n'),
-	ROW(PRAGMA, 6, 'p', 'a'),
-	ROW(PROXY, 5, 'p', 'y'),
-	ROW(PROXY_AUTHENTICATE, 18, 'p', 'e'),
-	ROW(PROXY_AUTHORIZATION, 19, 'p', 'n'),
-	ROW(PROXY_CONNECTION, 16, 'p', 'n'),
-	ROW(PROXY_STATUS, 12, 'p', 's'),
-	ROW(RANGE, 5, 'r', 'e'),
-	ROW(REFERER, 7, 'r', 'r'),
-	ROW(RETRY_AFTER, 11, 'r', 'r'),
-	ROW(SERVER, 6, 's', 'r'),
-	ROW(SET_COOKIE, 10, 's', 'e'),
-	ROW(TE, 2, 't', 'e'),
-	ROW(TRAILER, 7, 't', 'r'),
-	ROW(TRANSFER_ENCODING, 17, 't', 'g'),
-	ROW(UPGRADE, 7, 'u', 'e'),
-	ROW(USER_AGENT, 10, 'u', 't'),
-	ROW(VARY, 4, 'v', 'y'),
-	ROW(VIA, 3, 'v', 'a'),
-	ROW(WWW_AUTHENTICATE, 16, 'w', 'e'),
-	ROW(X_FORWARDED_FOR, 15, 'x', 'r'),
-	ROW(X_FORWARDED_HOST, 16, 'x', 't'),
-	ROW(X_FORWARDED_PROTO, 17, 'x', 'o'),
-	ROW(X_REAL_IP, 9, 'x', 'p'),
+/* With the first and the last letter of each name, for its hash. */
+const struct http_field_slot http_field_slots[HTTP_FIELD_SLOTS] = {
+#define ROW(id, name, first, last)                                      \
+	[HTTP_FIELD_HASH(sizeof(name) - 1, (first), (last))] = {        \
+		name ":", FIELD_##id }
+	ROW(ACCEPT, "accept", 'a', 't'),
+	ROW(ACCEPT_ENCODING, "accept-encoding", 'a', 'g'),
+	ROW(ACCEPT_RANGES, "accept-ranges", 'a', 's'),
+	ROW(AGE, "age", 'a', 'e'),
+	ROW(ALLOW, "allow", 'a', 'w'),
+	ROW(AUTHORIZATION, "authorization", 'a', 'n'),
+	ROW(CACHE_CONTROL, "cache-control", 'c', 'l'),
+	ROW(CONNECTION, "connection", 'c', 'n'),
+	ROW(CONTENT_ENCODING, "content-encoding", 'c', 'g'),
+	ROW(CONTENT_LENGTH, "content-length", 'c', 'h'),
+	ROW(CONTENT_RANGE, "content-range", 'c', 'e'),
+	ROW(CONTENT_TYPE, "content-type", 'c', 'e'),
+	ROW(COOKIE, "cookie", 'c', 'e'),
+	ROW(DATE, "date", 'd', 'e'),
+	ROW(ETAG, "etag", 'e', 'g'),
+	ROW(EXPECT, "expect", 'e', 't'),
+	ROW(EXPIRES, "expires", 'e', 's'),
+	ROW(FORWARDED, "forwarded", 'f', 'd'),
+	ROW(HOST, "host", 'h', 't'),
+	ROW(HTTP2_SETTINGS, "http2-settings", 'h', 's'),
+	ROW(IF_MATCH, "if-match", 'i', 'h'),
+	ROW(IF_MODIFIED_SINCE, "if-modified-since", 'i', 'e'),
+	ROW(IF_NONE_MATCH, "if-none-match", 'i', 'h'),
+	ROW(IF_RANGE, "if-range", 'i', 'e'),
+	ROW(IF_UNMODIFIED_SINCE, "if-unmodified-since", 'i', 'e'),
+	ROW(KEEP_ALIVE, "keep-alive", 'k', 'e'),
+	ROW(LAST_MODIFIED, "last-modified", 'l', 'd'),
+	ROW(LOCATION, "location", 'l', 'n'),
+	ROW(PRAGMA, "pragma", 'p', 'a'),
+	ROW(PROXY, "proxy", 'p', 'y'),
+	ROW(PROXY_AUTHENTICATE, "proxy-authenticate", 'p', 'e'),
+	ROW(PROXY_AUTHORIZATION, "proxy-authorization", 'p', 'n'),
+	ROW(PROXY_CONNECTION, "proxy-connection", 'p', 'n'),
+	ROW(PROXY_STATUS, "proxy-status", 'p', 's'),
+	ROW(RANGE, "range", 'r', 'e'),
+	ROW(REFERER, "referer", 'r', 'r'),
+	ROW(RETRY_AFTER, "retry-after", 'r', 'r'),
+	ROW(SERVER, "server", 's', 'r'),
+	ROW(SET_COOKIE, "set-cookie", 's', 'e'),
+	ROW(TE, "te", 't', 'e'),
+	ROW(TRAILER, "trailer", 't', 'r'),
+	ROW(TRANSFER_ENCODING, "transfer-encoding", 't', 'g'),
+	ROW(UPGRADE, "upgrade", 'u', 'e'),
+	ROW(USER_AGENT, "user-agent", 'u', 't'),
+	ROW(VARY, "vary", 'v', 'y'),
+	ROW(VIA, "via", 'v', 'a'),
+	ROW(WWW_AUTHENTICATE, "www-authenticate", 'w', 'e'),
+	ROW(X_FORWARDED_FOR, "x-forwarded-for", 'x', 'r'),
+	ROW(X_FORWARDED_HOST, "x-forwarded-host", 'x', 't'),
+	ROW(X_FORWARDED_PROTO, "x-forwarded-proto", 'x', 'o'),
+	ROW(X_REAL_IP, "x-real-ip", 'x', 'p'),
 #undef ROW
 };
 
 enum http_field_id
 http_field_lookup(struct span name)
 {
-	const struct http_field_known *known;
-	enum http_field_id id;
+	const struct http_field_slot *slot;
 
 	if (name.len == 0 || name.len > HTTP_FIELD_NAME_MAX)
 		return FIELD_OTHER;
-	id = http_field_candidate(name.p, name.len);
-	known = &http_field_known[id];
-	if (!span_ieq(name, span_of(known->name, known->len)))
+	slot = http_field_slot(name.p, name.len);
+	if (slot->name[name.len] != ':' ||
+	    !span_ieq(name, span_of(slot->name, name.len)))
 		return FIELD_OTHER;
-	return id;
+	return (enum http_field_id)slot->id;
 }
 
 struct span
 http_field_spelling(enum http_field_id id)
 {
-	return span_of(http_field_known[id].name, http_field_known[id].len);
+	return spellings[id];
 }

@@ -263,36 +263,15 @@ segment_at(struct span s, size_t i)
 	return span_of(p, end != NULL ? (size_t)(end - p) : s.len - i);
 }
 
-/* The first '%' or '.' at or after s.p[i]; s.len if there is none. */
-static size_t
-next_mark(struct span s, size_t i)
-{
-	const char *p = s.p + i;
-	const char *end = s.p + s.len;
-
-#if SCAN_SSE2
-	while (scan_is_wide(s.p, end) && p < end) {
-		__m128i v = scan_load(p, end);
-		unsigned stop = scan_mask(_mm_or_si128(scan_equal(v, '%'),
-		    scan_equal(v, '.')));
-
-		if (stop != 0)
-			return (size_t)(p - s.p) + scan_first(stop);
-		p += SCAN_WIDTH;
-	}
-#endif
-	while (p < end && *p != '%' && *p != '.')
-		p++;
-	return p < end ? (size_t)(p - s.p) : s.len;
-}
-
 enum uri_path_state
 uri_path_check(struct span path)
 {
 	enum uri_path_state state = URI_PATH_PLAIN;
-	size_t i = next_mark(path, 0);
+	const char *end = path.p + path.len;
+	const char *p = path.p;
 
-	while (i < path.len) {
+	while ((p = scan_mark(p, end, path.p)) < end) {
+		size_t i = (size_t)(p - path.p);
 		size_t len = 1;
 
 		if (path.p[i] == '%') {
@@ -308,7 +287,7 @@ uri_path_check(struct span path)
 		if (i > 0 && path.p[i - 1] == '/' &&
 		    dots_of(segment_at(path, i)) > 0)
 			state = URI_PATH_DOTS;
-		i = next_mark(path, i + len);
+		p += len;
 	}
 	return state;
 }
