@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The pid file: one owner, stale ones are taken, only our own is removed. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "master/pidfile.h"
+
+static char folder[] = "/tmp/weir-test-pidfile-XXXXXX";
+static char path[128];
+
+static int
+setup(void **state)
+{
+	(void)state;
+	if (mkdtemp(folder) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/weir.pid", folder);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	return rmdir(folder);
+}
+
+static void
+put(const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static long
+content(void)
+{
+	FILE *f = fopen(path, "r");
+	long pid = -1;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%ld", &pid), 1);
+	assert_int_equal(fgetc(f), '\n');
+	assert_int_equal(fgetc(f), EOF);
+	fclose(f);
+	return pid;
+}
+
+static void
+test_life(void **state)
+{
+	struct pidfile f, second;
+	struct error err;
+	char want[200];
+
+	(void)state;
+	/* What a crash left behind, longer than what is written. */
+	put("123456789012\n");
+	assert_int_equal(pidfile_open(&f, path, &err), 0);
+	assert_int_equal(content(), getpid());
+	assert_int_equal(pidfile_open(&second, path, &err), -1);
+	snprintf(want, sizeof(want), "pid file %s: another instance is "
+	    "running (pid %ld)", path, (long)getpid());
+	assert_string_equal(err.text, want);
+	pidfile_remove(&f);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(pidfile_open(&second, path, &err), 0);
+	pidfile_remove(&second);
+	pidfile_remove(&second);
+}
+
+/* A child that forgets it does not keep the lock; its parent does. */
+static void
+test_fork(void **state)
+{
+	struct pidfile f, second;
+	struct error err;
+	int status, ends[2];
+	pid_t pid;
+	char byte;
+
+	(void)state;
+	assert_int_equal(pidfile_open(&f, path, &err), 0);
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		pidfile_forget(&f);
+		close(ends[1]);
+		_exit(read(ends[0], &byte, 1) != 0);
+	}
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(pidfile_open(&second, path, &err), -1);
+	/* The death of the owner, as far as the lock goes. */
+	pidfile_forget(&f);
+	assert_int_equal(pidfile_open(&second, path, &err), 0);
+	close(ends[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	pidfile_remove(&second);
+	close(ends[0]);
+}
+
+/* Somebody put another file there: it stays. */
+static void
+test_not_ours(void **state)
+{
+	struct pidfile f;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(pidfile_open(&f, path, &err), 0);
+	unlink(path);
+	put("77\n");
+	pidfile_remove(&f);
+	assert_int_equal(content(), 77);
+	unlink(path);
+}
+
+static void
+test_refused(void **state)
+{
+	struct pidfile f;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(pidfile_open(&f, NULL, &err), 0);
+	assert_int_equal(f.fd, -1);
+	pidfile_remove(&f);
+	assert_int_equal(pidfile_open(&f, "/nonexistent/weir.pid", &err), -1);
+	assert_string_equal(err.text, "pid file /nonexistent/weir.pid: "
+	    "No such file or directory");
+	/* Not through a link, which may lead anywhere. */
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_int_equal(pidfile_open(&f, path, &err), -1);
+	unlink(path);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
