@@ -27,7 +27,8 @@
 
 enum {
 	QUICK_MS = 10000,    /* who lives shorter than this dies quickly */
-	PAUSE_MIN_MS = 50,   /* after the second quick death */
+	QUICK_FREE = 5,      /* so many in a row are replaced at once */
+	PAUSE_MIN_MS = 50,   /* after the next one, then doubled */
 	PAUSE_MAX_MS = 5000,
 };
 
@@ -335,8 +336,9 @@ tell_slot(struct child *child, enum channel_type type, unsigned number)
 {
 	struct channel_slot body = { .slot = number };
 
+	/* One that has just died is noticed otherwise. */
 	if (channel_send(&child->channel, type, &body, sizeof(body), NULL,
-	    0) != 0)
+	    0) != 0 && errno != EPIPE && errno != ECONNRESET)
 		log_warn(NULL, "%s (pid %ld): telling it about slot %u: %s",
 		    child->slot->name, (long)child->pid, number,
 		    strerror(errno));
@@ -504,10 +506,10 @@ pause_ms(struct child_slot *slot, const struct child *dead)
 
 	if (lived_ms >= QUICK_MS)
 		slot->quick_deaths = 0;
-	if (slot->quick_deaths++ == 0)
+	if (++slot->quick_deaths <= QUICK_FREE)
 		return 0;
-	for (unsigned i = 2; i < slot->quick_deaths && pause < PAUSE_MAX_MS;
-	     i++)
+	for (unsigned i = QUICK_FREE + 1;
+	     i < slot->quick_deaths && pause < PAUSE_MAX_MS; i++)
 		pause *= 2;
 	return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
 }

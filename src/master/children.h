@@ -3,8 +3,8 @@
  * children - the processes of one generation: forked, heard, replaced.
  *
  * There is a slot for each worker and one for the background process.  A slot
- * whose process dies gets another at once; when those die too, after a pause
- * that doubles.  Until the new one serves, a neighbour also accepts from the
+ * whose process dies gets another at once; when several die soon after they
+ * were started, after a pause that doubles.  Until the new one serves, a neighbour also accepts from the
  * sockets of a worker's slot.  A process that was told by a signal to go makes
  * room for its successor first and leaves when it is done.
  */

@@ -191,7 +191,7 @@ cli_parse(struct cli *cli, int argc, char **argv, struct error *err)
 
 	*cli = (struct cli){ .action = CLI_RUN, .log_level = -1 };
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* from the start, also a second time */
 	while ((letter = getopt_long(argc, argv, ":c:tTduVh", options,
 	    NULL)) != -1) {
 		if (letter == '?' || letter == ':')
