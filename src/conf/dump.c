@@ -407,6 +407,9 @@ static bool
 is_shown(const struct conf_dump *d, const struct conf_item *item,
     struct source from)
 {
+	if ((item->flags & d->hidden) != 0 ||
+	    (item->type == CONF_TYPE_CUSTOM && item->print == NULL))
+		return false;
 	if (!d->only_set)
 		return true;
 	if (item->type != CONF_TYPE_GROUP)
@@ -557,10 +560,12 @@ static void
 json_range(struct str *line, const struct conf_item *item)
 {
 	void (*put)(struct str *text, uint64_t n) = str_u64;
+	bool is_open = item->type == CONF_TYPE_UINT ?
+	    item->max >= UINT32_MAX : item->max >= INT64_MAX;
 	char memory[80];
 	struct str text;
 
-	if (item->min == 0 && item->max == 0) {
+	if (item->min == 0 && (item->max == 0 || is_open)) {
 		str_lit(line, ",\"min\":null,\"max\":null,\"range\":null");
 		return;
 	}
@@ -569,9 +574,12 @@ json_range(struct str *line, const struct conf_item *item)
 	else if (item->type == CONF_TYPE_DURATION)
 		put = value_put_duration;
 	str_init(&text, memory, sizeof(memory));
+	str_cstr(&text, is_open ? "at least " : "");
 	put(&text, item->min);
-	str_lit(&text, " to ");
-	put(&text, item->max);
+	if (!is_open) {
+		str_lit(&text, " to ");
+		put(&text, item->max);
+	}
 	str_printf(line, ",\"min\":%" PRIu64 ",\"max\":%" PRIu64, item->min,
 	    item->max);
 	json_text(line, "range", str_terminate(&text));

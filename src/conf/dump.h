@@ -16,13 +16,14 @@ struct conf_dump {
 	unsigned indent; /* tabs */
 	/* Leave out what has its default or was inherited. */
 	bool only_set;
+	unsigned hidden; /* leave out rows with one of these flags */
 };
 
 /*
  * The rows of the table as `key = value;`, each with a comment that says where
  * the value is from: `# default`, `# FILE:LINE`.  Values of CONF_SECRET are
- * masked, what is unset becomes a comment.  The caller writes the braces
- * around it.
+ * masked, what is unset becomes a comment; CUSTOM rows that cannot print are
+ * left to their owner.  The caller writes the braces around it.
  */
 void conf_dump_table(const struct conf_dump *d,
     const struct conf_table *table, const void *conf);

@@ -55,60 +55,89 @@ conf_nearest(const char *word, const char *const *names)
 	return n.best;
 }
 
-/*
- * Where else key would be known: in a group or list of these tables ("the
- * group `timeouts`"), or at another level.  NULL = nowhere.
- */
-static const char *
-place_elsewhere(struct conf_ctx *ctx, const char *key,
-    const struct conf_part *parts, size_t count)
+/* The best name so far, and where it is known; NULL = where it was looked for. */
+struct guess {
+	struct nearest nearest;
+	const char *where;
+};
+
+static void
+guess_table(struct guess *g, const struct conf_table *table,
+    const char *where)
 {
-	for (size_t i = 0; i < count; i++) {
-		for (const struct conf_item *item = parts[i].table->items;
-		    item->name != NULL; item++) {
-			if (item->table != NULL &&
-			    find_item(item->table, key) != NULL)
-				return arena_printf(ctx->arena, "`%s`",
-				    item->name);
-		}
+	for (const struct conf_item *item = table->items; item->name != NULL;
+	    item++) {
+		const char *before = g->nearest.best;
+
+		nearest_offer(&g->nearest, item->name);
+		if (g->nearest.best != before)
+			g->where = where;
 	}
-	for (const struct conf_level *level = ctx->levels;
-	    level != NULL && level->where != NULL; level++) {
-		if (find_item(level->table, key) != NULL)
-			return level->where;
-	}
-	return NULL;
 }
 
-static const char *
-nearest_key(const char *key, const struct conf_part *parts, size_t count)
+/* The same in what is nested in the table: "`timeouts` of an upstream". */
+static void
+guess_inside(struct conf_ctx *ctx, struct guess *g,
+    const struct conf_table *table, const char *where)
 {
-	struct nearest n;
-
-	nearest_init(&n, span_cstr(key));
-	for (size_t i = 0; i < count; i++) {
-		for (const struct conf_item *item = parts[i].table->items;
-		    item->name != NULL; item++)
-			nearest_offer(&n, item->name);
+	for (const struct conf_item *item = table->items; item->name != NULL;
+	    item++) {
+		if (item->table != NULL)
+			guess_table(g, item->table, arena_printf(ctx->arena,
+			    where != NULL ? "`%s` of %s" : "`%s`",
+			    item->name, where));
 	}
-	return n.best;
+}
+
+static void
+guess_elsewhere(struct conf_ctx *ctx, struct guess *g,
+    const struct conf_part *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		guess_inside(ctx, g, parts[i].table, NULL);
+	for (const struct conf_level *level = ctx->levels;
+	    level != NULL && level->where != NULL; level++)
+		guess_table(g, level->table, level->where);
+	for (const struct conf_level *level = ctx->levels;
+	    level != NULL && level->where != NULL; level++)
+		guess_inside(ctx, g, level->table, level->where);
+}
+
+/* "; did you mean `x`?", or "". */
+static const char *
+hint_for(struct conf_ctx *ctx, const char *key,
+    const struct conf_part *parts, size_t count)
+{
+	struct guess here = { .where = NULL }, other = { .where = NULL };
+
+	nearest_init(&here.nearest, span_cstr(key));
+	nearest_init(&other.nearest, span_cstr(key));
+	for (size_t i = 0; i < count; i++)
+		guess_table(&here, parts[i].table, NULL);
+	guess_elsewhere(ctx, &other, parts, count);
+	if (other.nearest.best != NULL &&
+	    strcmp(other.nearest.best, key) == 0)
+		return arena_printf(ctx->arena, "; it belongs into %s",
+		    other.where);
+	if (here.nearest.best != NULL)
+		return arena_printf(ctx->arena, "; did you mean `%s`?",
+		    here.nearest.best);
+	if (other.nearest.best != NULL)
+		return arena_printf(ctx->arena,
+		    "; did you mean `%s`, which belongs into %s?",
+		    other.nearest.best, other.where);
+	return "";
 }
 
 int
 conf_unknown_key(struct conf_ctx *ctx, const struct conf_node *key,
     const struct conf_part *parts, size_t count)
 {
-	const char *near = nearest_key(key->name, parts, count);
-	const char *elsewhere = place_elsewhere(ctx, key->name, parts, count);
-	const char *hint = "";
+	const char *hint;
 
 	if (ctx->unknown == CONF_UNKNOWN_IGNORE)
 		return 0;
-	if (elsewhere != NULL)
-		hint = arena_printf(ctx->arena, "; it belongs into %s",
-		    elsewhere);
-	else if (near != NULL)
-		hint = arena_printf(ctx->arena, "; did you mean `%s`?", near);
+	hint = hint_for(ctx, key->name, parts, count);
 	if (ctx->unknown == CONF_UNKNOWN_WARN) {
 		conf_report_warning(ctx->report, &key->place,
 		    "unknown setting `%s`%s", key->name, hint);
@@ -176,6 +205,14 @@ apply_group(struct conf_ctx *ctx, const struct conf_node *key,
 	return conf_apply(ctx, key, inner, inner_count);
 }
 
+static int
+refuse(struct conf_ctx *ctx, const struct conf_node *key)
+{
+	conf_report_error(ctx->report, &key->place, "`%s` cannot be set here: "
+	    "it holds for a whole service", key->name);
+	return -1;
+}
+
 /* -1 if the value is wrong, also where that was reported before. */
 static int
 apply_key(struct conf_ctx *ctx, const struct conf_node *key,
@@ -192,6 +229,8 @@ apply_key(struct conf_ctx *ctx, const struct conf_node *key,
 		if (item == NULL)
 			continue;
 		is_known = true;
+		if ((item->flags & ctx->refused) != 0)
+			result = refuse(ctx, key);
 		if (parts[i].conf == NULL)
 			continue;
 		field = field_of(item, parts[i].conf);

@@ -88,6 +88,7 @@ enum conf_flags {
 	CONF_SECRET = 2,   /* masked in dumps */
 	CONF_RESTART = 4,  /* takes effect at restart or upgrade only */
 	CONF_FIELD_NAME = 8, /* strings and map names must be HTTP tokens */
+	CONF_NOT_IN_ROUTE = 16, /* of connections: no route can decide it */
 };
 
 /* A SIZE or DURATION that a level above or beside decides; shown as unset. */
@@ -183,6 +184,7 @@ struct conf_ctx {
 	enum conf_unknown unknown;
 	struct conf_origins *origins; /* which value was set where; or NULL */
 	const struct conf_level *levels; /* or NULL */
+	unsigned refused; /* rows with one of these flags are not legal now */
 	/* Out: all REGEXes; conf_regex_free_all() them with the arena. */
 	struct conf_regex *regexes;
 };

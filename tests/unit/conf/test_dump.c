@@ -187,6 +187,26 @@ test_dump_loads_to_the_same(void **state)
 }
 
 static void
+test_hidden_rows(void **state)
+{
+	struct conf_dump d = { .hidden = CONF_SECRET | CONF_FIELD_NAME };
+	struct load l;
+	char *text;
+	size_t len;
+
+	(void)state;
+	load_begin(&l, whole);
+	d.out = open_memstream(&text, &len);
+	conf_dump_table(&d, &thing_table, &l.thing);
+	fclose(d.out);
+	assert_null(strstr(text, "password"));
+	assert_null(strstr(text, "fields"));
+	assert_non_null(strstr(text, "yes = false"));
+	free(text);
+	load_end(&l);
+}
+
+static void
 test_inherited_values(void **state)
 {
 	const struct conf_place command = { .file = "command line" };
@@ -339,6 +359,7 @@ main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_set_values_say_where),
 		cmocka_unit_test(test_dump_loads_to_the_same),
+		cmocka_unit_test(test_hidden_rows),
 		cmocka_unit_test(test_inherited_values),
 		cmocka_unit_test(test_quoted_reads_back),
 		cmocka_unit_test(test_node),

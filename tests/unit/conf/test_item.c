@@ -399,6 +399,12 @@ test_unknown_keys(void **state)
 		  0, true },
 		{ "limits = { weight = 1; };", "unknown setting `weight`; it "
 		  "belongs into an upstream", 0, false },
+		{ "limits = { wieght = 1; };", "unknown setting `wieght`; did "
+		  "you mean `weight`, which belongs into an upstream?",
+		  0, false },
+		{ "limits = { Weight = 1; };", "unknown setting `Weight`; did "
+		  "you mean `weight`, which belongs into an upstream?",
+		  0, false },
 		{ "wokers = 1;", "warning: unknown setting `wokers`; did you "
 		  "mean `workers`?", CONF_UNKNOWN_WARN, true },
 		{ "wokers = { a = 1; };", "", CONF_UNKNOWN_IGNORE, true },
@@ -506,6 +512,27 @@ test_a_key_of_several_tables(void **state)
 	    SPAN("limits = { count = 8; };"), l.report), parts, 2), 0);
 	assert_int_equal(first.limits.count, 8);
 	assert_int_equal(second.limits.count, 8);
+	load_end(&l);
+}
+
+/* Rows with a flag that is refused now: known, but not here. */
+static void
+test_refused_rows(void **state)
+{
+	struct load l;
+	char *report;
+
+	(void)state;
+	load_begin(&l);
+	l.ctx.refused = CONF_SECRET | CONF_RESTART;
+	assert_int_equal(load_text(&l, "number = 5; password = \"x\";\n"
+	    "limits = { count = 2; }; time = \"1s\";"), -1);
+	report = printed_report(l.report);
+	assert_non_null(strstr(report, "t:1:13: error: `password` cannot be "
+	    "set here: it holds for a whole service"));
+	assert_non_null(strstr(report, "t:2:26: error: `time` cannot"));
+	assert_int_equal(conf_report_errors(l.report), 2);
+	free(report);
 	load_end(&l);
 }
 
@@ -671,6 +698,7 @@ main(void)
 		cmocka_unit_test(test_several_tables),
 		cmocka_unit_test(test_a_table_without_a_struct),
 		cmocka_unit_test(test_a_key_of_several_tables),
+		cmocka_unit_test(test_refused_rows),
 		cmocka_unit_test(test_required_may_be_inherited),
 		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_no_origins),
