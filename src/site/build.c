@@ -65,6 +65,7 @@ read_level(struct build *b, const struct conf_node *node,
 {
 	struct conf_part parts[PARTS_MAX];
 	size_t count = 0, modules = modules_count();
+	int result;
 
 	*level = *outer;
 	if (own_table != NULL)
@@ -97,7 +98,11 @@ read_level(struct build *b, const struct conf_node *node,
 		note_started(b, m, conf, node);
 		parts[count++] = (struct conf_part){ m->table, conf };
 	}
-	return conf_apply(b->ctx, node, parts, count);
+	if (own_table == &route_conf_table)
+		b->ctx->refused = CONF_NOT_IN_ROUTE;
+	result = conf_apply(b->ctx, node, parts, count);
+	b->ctx->refused = 0;
+	return result;
 }
 
 int

@@ -93,6 +93,16 @@ static const struct conf_table root_table = {
 	.struct_bytes = sizeof(struct generation),
 };
 
+/* Where a key that stands in the wrong place may belong. */
+static const struct conf_level levels[] = {
+	{ "the top level", &settings_table },
+	{ "an upstream", &group_table },
+	{ "a service", &service_conf_table },
+	{ "a route", &route_conf_table },
+	{ "http, a service or a route", &core_conf_table },
+	{ NULL, NULL },
+};
+
 /* Unknown keys are judged by a key, so it is read first. */
 static void
 read_unknown_settings(struct generation *g)
@@ -216,7 +226,7 @@ generation_load(const struct generation_source *source,
 	logtarget_init(&g->targets);
 	g->origins = conf_origins_new();
 	g->ctx = (struct conf_ctx){ .arena = &g->arena, .report = report,
-		.vars = &vars_all, .origins = g->origins };
+		.vars = &vars_all, .origins = g->origins, .levels = levels };
 	g->build.ctx = &g->ctx;
 	g->tree = source->path != NULL
 	    ? conf_tree_load(&g->arena, source->path, source->conf_dir,
@@ -258,6 +268,7 @@ generation_free(struct generation *g)
 	free(g->build.listeners);
 	logtarget_fini(&g->targets);
 	conf_origins_free(g->origins);
+	conf_regex_free_all(g->ctx.regexes);
 	arena_fini(&g->arena);
 	free(g);
 }
@@ -487,12 +498,18 @@ generation_vars(void)
 	return &vars_all;
 }
 
+/* What level has that outer (NULL = nothing) does not have as well. */
 static void
-dump_level(struct conf_dump *d, const struct build_level *level)
+dump_level(struct conf_dump *d, const struct build_level *level,
+    const struct build_level *outer)
 {
-	conf_dump_table(d, &core_conf_table, level->core);
-	for (size_t i = 0; i < modules_count(); i++)
-		conf_dump_table(d, modules_get(i)->table, level->modules[i]);
+	if (outer == NULL || level->core != outer->core)
+		conf_dump_table(d, &core_conf_table, level->core);
+	for (size_t i = 0; i < modules_count(); i++) {
+		if (outer == NULL || level->modules[i] != outer->modules[i])
+			conf_dump_table(d, modules_get(i)->table,
+			    level->modules[i]);
+	}
 }
 
 static void
@@ -521,21 +538,25 @@ dump_phases(const struct conf_dump *d, const struct route *r)
 }
 
 static void
-dump_route(struct conf_dump *d, const struct route *r)
+dump_route(struct conf_dump *d, const struct route *r,
+    const struct build_level *outer, const char *end)
 {
 	struct build_level level = { r->core, r->module_confs };
 
 	line(d, "{");
 	d->indent++;
+	d->hidden = CONF_NOT_IN_ROUTE;
 	conf_dump_table(d, &route_conf_table, r);
-	dump_level(d, &level);
+	dump_level(d, &level, outer);
+	d->hidden = 0;
 	dump_phases(d, r);
 	d->indent--;
-	line(d, "},");
+	line(d, end);
 }
 
 static void
-dump_service(struct conf_dump *d, const struct service *service)
+dump_service(struct conf_dump *d, const struct service *service,
+    const struct build_level *outer, const char *end)
 {
 	struct build_level level = { service->core,
 		service->fallback.module_confs };
@@ -543,15 +564,16 @@ dump_service(struct conf_dump *d, const struct service *service)
 	line(d, "{");
 	d->indent++;
 	conf_dump_table(d, &service_conf_table, service);
-	dump_level(d, &level);
+	dump_level(d, &level, outer);
 	line(d, "routes = (");
 	d->indent++;
 	for (size_t i = 0; i < service->route_count; i++)
-		dump_route(d, service->routes[i]);
+		dump_route(d, service->routes[i], &level,
+		    i + 1 < service->route_count ? "}," : "}");
 	d->indent--;
 	line(d, ");");
 	d->indent--;
-	line(d, "},");
+	line(d, end);
 }
 
 /* What one can do with the phases, in their order. */
@@ -576,21 +598,27 @@ void
 generation_dump(const struct generation *g, FILE *out)
 {
 	struct conf_dump d = { .out = out, .origins = g->origins };
+	const struct conf_node *custom = conf_node_get(g->tree, "custom");
+	size_t count = g->build.service_count;
 
+	/* The admin listener is a service too, the last. */
+	if (count > 0 && g->build.services[count - 1]->is_admin)
+		count--;
 	conf_dump_table(&d, &settings_table, &g->settings);
+	if (custom != NULL)
+		conf_dump_node(&d, custom);
 	conf_dump_table(&d, &root_table, g);
 	line(&d, "http = {");
 	d.indent++;
-	dump_level(&d, &g->http);
+	dump_level(&d, &g->http, NULL);
 	d.indent--;
 	line(&d, "};");
 	line(&d, "services = (");
 	d.indent++;
 	d.only_set = true;
-	for (size_t i = 0; i < g->build.service_count; i++) {
-		if (!g->build.services[i]->is_admin)
-			dump_service(&d, g->build.services[i]);
-	}
+	for (size_t i = 0; i < count; i++)
+		dump_service(&d, g->build.services[i], &g->http,
+		    i + 1 < count ? "}," : "}");
 	d.indent--;
 	line(&d, ");");
 	dump_phase_table(&d);
