@@ -44,6 +44,7 @@ chmod 755 "$demo"
 cat >"$demo/weir.conf" <<END
 version = 1;
 workers = 2;
+pid_file = "$demo/weir.pid";
 
 # Where requests go.
 upstreams = (
