@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "base/arena.h"
-#include "base/list.h"
 #include "conf/template.h"
 #include "proxy/route.h"
 
