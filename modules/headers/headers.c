@@ -77,18 +77,17 @@ check_name(struct conf_ctx *ctx, const struct conf_place *place,
 		    SPAN_ARG(name));
 }
 
-/* A constant that no field may have is found now, the rest when it is used. */
+/*
+ * CONF_FIELD_NAME refuses constants that no field may have.  What templates
+ * are worth is looked at when they are used.
+ */
 static void
 check_value(struct conf_ctx *ctx, const struct conf_map_entry *e)
 {
 	struct span text;
 
-	if (!template_is_constant(e->value, &text))
-		return;
-	if (!http_is_field_value(text))
-		conf_report_error(ctx->report, &e->place,
-		    "the value of `%s` has a control character", e->name);
-	else if (http_field_lookup(span_cstr(e->name)) == FIELD_HOST &&
+	if (http_field_lookup(span_cstr(e->name)) == FIELD_HOST &&
+	    template_is_constant(e->value, &text) &&
 	    !uri_is_authority(span_trim(text)))
 		conf_report_error(ctx->report, &e->place,
 		    "`%.*s` is no host, or host and port", SPAN_ARG(text));
