@@ -268,7 +268,7 @@ CASES = [
      ["$$"]),
     ("custom that is not there", route(
         '{ respond = { body = "${custom.none}"; }; }'), "custom.none",
-     ["custom.none"]),
+     ["none"]),
     ("capture without a regex", route(
         '{ path = "/a"; respond = { body = "${route.match.1}"; }; }'),
      "route.match.1", ["route.match.1"]),
@@ -410,7 +410,7 @@ def test_unknown_settings(tmp_path, word, status, kind):
                  service="horse = { a = 1; };")
     path, (got, _, err) = check(tmp_path, text)
     assert got == status, err
-    for key, line in (("zebra", 2), ("horse", 6)):
+    for key, line in (("zebra", 2), ("horse", 7)):
         found = re.search(r"(?m)^%s:%d:1: (\w+): .*%s"
                           % (re.escape(str(path)), line, key), err)
         assert (found[1] if found else None) == kind, err

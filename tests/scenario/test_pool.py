@@ -323,4 +323,4 @@ def test_reuse_is_counted(start, origin):
         for _ in range(5):
             assert Echo(client.get("/echo")).method == "GET"
     metrics = weir.metrics()
-    assert metrics.total("reused") >= 4, metrics.find(".")
+    assert metrics.total("reuse") >= 4, metrics.find(".")

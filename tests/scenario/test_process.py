@@ -244,7 +244,7 @@ def test_killed_worker(start, origin):
     began = time.monotonic()
     replaced(weir, victim, 3)
     assert time.monotonic() - began < 2
-    weir.wait_log(r"(?m)^.*\b%d\b.*$" % victim)
+    weir.wait_log(r"(?m)^.*\b%d\b.*serving.*$" % victim)
     for _ in range(20):
         assert weir.get("/own").status == 200
     for client in clients:
@@ -257,8 +257,10 @@ def test_workers_killed_under_load(start, origin):
     with Load(weir.address, "/chunked/20000", big(20000)) as load:
         for _ in range(10):
             good = load.good
-            victim = max(pid for pid in weir.children()
-                         if pid != weir.background())
+            background = weir.background()
+            victim = wait.until(lambda: next(
+                (pid for pid in weir.children() if pid != background),
+                None), 20, what="a worker")
             os.kill(victim, signal.SIGKILL)
             wait.until(lambda: victim not in weir.children(), 10)
             wait.until(lambda: load.good > good + 20, 20,
@@ -281,7 +283,7 @@ def test_killed_background(start, origin):
     with Load(weir.address) as load:
         victim = background_of(weir)
         os.kill(victim, signal.SIGKILL)
-        replaced(weir, victim, 4)
+        replaced(weir, victim, 3)
         good = load.good
         wait.until(lambda: load.good > good + 50)
     assert load.broken == 0

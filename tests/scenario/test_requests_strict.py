@@ -17,7 +17,7 @@ def weir(start_shared, origin):
         [conf.service({"path": "/", "upstream": "up"}, name="web"),
          conf.service({"path": "/", "upstream": "up"}, name="small",
                       header_size_max="2KB", fields_max=10,
-                      request_line_max="256", body_size_max=1000)],
+                      request_line_max=256, body_size_max=1000)],
         [conf.upstream("up", origin)]))
 
 

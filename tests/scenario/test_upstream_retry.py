@@ -23,9 +23,10 @@ def bad():
 
 @pytest.fixture(scope="module")
 def refused():
-    one = Refused()
-    yield one
-    one.close()
+    three = [Refused() for _ in range(3)]
+    yield three
+    for one in three:
+        one.close()
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,13 @@ def weir(start_shared, origin, bad, refused):
             "retry_budget": UNLIMITED, **options})
     ups = [
         up("one", origin),
-        up("refused", refused, origin),
-        up("all-refused", refused, refused, refused),
-        up("never", refused, origin, retries=0),
+        up("refused", refused[0], origin),
+        up("all-refused", *refused),
+        up("never", refused[0], origin, retries=0),
         # The heavy one comes first in each round.
         up("bad-first", {"address": bad.backend, "weight": 100}, origin),
         up("bad-small", {"address": bad.backend, "weight": 100}, origin),
-        up("no-budget", refused, origin,
+        up("no-budget", refused[0], origin,
            retry_budget={"percent": 0, "min_per_second": 0}),
         up("unresolvable", "no-such-host.invalid:80"),
         up("half-resolvable", "no-such-host.invalid:80", origin),
@@ -92,7 +93,8 @@ def test_idempotent_is_repeated(weir, origin, method, body):
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "BREW"])
-@pytest.mark.parametrize("body", [None, b"cat!", b"c" * 65537])
+@pytest.mark.parametrize("body", [None, b"cat!", b"c" * 65537],
+                         ids=["none", "short", "long"])
 def test_others_are_not_repeated(weir, origin, method, body):
     """pingora 23, 24, 25: the backend may have acted; 502."""
     script = origin.script(bad_lb)

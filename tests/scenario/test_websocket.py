@@ -377,7 +377,8 @@ def test_a_tunnel_streams_both_ways_at_once(connect, origin):
     sender.start()
     assert client.reader.exactly(size, 20) == down
     sender.join(10)
-    assert script.wait_done().conn.ok
+    done = script.wait_done()
+    assert done.failure is None and done.conn.ok, done.failure
 
 
 def test_many_tunnels(connect, origin):

@@ -28,8 +28,8 @@ def text(value, depth=0):
         return "{\n%s%s}" % (inner, "  " * depth)
     if isinstance(value, (list, tuple)):
         items = [text(v, depth + 1) for v in value]
-        if value and not any(isinstance(v, (dict, list, tuple))
-                             for v in value):
+        if (len({type(v) for v in value}) == 1
+                and not isinstance(value[0], (dict, list, tuple))):
             return "[ %s ]" % ", ".join(items)
         return "( %s )" % ", ".join(items)
     raise TypeError(type(value))
@@ -114,6 +114,8 @@ def config(services, upstreams=(), **top):
     out = {"version": 1, "workers": top.pop("workers", 1)}
     if os.environ.get("WEIR_TEST_EVENT_LOOP"):
         out["event_loop"] = os.environ["WEIR_TEST_EVENT_LOOP"]
+    # Root's instances would meet at the default one.
+    out["pid_file"] = "@DIR@/weir.pid"
     out.update(top)
     if upstreams:
         out["upstreams"] = list(upstreams)

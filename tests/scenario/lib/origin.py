@@ -334,10 +334,16 @@ def big(size):
     return b"".join(b"%-63d\n" % i for i in range(count))[:size]
 
 
+WORDS = ("echo", "bytes", "chunked", "close", "status", "sha", "hello")
+
+
 def app(exchange):
-    """/echo, /bytes/N, /chunked/N, /close/N, /status/N, /sha, /slow."""
+    """/echo, /bytes/N, /chunked/N, /close/N, /status/N, /sha, /hello;
+    segments before these words do not matter."""
     path = exchange.target.partition("?")[0]
     parts = path.strip("/").split("/")
+    while parts[0] not in WORDS and len(parts) > 1:
+        parts.pop(0)
     number = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
     if parts[0] == "bytes":
         exchange.reply(200, big(number))

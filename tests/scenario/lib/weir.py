@@ -87,6 +87,7 @@ class Weir:
         self.addresses = []
         self.text = None
         self.expected = None
+        self.status = None  # once a test has seen it end
         for name, content in (files or {}).items():
             self.write(name, content)
         if isinstance(config, dict):
@@ -211,7 +212,8 @@ class Weir:
 
     def wait_exit(self, timeout=15.0):
         try:
-            return self.process.wait(timeout)
+            self.status = self.process.wait(timeout)
+            return self.status
         except subprocess.TimeoutExpired:
             raise AssertionError("weir did not end in %.1f s:\n%s"
                                  % (timeout, self.log[-3000:])) from None
@@ -221,7 +223,9 @@ class Weir:
         if self.process is None or self not in live:
             return
         try:
-            if self.process.poll() is None:
+            if self.status is not None:
+                status = self.status
+            elif self.process.poll() is None:
                 self.send_signal(number)
             got = self.wait_exit(timeout)
             assert got == status, "exit status %s:\n%s" % (
