@@ -58,6 +58,7 @@ struct backend_conn {
 	bool head_done;
 	bool chunked;           /* the request's framing */
 	bool request_ended;
+	bool tunnel_ended;      /* by the client */
 	bool response_ended;
 	bool keep_alive;
 	bool is_reading;        /* on the stack: resume has nothing to do */
@@ -227,6 +228,7 @@ attach(struct backend_conn *bc, struct exchange *ex)
 	bc->interim_count = 0;
 	bc->head_done = false;
 	bc->request_ended = false;
+	bc->tunnel_ended = false;
 	bc->response_ended = false;
 	bc->keep_alive = false;
 	bc->keep_alive_s = 0;
@@ -422,6 +424,16 @@ arm(struct backend_conn *bc, uint64_t wait_ms)
 	deadline_set(bc->proxy->loop, &bc->conn.deadline, now_ms() + wait_ms);
 }
 
+/* Will the pool take the connection back after this request? */
+static bool
+keeps(const struct backend_conn *bc)
+{
+	const struct group_keepalive *k = &bc->ex->group->conf->keepalive;
+
+	return k->idle_timeout_ms != 0 && k->idle_max != 0 &&
+	    (k->requests_max == 0 || bc->item.served + 1 < k->requests_max);
+}
+
 static void
 send_head(struct exchange *ex)
 {
@@ -433,6 +445,7 @@ send_head(struct exchange *ex)
 		.content_length = req->content_length,
 		.upgrade_websocket = req->upgrade_websocket,
 		.te_trailers = req->te_trailers,
+		.close = !keeps(bc),
 	};
 
 	/* Handlers may change a body's length. */
@@ -452,10 +465,10 @@ send_body(struct exchange *ex, struct span bytes)
 
 	if (bc->conn.failed || bytes.len == 0)
 		return; /* the response may still come: keep reading */
-	if (bc->chunked && !ex->is_tunnel)
+	if (bc->chunked && !bc->request_ended)
 		h1_write_chunk(proxy_out(proxy, &bc->conn), bytes.len);
 	proxy_out_bytes(proxy, &bc->conn, bytes);
-	if (bc->chunked && !ex->is_tunnel)
+	if (bc->chunked && !bc->request_ended)
 		str_lit(proxy_out(proxy, &bc->conn), "\r\n");
 	arm(bc, ex->is_tunnel ? ex->core->tunnel_idle_timeout_ms
 			      : ex->route->timeouts.first_byte_ms);
@@ -466,18 +479,24 @@ send_end(struct exchange *ex, struct http_fields *trailers)
 {
 	struct backend_conn *bc = of_exchange(ex);
 
-	if (ex->is_tunnel) {
-		bc->request_ended = true;
-		if (conn_pending(&bc->conn) == 0 &&
-		    proxy_out_pending(ex->proxy, &bc->conn) == 0)
-			conn_close_send(&bc->conn);
-		return;
-	}
 	bc->request_ended = true;
 	if (bc->chunked && !bc->conn.failed)
 		h1_write_last_chunk(proxy_out(ex->proxy, &bc->conn),
 		    trailers);
-	arm(bc, ex->route->timeouts.first_byte_ms);
+	arm(bc, ex->is_tunnel ? ex->core->tunnel_idle_timeout_ms
+			      : ex->route->timeouts.first_byte_ms);
+}
+
+/* FIN, behind what still waits. */
+static void
+end_tunnel(struct exchange *ex)
+{
+	struct backend_conn *bc = of_exchange(ex);
+
+	bc->tunnel_ended = true;
+	proxy_send_out(ex->proxy);
+	if (conn_pending(&bc->conn) == 0)
+		conn_close_send(&bc->conn);
 }
 
 static size_t
@@ -515,6 +534,7 @@ static const struct backend_ops ops = {
 	.send_head = send_head,
 	.send_body = send_body,
 	.send_end = send_end,
+	.end_tunnel = end_tunnel,
 	.room = room,
 	.resume = resume,
 	.abort = abort_try,
@@ -864,7 +884,7 @@ on_writable(struct backend_conn *bc)
 		return; /* a failure shows when reading */
 	if (conn_pending(&bc->conn) > bc->ex->core->buffer / 2)
 		return;
-	if (bc->ex->is_tunnel && bc->request_ended &&
+	if (bc->tunnel_ended &&
 	    conn_pending(&bc->conn) == 0)
 		conn_close_send(&bc->conn);
 	arm(bc, bc->ex->is_tunnel ? bc->ex->core->tunnel_idle_timeout_ms

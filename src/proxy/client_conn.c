@@ -63,6 +63,8 @@ struct client_conn {
 	bool close_after;      /* Connection: close was said */
 	bool no_body;          /* the response has none to send (HEAD, 304) */
 	bool was_cut;
+	bool is_reader_slow;   /* bytes wait for the client */
+	bool fin_wanted;       /* once what waits is sent */
 	bool is_admin;
 	struct proxy *proxy;
 	const struct listener_spec *spec;
@@ -74,9 +76,8 @@ struct client_conn {
 	struct loop_task task;
 	uint64_t id;
 	uint64_t wait_since_ms; /* waiting for this client alone; 0 = not */
-	uint64_t waited_ms;     /* for this body, or for this reader */
+	uint64_t waited_ms;     /* for this body, or for this reader, before */
 	uint64_t wait_bytes;    /* moved meanwhile; read while lingering */
-	uint64_t body_deadline_ms; /* client_body_timeout's, while it counts */
 	uint64_t received_before, sent_before; /* this exchange's first byte */
 	uint32_t requests;
 	struct addr_ip peer;
@@ -392,28 +393,57 @@ send_interim(struct exchange *ex, const struct http_response *res)
 	proxy_send_out(c->proxy);
 }
 
+/*
+ * When the present wait for the client must end: by its limit, or to look at
+ * the rate that is asked of it.
+ */
+static void
+arm_wait(struct client_conn *c, uint64_t limit_ms)
+{
+	const struct core_conf *core = c->ex->core;
+	uint64_t now = now_ms();
+	uint64_t due = c->wait_since_ms + limit_ms;
+	uint64_t waited = c->waited_ms + (now - c->wait_since_ms);
+	uint64_t check = now + RATE_CHECK_MS;
+
+	if (waited < core->client_body_min_rate_after_ms)
+		check = now + core->client_body_min_rate_after_ms - waited;
+	if (core->client_body_min_rate != 0 && check < due)
+		due = check;
+	deadline_set(c->proxy->loop, &c->conn.deadline, due);
+}
+
+/* Bytes moved in waited_ms are fewer than the least rate wants. */
+static bool
+is_too_slow(const struct client_conn *c, uint64_t bytes)
+{
+	const struct core_conf *core = c->ex->core;
+	uint64_t waited = c->waited_ms + (c->wait_since_ms != 0
+	    ? now_ms() - c->wait_since_ms : 0);
+
+	return core->client_body_min_rate != 0 && waited != 0 &&
+	    waited >= core->client_body_min_rate_after_ms &&
+	    bytes * 1000 / waited < core->client_body_min_rate;
+}
+
 /* Begin or go on to wait for a client that does not read. */
 static void
-note_reader(struct client_conn *c)
+note_reader(struct client_conn *c, bool progress)
 {
-	const struct core_conf *core = service_of(c)->core;
-	uint64_t waited;
+	uint64_t now = now_ms();
 
 	if (conn_pending(&c->conn) == 0)
 		return;
-	if (c->wait_since_ms == 0) {
-		c->wait_since_ms = now_ms();
+	if (!c->is_reader_slow) {
+		c->is_reader_slow = true;
 		c->waited_ms = 0;
 		c->wait_bytes = c->conn.sent;
+		c->wait_since_ms = now;
+	} else if (progress) {
+		c->waited_ms += now - c->wait_since_ms;
+		c->wait_since_ms = now;
 	}
-	/* Too slow a reader does not push its deadline on. */
-	waited = now_ms() - c->wait_since_ms;
-	if (core->client_body_min_rate != 0 && waited != 0 &&
-	    waited >= core->client_body_min_rate_after_ms &&
-	    (c->conn.sent - c->wait_bytes) * 1000 / waited <
-	    core->client_body_min_rate)
-		return;
-	arm(c, core->client_write_timeout_ms);
+	arm_wait(c, c->ex->core->client_write_timeout_ms);
 }
 
 static void
@@ -432,7 +462,7 @@ send_body(struct exchange *ex, struct span bytes)
 	if (ex->is_tunnel)
 		arm(c, ex->core->tunnel_idle_timeout_ms);
 	else
-		note_reader(c);
+		note_reader(c, false);
 }
 
 static void
@@ -440,14 +470,17 @@ send_end(struct exchange *ex, struct http_fields *trailers)
 {
 	struct client_conn *c = of_exchange(ex);
 
-	if (ex->is_tunnel) {
-		proxy_send_out(c->proxy);
-		if (conn_pending(&c->conn) == 0)
-			conn_close_send(&c->conn);
-		return;
-	}
-	if (c->chunked_out && !c->no_body)
+	if (c->chunked_out && !c->no_body && !ex->is_tunnel)
 		h1_write_last_chunk(proxy_out(c->proxy, &c->conn), trailers);
+	if (!ex->is_tunnel && (c->body_done || !c->close_after))
+		return;
+	/* Nothing more will be sent, though more may be received. */
+	c->fin_wanted = true;
+	proxy_send_out(c->proxy);
+	if (conn_pending(&c->conn) == 0)
+		conn_close_send(&c->conn);
+	if (ex->is_tunnel)
+		arm(c, ex->core->client_write_timeout_ms);
 }
 
 static size_t
@@ -470,7 +503,7 @@ resume(struct exchange *ex)
 	if (c->is_reading || c->task.is_queued)
 		return;
 	/* Not now: the scratch may be in use further up the stack. */
-	if (c->conn.readable)
+	if (c->conn.readable || (ex->is_tunnel && c->kept != NULL))
 		loop_defer(c->proxy->loop, &c->task);
 }
 
@@ -610,7 +643,10 @@ begin_exchange(struct client_conn *c, struct arena *arena,
 	c->chunked_out = false;
 	c->no_body = false;
 	c->body_done = false;
+	c->fin_wanted = false;
+	c->is_reader_slow = false;
 	c->wait_since_ms = 0;
+	c->waited_ms = 0;
 	deadline_clear(&c->conn.deadline);
 	ex = exchange_new(c->proxy, service_of(c), &ops, c, arena, req);
 	c->ex = ex;
@@ -720,11 +756,8 @@ on_eof(struct client_conn *c, bool failed)
 		drop(c, false);
 		return;
 	}
-	if (ex->is_tunnel && !failed) {
-		exchange_on_request_body(ex, span_of(NULL, 0), true, NULL);
-		if (c->ex == ex && ex->response_body.in_ended)
-			exchange_on_client_failed(ex, REASON_CLIENT_GONE,
-			    NULL);
+	if (ex->is_tunnel && !failed && c->body_done) {
+		exchange_on_tunnel(ex, span_of(NULL, 0), true);
 		return;
 	}
 	if (!failed && c->body_done && ex->core->half_close)
@@ -771,37 +804,76 @@ receive_place(struct client_conn *c, size_t *len)
 	}
 }
 
-/* From when on is the client alone waited for? */
-static void
-note_sender(struct client_conn *c, bool starved)
+/* Silence that is allowed to the client's body at this time. */
+static uint64_t
+sender_limit(const struct client_conn *c)
 {
-	uint64_t now = now_ms();
+	const struct core_conf *core = c->ex->core;
 
-	if (c->ex == NULL || c->body_done || c->ex->is_tunnel)
+	return c->ex->head_sent || core->streaming
+	    ? core->stream_idle_timeout_ms : core->client_body_timeout_ms;
+}
+
+static bool
+sender_is_too_slow(const struct client_conn *c)
+{
+	return !c->ex->head_sent && !c->ex->core->streaming &&
+	    is_too_slow(c, c->ex->request_body.bytes);
+}
+
+/* From here on the client alone is waited for. */
+static void
+wait_for_sender(struct client_conn *c)
+{
+	if (c->ex->is_tunnel || c->is_reader_slow)
 		return;
-	if (!starved) {
-		if (c->wait_since_ms != 0)
-			c->waited_ms += now - c->wait_since_ms;
-		c->wait_since_ms = 0;
+	if (sender_is_too_slow(c)) {
+		exchange_on_client_failed(c->ex, REASON_BODY_TIMEOUT,
+		    "below client_body_min_rate");
 		return;
 	}
 	if (c->wait_since_ms == 0)
-		c->wait_since_ms = now;
-	arm(c, c->ex->head_sent || c->ex->core->streaming
-	    ? c->ex->core->stream_idle_timeout_ms
-	    : c->ex->core->client_body_timeout_ms);
-	/* The least rate is looked at each second once it counts. */
-	if (!c->ex->head_sent && !c->ex->core->streaming &&
-	    c->ex->core->client_body_min_rate != 0) {
-		uint64_t after = c->ex->core->client_body_min_rate_after_ms;
-		uint64_t check = now + RATE_CHECK_MS + (c->waited_ms < after
-		    ? after - c->waited_ms : 0);
+		c->wait_since_ms = now_ms();
+	arm_wait(c, sender_limit(c));
+}
 
-		if (check < c->conn.deadline.at_ms)
-			deadline_set(c->proxy->loop, &c->conn.deadline, check);
-		c->body_deadline_ms = now +
-		    c->ex->core->client_body_timeout_ms;
+/* It sent something. */
+static void
+sender_progressed(struct client_conn *c)
+{
+	if (c->wait_since_ms == 0 || c->is_reader_slow)
+		return;
+	c->waited_ms += now_ms() - c->wait_since_ms;
+	c->wait_since_ms = 0;
+}
+
+/* Bytes while an exchange is on: of its body, of its tunnel, or behind it. */
+static void
+feed_exchange(struct client_conn *c, struct span in)
+{
+	if (!c->body_done) {
+		sender_progressed(c);
+		in = feed_body(c, in);
 	}
+	if (in.len == 0 || c->state == STATE_CLOSED)
+		return;
+	if (c->state == STATE_EXCHANGE && c->ex->is_tunnel) {
+		arm(c, c->ex->core->tunnel_idle_timeout_ms);
+		exchange_on_tunnel(c->ex, in, false);
+		return;
+	}
+	keep(c, in);
+}
+
+/* What came behind the request before it became a tunnel. */
+static void
+feed_tunnel(struct client_conn *c)
+{
+	struct kept *k = c->kept;
+
+	c->kept = NULL;
+	exchange_on_tunnel(c->ex, span_of(k->bytes, k->len), false);
+	free(k);
 }
 
 /* One receive, and what follows from it; false = nothing more for now. */
@@ -826,17 +898,8 @@ receive(struct client_conn *c, size_t *turn)
 		c->wait_bytes += (uint64_t)n;
 		if (c->wait_bytes > LINGER_BYTES)
 			drop(c, true);
-	} else if (c->state == STATE_EXCHANGE && c->ex->is_tunnel) {
-		arm(c, c->ex->core->tunnel_idle_timeout_ms);
-		exchange_on_request_body(c->ex, span_of(p, (size_t)n), false,
-		    NULL);
 	} else if (c->state == STATE_EXCHANGE) {
-		struct span rest;
-
-		note_sender(c, false);
-		rest = feed_body(c, span_of(p, (size_t)n));
-		if (rest.len > 0 && c->state != STATE_CLOSED)
-			keep(c, rest);
+		feed_exchange(c, span_of(p, (size_t)n));
 	} else if (c->kept != NULL && c->kept->len > 0) {
 		c->kept->len += (size_t)n;
 		feed(c, span_of(c->kept->bytes, c->kept->len));
@@ -854,6 +917,9 @@ serve(struct client_conn *c)
 
 	c->is_reading = true;
 	for (;;) {
+		if (c->state == STATE_EXCHANGE && c->ex->is_tunnel &&
+		    c->body_done && c->kept != NULL && c->kept->len > 0)
+			feed_tunnel(c);
 		if (c->state == STATE_IDLE && c->kept != NULL &&
 		    c->kept->len > 0) {
 			/* A request that came behind the one before it. */
@@ -878,8 +944,8 @@ serve(struct client_conn *c)
 		c->kept = NULL;
 	}
 	if (c->state == STATE_EXCHANGE && !c->conn.readable &&
-	    exchange_request_room(c->ex) > 0)
-		note_sender(c, true);
+	    !c->body_done && exchange_request_room(c->ex) > 0)
+		wait_for_sender(c);
 }
 
 static void
@@ -916,13 +982,17 @@ on_writable(struct client_conn *c)
 	if (c->ex == NULL)
 		return;
 	if (conn_pending(&c->conn) == 0) {
+		c->is_reader_slow = false;
 		c->wait_since_ms = 0;
-		if (c->ex->is_tunnel && c->ex->response_body.out_ended)
+		c->waited_ms = 0;
+		if (c->fin_wanted)
 			conn_close_send(&c->conn);
 		else if (!c->ex->is_tunnel)
 			deadline_clear(&c->conn.deadline);
+	} else if (c->ex->is_tunnel) {
+		arm(c, c->ex->core->tunnel_idle_timeout_ms);
 	} else {
-		note_reader(c);
+		note_reader(c, true);
 	}
 	if (conn_pending(&c->conn) <= c->ex->core->buffer / 2)
 		exchange_on_client_writable(c->ex);
@@ -954,45 +1024,31 @@ on_event(struct loop_watch *w, unsigned events)
 
 /* ---- deadlines ---- */
 
-static bool
-is_too_slow(const struct client_conn *c, uint64_t bytes)
-{
-	const struct core_conf *core = c->ex->core;
-	uint64_t waited = c->waited_ms + (c->wait_since_ms != 0
-	    ? now_ms() - c->wait_since_ms : 0);
-
-	if (core->client_body_min_rate == 0 ||
-	    waited < core->client_body_min_rate_after_ms || waited == 0)
-		return false;
-	return bytes * 1000 / waited < core->client_body_min_rate;
-}
-
 static void
 on_exchange_deadline(struct client_conn *c)
 {
 	struct exchange *ex = c->ex;
+	uint64_t waiting = now_ms() - c->wait_since_ms;
 
 	if (ex->is_tunnel) {
 		exchange_on_client_failed(ex, REASON_CLIENT_GONE,
 		    "idle tunnel");
-		return;
+	} else if (c->wait_since_ms == 0) {
+		return; /* nobody waits for the client now */
+	} else if (c->is_reader_slow) {
+		if (waiting >= ex->core->client_write_timeout_ms ||
+		    is_too_slow(c, c->conn.sent - c->wait_bytes))
+			exchange_on_client_failed(ex, REASON_WRITE_TIMEOUT,
+			    NULL);
+		else
+			arm_wait(c, ex->core->client_write_timeout_ms);
+	} else if (!c->body_done) {
+		if (waiting >= sender_limit(c) || sender_is_too_slow(c))
+			exchange_on_client_failed(ex, REASON_BODY_TIMEOUT,
+			    NULL);
+		else
+			arm_wait(c, sender_limit(c));
 	}
-	if (conn_pending(&c->conn) > 0) {
-		exchange_on_client_failed(ex, REASON_WRITE_TIMEOUT, NULL);
-		return;
-	}
-	if (c->body_done || c->wait_since_ms == 0)
-		return;
-	if (!ex->head_sent && !ex->core->streaming &&
-	    now_ms() < c->body_deadline_ms &&
-	    !is_too_slow(c, ex->request_body.bytes)) {
-		uint64_t next = now_ms() + RATE_CHECK_MS;
-
-		deadline_set(c->proxy->loop, &c->conn.deadline,
-		    next < c->body_deadline_ms ? next : c->body_deadline_ms);
-		return;
-	}
-	exchange_on_client_failed(ex, REASON_BODY_TIMEOUT, NULL);
 }
 
 /* A head that took too long is answered and logged (RFC 9110, 15.5.9). */

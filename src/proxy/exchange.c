@@ -369,7 +369,8 @@ step_connected(struct exchange *ex)
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
 	ex->connected_us = now_us();
-	exchange_compose_upstream(ex);
+	if (exchange_compose_upstream(ex) != 0)
+		return fail(ex, REASON_INTERNAL, ex->detail);
 	return enter(ex, EXCHANGE_SEND);
 }
 
@@ -578,6 +579,11 @@ exchange_settle(struct exchange *ex)
 {
 	if (ex->state != EXCHANGE_STREAM || !ex->response_body.out_ended)
 		return;
+	if (ex->is_tunnel && !ex->tunnel_ended && !ex->client_gone)
+		return; /* half closed */
+	/* A final answer in place of 100: the body will not come. */
+	if (ex->req.expect_continue && ex->request_body.bytes == 0)
+		ex->discard_request = true;
 	if (!ex->request_body.out_ended && !ex->discard_request &&
 	    ex->backend_conn != NULL && !ex->client_gone)
 		return; /* full duplex: the upload goes on */
@@ -629,7 +635,8 @@ exchange_on_backend_failed(struct exchange *ex, enum reason reason,
     const char *detail)
 {
 	assert(ex->magic == EXCHANGE_MAGIC);
-	if (ex->state == EXCHANGE_STREAM && ex->response_body.out_ended) {
+	if (ex->state == EXCHANGE_STREAM && ex->response_body.out_ended &&
+	    !ex->is_tunnel) {
 		/* The answer is whole; only the upload was still going on. */
 		exchange_drop_backend(ex);
 		ex->discard_request = true;

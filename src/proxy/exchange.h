@@ -64,6 +64,8 @@ struct backend_ops {
 	void (*send_head)(struct exchange *ex);
 	void (*send_body)(struct exchange *ex, struct span bytes);
 	void (*send_end)(struct exchange *ex, struct http_fields *trailers);
+	/* The client ended its side of the tunnel. */
+	void (*end_tunnel)(struct exchange *ex);
 	size_t (*room)(struct exchange *ex);
 	/* The exchange takes response body again. */
 	void (*resume)(struct exchange *ex);
@@ -170,7 +172,7 @@ struct exchange {
 	bool is_answered;   /* res is weir's own */
 	bool head_sent;     /* final response head went to the client */
 	bool peer_trusted;  /* the peer is in trusted_proxies */
-	bool is_rewritten;  /* req.path differs from the target */
+	bool tunnel_ended;  /* by the client */
 	bool is_tunnel;
 	bool reused;        /* this try's backend connection */
 	bool replay_lost;   /* request body no longer whole in replay */
@@ -237,6 +239,8 @@ void exchange_start_failed(struct exchange *ex, enum reason reason,
 /* Request body; is_end exactly once.  trailers in the arena, or NULL. */
 void exchange_on_request_body(struct exchange *ex, struct span bytes,
     bool is_end, struct http_fields *trailers);
+/* Bytes of a tunnel from the client, once the request's own body is done. */
+void exchange_on_tunnel(struct exchange *ex, struct span bytes, bool is_end);
 /*
  * How much request body is welcome; 0 = wait for client_ops.resume, SIZE_MAX
  * = a whole scratch.

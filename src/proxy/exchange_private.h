@@ -25,6 +25,8 @@ enum verdict exchange_route_answer(struct exchange *ex);
 
 /* exchange_request.c: what the backend is sent. */
 enum reason exchange_prepare_request(struct exchange *ex);
-void exchange_compose_upstream(struct exchange *ex);
+/* -1: ex->detail says what a template made of it. */
+int exchange_compose_upstream(struct exchange *ex)
+    __attribute__((warn_unused_result));
 
 #endif

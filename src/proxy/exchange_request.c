@@ -37,7 +37,6 @@ normalise_path(struct exchange *ex)
 		    req->path.len + 1);
 		uri_path_resolve(req->path, &out);
 		req->path = str_view(&out);
-		ex->is_rewritten = true;
 		break;
 	case URI_PATH_ENCODED:
 	default:
@@ -118,7 +117,20 @@ evaluate(struct exchange *ex, const struct template *t)
 	return span_of(arena_dup(&ex->arena, value), value.len);
 }
 
-/* Origin-form of what is asked for. */
+/* No controls, blanks or fragment may come out of a template. */
+static bool
+is_target(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c <= ' ' || c == 0x7f || c == '#')
+			return false;
+	}
+	return true;
+}
+
+/* Origin-form of what is asked for; empty if a rewrite made no path. */
 static struct span
 target_of(struct exchange *ex)
 {
@@ -128,17 +140,15 @@ target_of(struct exchange *ex)
 
 	if (ex->route->rewrite_path != NULL) {
 		path = evaluate(ex, ex->route->rewrite_path);
-		if (path.len == 0 || path.p[0] != '/')
-			path = SPAN("/");
+		if (path.len == 0 || path.p[0] != '/' || !is_target(path))
+			return span_of(NULL, 0);
 		if (memchr(path.p, '?', path.len) != NULL || !req->has_query)
 			return path;
-	} else if (!ex->is_rewritten) {
-		/* As received: path and query lie together. */
-		return span_of(path.p, req->has_query
-		    ? (size_t)(req->query.p + req->query.len - path.p)
-		    : path.len);
 	} else if (!req->has_query) {
 		return path;
+	} else if (req->query.p == path.p + path.len + 1) {
+		/* As received: path and query lie together. */
+		return span_of(path.p, path.len + 1 + req->query.len);
 	}
 	str_init(&out, arena_alloc(&ex->arena,
 	    path.len + req->query.len + 1), path.len + req->query.len + 1);
@@ -158,7 +168,7 @@ add_via(struct exchange *ex, struct http_request *up)
 	http_fields_add(&up->fields, &ex->arena, SPAN("Via"), value);
 }
 
-void
+int
 exchange_compose_upstream(struct exchange *ex)
 {
 	struct http_request *up = &ex->up_req;
@@ -174,6 +184,10 @@ exchange_compose_upstream(struct exchange *ex)
 	up->fields.items = items;
 	up->fields.size = size;
 	ex->up_target = target_of(ex);
+	if (ex->up_target.len == 0) {
+		ex->detail = "rewrite_path made no path";
+		return -1;
+	}
 	ex->up_host = host != NULL ? evaluate(ex, host) : ex->req.authority;
 	http_fields_remove_id(&up->fields, FIELD_HOST);
 	client_addr_forward(ex, up);
@@ -183,4 +197,5 @@ exchange_compose_upstream(struct exchange *ex)
 		http_fields_remove_id(&up->fields, FIELD_EXPECT);
 		up->expect_continue = false;
 	}
+	return 0;
 }

@@ -298,15 +298,6 @@ exchange_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
 
 	assert(ex->magic == EXCHANGE_MAGIC);
 	r->bytes += bytes.len;
-	if (ex->is_tunnel) {
-		if (ex->backend_conn == NULL)
-			return;
-		if (bytes.len > 0)
-			ex->backend_ops->send_body(ex, bytes);
-		if (is_end)
-			ex->backend_ops->send_end(ex, NULL);
-		return;
-	}
 	if (trailers != NULL)
 		r->trailers = trailers;
 	if (ex->core->body_size_max != 0 && !ex->discard_request &&
@@ -321,6 +312,20 @@ exchange_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
 	}
 	push(ex, &request_path, 0, bytes, is_end);
 	after_push(ex);
+}
+
+void
+exchange_on_tunnel(struct exchange *ex, struct span bytes, bool is_end)
+{
+	assert(ex->magic == EXCHANGE_MAGIC && ex->is_tunnel);
+	if (bytes.len > 0 && ex->backend_conn != NULL)
+		ex->backend_ops->send_body(ex, bytes);
+	if (!is_end || ex->tunnel_ended)
+		return;
+	ex->tunnel_ended = true;
+	if (ex->backend_conn != NULL)
+		ex->backend_ops->end_tunnel(ex);
+	exchange_settle(ex);
 }
 
 void

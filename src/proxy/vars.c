@@ -253,7 +253,10 @@ VAR(request_cookie)
 VAR(response_status)
 {
 	EX;
-	return ex->head_sent && put_number(out, ex->res.status);
+	if (ex->res.status == 0 ||
+	    (ex->state == EXCHANGE_DONE && !ex->head_sent))
+		return false;
+	return put_number(out, ex->res.status);
 }
 
 VAR(response_bytes)

@@ -214,7 +214,10 @@ check_hosts(struct build *b, const struct conf_node *node,
 		const char *rest = strncmp(host, "*.", 2) == 0 ? host + 2
 							       : host;
 
-		if (*rest == '\0' || strpbrk(rest, "*/ :@") != NULL)
+		bool literal = rest == host && host[0] == '[';
+
+		if (*rest == '\0' ||
+		    strpbrk(rest, literal ? "*/ @" : "*/ :@") != NULL)
 			return wrong(b, node, "host \"%s\" is neither a name "
 			    "nor *.suffix (no port, no path)", host);
 	}
