@@ -56,21 +56,63 @@ put_hex_escape(struct str *s, unsigned char c)
 	str_put(s, escape, sizeof(escape));
 }
 
+/* Not 0 if one of eight bytes is less than n, at most 128. */
+static uint64_t
+any_below(uint64_t x, uint64_t n)
+{
+	return (x - UINT64_C(0x0101010101010101) * n) & ~x &
+	    UINT64_C(0x8080808080808080);
+}
+
+static uint64_t
+any_equal(uint64_t x, unsigned char c)
+{
+	return any_below(x ^ UINT64_C(0x0101010101010101) * c, 1);
+}
+
+static bool
+is_plain8(const char *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, 8);
+	return ((x & UINT64_C(0x8080808080808080)) | any_below(x, 0x20) |
+	    any_equal(x, 0x7f) | any_equal(x, '"') | any_equal(x, '\\')) == 0;
+}
+
+/* How many bytes from p on mean themselves in a log line and in JSON. */
+static size_t
+plain_len(const char *p, size_t len)
+{
+	size_t i = 0;
+
+	while (i + 8 <= len && is_plain8(p + i))
+		i += 8;
+	/* What is left of less than eight, together with some before it. */
+	if (i + 8 > len && len >= 8 && is_plain8(p + len - 8))
+		return len;
+	for (; i < len; i++) {
+		unsigned char c = (unsigned char)p[i];
+
+		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+			break;
+	}
+	return i;
+}
+
 void
 str_escaped(struct str *s, struct span v)
 {
-	size_t start = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < v.len; i++) {
-		unsigned char c = (unsigned char)v.p[i];
+	while (i < v.len) {
+		size_t plain = plain_len(v.p + i, v.len - i);
 
-		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
-			continue;
-		str_put(s, v.p + start, i - start);
-		put_hex_escape(s, c);
-		start = i + 1;
+		str_put(s, v.p + i, plain);
+		i += plain;
+		if (i < v.len)
+			put_hex_escape(s, (unsigned char)v.p[i++]);
 	}
-	str_put(s, v.p + start, v.len - start);
 }
 
 /*
@@ -116,9 +158,16 @@ str_json(struct str *s, struct span v)
 	size_t i = 0;
 
 	while (i < v.len) {
-		unsigned char c = (unsigned char)v.p[i];
-		size_t n = utf8_len((const unsigned char *)v.p + i, v.len - i);
+		size_t plain = plain_len(v.p + i, v.len - i);
+		unsigned char c;
+		size_t n;
 
+		str_put(s, v.p + i, plain);
+		i += plain;
+		if (i == v.len)
+			return;
+		c = (unsigned char)v.p[i];
+		n = utf8_len((const unsigned char *)v.p + i, v.len - i);
 		if (n == 0) {
 			str_lit(s, "\xef\xbf\xbd");
 			n = 1;

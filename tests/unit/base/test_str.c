@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -121,6 +122,38 @@ test_escaped(void **state)
 	}
 }
 
+/* Eight bytes are looked at together: each byte value at each place. */
+static void
+test_escapes_at_every_place(void **state)
+{
+	(void)state;
+	for (unsigned c = 0; c < 256; c++) {
+		for (size_t at = 0; at < 19; at++) {
+			char input[19], want[64], memory[128];
+			bool is_plain = c >= 0x20 && c < 0x7f && c != '"' &&
+			    c != '\\';
+			struct str s;
+
+			memset(input, 'x', sizeof(input));
+			input[at] = (char)c;
+			snprintf(want, sizeof(want), is_plain ? "%.*s%c%.*s"
+			    : "%.*s\\x%02x%.*s", (int)at, input, c,
+			    (int)(18 - at), input + at + 1);
+			str_init(&s, memory, sizeof(memory));
+			str_escaped(&s, span_of(input, sizeof(input)));
+			assert_string_equal(str_terminate(&s), want);
+			str_init(&s, memory, sizeof(memory));
+			str_json(&s, span_of(input, sizeof(input)));
+			if (is_plain || c == 0x7f)
+				assert_memory_equal(memory, input, 19);
+			else
+				assert_memory_equal(memory, input, at);
+			assert_memory_equal(memory + s.len - (18 - at),
+			    input + at + 1, 18 - at);
+		}
+	}
+}
+
 #define BAD "\xef\xbf\xbd"
 
 static void
@@ -166,6 +199,7 @@ main(void)
 		cmocka_unit_test(test_terminate),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_escaped),
+		cmocka_unit_test(test_escapes_at_every_place),
 		cmocka_unit_test(test_json),
 	};
 
