@@ -18,8 +18,9 @@
 
 static char *title;
 static size_t title_size;
-/* Kept here as well, so that a leak check finds them until the end. */
-static char **argv_copy, **environ_copy;
+/* Kept here too, read or not, so that a leak check finds them at the end. */
+static char **argv_copy __attribute__((used));
+static char **environ_copy __attribute__((used));
 
 /* The end of the strings of list that lie one behind the other from at. */
 static char *
