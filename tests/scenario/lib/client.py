@@ -44,7 +44,7 @@ class Client:
         self.sock.settimeout(self.timeout)
         try:
             self.sock.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             if not may_fail:
                 raise
             return False
