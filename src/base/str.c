@@ -70,27 +70,19 @@ any_equal(uint64_t x, unsigned char c)
 	return any_below(x ^ UINT64_C(0x0101010101010101) * c, 1);
 }
 
-static bool
-is_plain8(const char *p)
-{
-	uint64_t x;
-
-	memcpy(&x, p, 8);
-	return ((x & UINT64_C(0x8080808080808080)) | any_below(x, 0x20) |
-	    any_equal(x, 0x7f) | any_equal(x, '"') | any_equal(x, '\\')) == 0;
-}
-
 /* How many bytes from p on mean themselves in a log line and in JSON. */
 static size_t
 plain_len(const char *p, size_t len)
 {
 	size_t i = 0;
 
-	while (i + 8 <= len && is_plain8(p + i))
-		i += 8;
-	/* What is left of less than eight, together with some before it. */
-	if (i + 8 > len && len >= 8 && is_plain8(p + len - 8))
-		return len;
+	for (uint64_t x; i + 8 <= len; i += 8) {
+		memcpy(&x, p + i, 8);
+		if (((x & UINT64_C(0x8080808080808080)) | any_below(x, 0x20) |
+		    any_equal(x, 0x7f) | any_equal(x, '"') |
+		    any_equal(x, '\\')) != 0)
+			break;
+	}
 	for (; i < len; i++) {
 		unsigned char c = (unsigned char)p[i];
 
