@@ -11,6 +11,15 @@
 #include "base/error.h"
 #include "os/proc.h"
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define HAS_LEAK_CHECK 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define HAS_LEAK_CHECK 1
+#endif
+
 static int
 become(const struct proc_account *a, struct error *err)
 {
@@ -38,7 +47,7 @@ sandbox_enter(const struct proc_account *account, struct error *err)
 		return error_set_errno(err, errno, "setting no_new_privs");
 	if (setrlimit(RLIMIT_CORE, &none) != 0)
 		return error_set_errno(err, errno, "forbidding core dumps");
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HAS_LEAK_CHECK
 	/* The leak check attaches to its own process. */
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 #endif
