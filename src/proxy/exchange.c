@@ -176,7 +176,7 @@ step_early(struct exchange *ex)
 {
 	enum verdict verdict = exchange_hooks(ex, PHASE_EARLY_REQUEST);
 	struct route_request request;
-	const struct route *route, *other_methods = NULL;
+	const struct route *route;
 	uint32_t captures[2 * ROUTE_CAPTURES_MAX];
 	enum reason reason;
 
@@ -187,10 +187,12 @@ step_early(struct exchange *ex)
 		return fail(ex, reason, ex->detail);
 	request = (struct route_request){ .req = &ex->req,
 		.path = ex->match_path, .captures = captures };
-	route = route_find(&ex->service->table, &request, &other_methods);
-	if (route == NULL && other_methods != NULL) {
-		ex->route = other_methods;
+	route = route_find(&ex->service->table, &request);
+	if (route == NULL && request.other_count > 0) {
+		ex->route = request.others[0];
 		ex->core = ex->route->core;
+		ex->allow = exchange_allow(ex, request.others,
+		    request.other_count);
 		return fail(ex, REASON_METHOD_REFUSED, "no route takes it");
 	}
 	if (route == NULL)

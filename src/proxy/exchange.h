@@ -137,6 +137,7 @@ struct exchange {
 	struct relay response_body;
 	struct pipe replay;  /* request body, kept for a retry */
 	struct span answer;  /* body of weir's own answer */
+	struct span allow;   /* of a 405; empty = the usual methods */
 
 	struct group *group;
 	const struct backend *backend;

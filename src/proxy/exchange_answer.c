@@ -108,27 +108,48 @@ exchange_answer(struct exchange *ex, unsigned status)
 	return VERDICT_ANSWERED;
 }
 
-/* RFC 9110, section 10.2.1: what the route would take. */
-static void
-add_allow(struct exchange *ex)
+static bool
+is_listed(const struct str *list, struct span method)
 {
-	const struct conf_strings *methods = &ex->route->methods;
+	struct span rest = str_view(list), item;
+
+	while (span_next_item(&rest, &item)) {
+		if (span_eq(item, method))
+			return true;
+	}
+	return false;
+}
+
+struct span
+exchange_allow(struct exchange *ex, const struct route *const *routes,
+    uint32_t count)
+{
 	char memory[VALUE_MAX];
 	struct str out;
 
-	if (methods->count == 0) {
-		add(ex, SPAN("Allow"), SPAN("GET, HEAD, POST, PUT, DELETE, "
-		    "OPTIONS, PATCH"));
-		return;
-	}
 	str_init(&out, memory, sizeof(memory));
-	for (size_t i = 0; i < methods->count; i++) {
-		if (i > 0)
-			str_lit(&out, ", ");
-		str_cstr(&out, methods->items[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct conf_strings *methods = &routes[i]->methods;
+
+		for (size_t j = 0; j < methods->count; j++) {
+			struct span method = span_cstr(methods->items[j]);
+
+			if (is_listed(&out, method))
+				continue;
+			if (out.len > 0)
+				str_lit(&out, ", ");
+			str_span(&out, method);
+		}
 	}
-	add(ex, SPAN("Allow"), span_of(arena_dup(&ex->arena,
-	    str_view(&out)), out.len));
+	return span_of(arena_dup(&ex->arena, str_view(&out)), out.len);
+}
+
+/* RFC 9110, section 10.2.1. */
+static void
+add_allow(struct exchange *ex)
+{
+	add(ex, SPAN("Allow"), ex->allow.len > 0 ? ex->allow
+	    : SPAN("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
 }
 
 /* RFC 9209: who failed, and in its words why. */

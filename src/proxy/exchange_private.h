@@ -22,6 +22,9 @@ void exchange_drop_backend(struct exchange *ex);
 /* exchange_answer.c: weir's own answers. */
 void exchange_error_answer(struct exchange *ex);
 enum verdict exchange_route_answer(struct exchange *ex);
+/* The value of Allow: the methods of all these routes. */
+struct span exchange_allow(struct exchange *ex,
+    const struct route *const *routes, uint32_t count);
 
 /* exchange_request.c: what the backend is sent. */
 enum reason exchange_prepare_request(struct exchange *ex);

@@ -281,24 +281,25 @@ conditions_match(const struct route *r, const struct http_request *req)
 
 /* The first of the chain that takes the request. */
 static const struct route *
-first_match(const struct route_link *link, const struct http_request *req,
-    const struct route **other_methods)
+first_match(const struct route_link *link, struct route_request *q)
 {
+	const struct http_request *req = q->req;
+
+
 	for (; link != NULL; link = link->next) {
 		if (!conditions_match(link->route, req))
 			continue;
 		if (method_matches(link->route, req->method))
 			return link->route;
-		if (*other_methods == NULL)
-			*other_methods = link->route;
+		if (q->other_count < ROUTE_OTHERS_MAX)
+			q->others[q->other_count++] = link->route;
 	}
 	return NULL;
 }
 
 /* Longest first: the whole path, then up to each slash from the right. */
 static const struct route *
-find_prefix(const struct route_host *h, const struct route_request *q,
-    const struct route **other_methods)
+find_prefix(const struct route_host *h, struct route_request *q)
 {
 	size_t ends[2 * PREFIX_SLASHES_MAX + 1];
 	unsigned count = 0, slashes = 0;
@@ -321,7 +322,7 @@ find_prefix(const struct route_host *h, const struct route_request *q,
 		if ((h->prefix_lengths & length_bit(ends[count])) == 0)
 			continue; /* spares the hash */
 		r = first_match(hash_map_get(&h->prefixes,
-		    span_of(q->path.p, ends[count])), q->req, other_methods);
+		    span_of(q->path.p, ends[count])), q);
 		if (r != NULL)
 			return r;
 	}
@@ -329,8 +330,7 @@ find_prefix(const struct route_host *h, const struct route_request *q,
 }
 
 static const struct route *
-find_regex(const struct route_host *h, struct route_request *q,
-    const struct route **other_methods)
+find_regex(const struct route_host *h, struct route_request *q)
 {
 	for (const struct route_link *link = h->regexes; link != NULL;
 	     link = link->next) {
@@ -340,7 +340,7 @@ find_regex(const struct route_host *h, struct route_request *q,
 		if (!regex_matches(link->route->path_regex, q->path,
 		    q->captures, &q->capture_count))
 			continue;
-		r = first_match(&alone, q->req, other_methods);
+		r = first_match(&alone, q);
 		if (r != NULL)
 			return r;
 	}
@@ -349,29 +349,26 @@ find_regex(const struct route_host *h, struct route_request *q,
 }
 
 static const struct route *
-find_in_host(const struct route_host *h, struct route_request *q,
-    const struct route **other_methods)
+find_in_host(const struct route_host *h, struct route_request *q)
 {
 	const struct route *r = NULL;
 
 	if (h == NULL)
 		return NULL;
 	if ((h->exact_lengths & length_bit(q->path.len)) != 0)
-		r = first_match(hash_map_get(&h->exact, q->path), q->req,
-		    other_methods);
+		r = first_match(hash_map_get(&h->exact, q->path), q);
 	if (r == NULL)
-		r = find_prefix(h, q, other_methods);
+		r = find_prefix(h, q);
 	if (r == NULL && h->regexes != NULL)
-		r = find_regex(h, q, other_methods);
+		r = find_regex(h, q);
 	if (r == NULL)
-		r = first_match(h->any, q->req, other_methods);
+		r = first_match(h->any, q);
 	return r;
 }
 
 /* ".example.com" of "www.example.com", the longest suffix first. */
 static const struct route *
-find_wildcard(const struct route_table *t, struct route_request *q,
-    const struct route **other_methods)
+find_wildcard(const struct route_table *t, struct route_request *q)
 {
 	struct span host = q->req->host;
 
@@ -383,7 +380,7 @@ find_wildcard(const struct route_table *t, struct route_request *q,
 		if (host.p[i] != '.')
 			continue;
 		r = find_in_host(hash_map_get(&t->wildcards,
-		    span_of(host.p + i, host.len - i)), q, other_methods);
+		    span_of(host.p + i, host.len - i)), q);
 		if (r != NULL)
 			return r;
 	}
@@ -391,19 +388,17 @@ find_wildcard(const struct route_table *t, struct route_request *q,
 }
 
 const struct route *
-route_find(const struct route_table *t, struct route_request *q,
-    const struct route **other_methods)
+route_find(const struct route_table *t, struct route_request *q)
 {
 	const struct route *r = NULL;
 
-	*other_methods = NULL;
+	q->other_count = 0;
 	q->capture_count = 0;
 	if (t->hosts.used > 0)
-		r = find_in_host(hash_map_get(&t->hosts, q->req->host), q,
-		    other_methods);
+		r = find_in_host(hash_map_get(&t->hosts, q->req->host), q);
 	if (r == NULL)
-		r = find_wildcard(t, q, other_methods);
+		r = find_wildcard(t, q);
 	if (r == NULL)
-		r = find_in_host(t->any, q, other_methods);
+		r = find_in_host(t->any, q);
 	return r;
 }

@@ -152,21 +152,21 @@ void route_table_fini(struct route_table *t);
 void route_table_add(struct route_table *t, struct arena *a, struct route *r,
     struct conf_report *report);
 
+enum { ROUTE_CAPTURES_MAX = 16, ROUTE_OTHERS_MAX = 8 };
+
 /* What a request brings to the search. */
 struct route_request {
 	const struct http_request *req;
 	struct span path; /* decoded for matching, without query */
 	uint32_t *captures; /* room for 2 * ROUTE_CAPTURES_MAX offsets */
 	uint32_t capture_count; /* set by the search: pairs */
+	/* Routes that would have matched, but for their methods. */
+	const struct route *others[ROUTE_OTHERS_MAX];
+	uint32_t other_count;
 };
 
-enum { ROUTE_CAPTURES_MAX = 16 };
-
-/*
- * NULL if none matches; *other_methods is then set if one would have, but for
- * its methods.
- */
+/* NULL if none matches. */
 const struct route *route_find(const struct route_table *t,
-    struct route_request *request, const struct route **other_methods);
+    struct route_request *request);
 
 #endif

@@ -245,6 +245,76 @@ check_path(struct build *b, const struct conf_node *node,
 }
 
 static int
+check_methods(struct build *b, const struct conf_node *node,
+    const struct route *r)
+{
+	for (size_t i = 0; i < r->methods.count; i++) {
+		if (!http_is_token(span_cstr(r->methods.items[i])))
+			return wrong(b, conf_node_get(node, "methods"),
+			    "methods: \"%s\" is no method",
+			    r->methods.items[i]);
+	}
+	return 0;
+}
+
+static int
+check_name(struct build *b, const struct conf_node *node,
+    const struct service *service, struct route *r)
+{
+	if (hash_map_put(&b->route_names, span_cstr(r->name), r) == NULL)
+		return 0;
+	return wrong(b, node, "service %s has two routes called %s",
+	    service->name != NULL ? service->name : "", r->name);
+}
+
+/* What a template of the route asks of its path_regex. */
+struct capture_check {
+	uint32_t captures;
+	bool is_regex;
+	struct span bad; /* the variable that asks too much */
+};
+
+static void
+check_capture(void *arg, struct span name)
+{
+	static const struct span prefix = { "route.match.", 12 };
+	struct capture_check *c = arg;
+	uint64_t n;
+
+	if (!span_starts(name, prefix) || span_u64(span_of(
+	    name.p + prefix.len, name.len - prefix.len), &n) != 0)
+		return;
+	if (!c->is_regex || n > c->captures)
+		c->bad = name;
+}
+
+static int
+check_captures(struct build *b, const struct conf_node *node,
+    const struct route *r)
+{
+	struct capture_check c = { .is_regex = r->path_regex != NULL,
+		.captures = r->path_regex != NULL
+		? r->path_regex->captures : 0 };
+	const struct template *templates[] = { r->respond.body,
+		r->redirect.location, r->rewrite_path };
+
+	for (size_t i = 0; i < sizeof(templates) / sizeof(*templates); i++) {
+		if (templates[i] != NULL)
+			template_each_var(templates[i], check_capture, &c);
+	}
+	for (size_t i = 0; i < r->respond.headers.count; i++)
+		template_each_var(r->respond.headers.items[i].value,
+		    check_capture, &c);
+	if (c.bad.len == 0)
+		return 0;
+	if (!c.is_regex)
+		return wrong(b, node, "${%.*s} needs a path_regex",
+		    SPAN_ARG(c.bad));
+	return wrong(b, node, "${%.*s}: path_regex has %u captures",
+	    SPAN_ARG(c.bad), c.captures);
+}
+
+static int
 find_upstream(struct build *b, const struct conf_node *node, struct route *r)
 {
 	const struct conf_node *at = conf_node_get(node, "upstream");
@@ -356,8 +426,14 @@ build_route(struct build *b, const struct conf_node *node,
 		r->name = arena_printf(b->ctx->arena, "%s/%zu",
 		    service->name != NULL ? service->name : "", number);
 	take_level(b, r, &level, outer, &service->fallback.phases);
-	if (check_hosts(b, node, r) != 0 || check_path(b, node, r) != 0 ||
-	    choose_action(b, node, r) != 0)
+	/* Each of them, so that one run finds all. */
+	result |= check_hosts(b, node, r);
+	result |= check_path(b, node, r);
+	result |= check_methods(b, node, r);
+	result |= check_captures(b, node, r);
+	result |= check_name(b, node, service, r);
+	result |= choose_action(b, node, r);
+	if (result != 0)
 		return -1;
 	inherit_times(r);
 	route_table_add(&service->table, b->ctx->arena, r, b->ctx->report);
@@ -499,8 +575,10 @@ build_service(struct build *b, const struct conf_node *node,
 	init_route(b, &service->fallback, service);
 	service->fallback.name = "none";
 	take_level(b, &service->fallback, &level, http, NULL);
+	hash_map_init(&b->route_names, false);
 	if (build_routes(b, node, service, &level) != 0)
 		result = -1;
+	hash_map_fini(&b->route_names);
 	if (build_listens(b, service) != 0)
 		result = -1;
 	if (service->listens.count == 0)

@@ -30,6 +30,7 @@ struct build_started {
 struct build {
 	struct conf_ctx *ctx;
 	struct hash_map groups; /* name -> struct group */
+	struct hash_map route_names; /* of the service being built */
 	struct build_started *started;
 	struct service **services;
 	size_t service_count;

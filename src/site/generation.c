@@ -119,6 +119,29 @@ read_unknown_settings(struct generation *g)
 		g->ctx.unknown = CONF_UNKNOWN_IGNORE;
 }
 
+/* A group that has errors: a name for routes to find, nothing to serve by. */
+static struct group *
+group_placeholder(struct generation *g, const struct group_conf *conf)
+{
+	struct group *group = arena_zalloc(&g->arena, sizeof(*group));
+
+	group->conf = conf;
+	group->name = span_cstr(conf->name);
+	return group;
+}
+
+static bool
+is_whole(const struct group_conf *conf)
+{
+	const struct backend_conf *backends = conf->backends.items;
+
+	for (size_t i = 0; i < conf->backends.count; i++) {
+		if (backends[i].address == NULL)
+			return false;
+	}
+	return conf->backends.count > 0;
+}
+
 static void
 build_groups(struct generation *g)
 {
@@ -134,7 +157,13 @@ build_groups(struct generation *g)
 
 		if (confs[i].name == NULL)
 			continue; /* reported already */
-		g->groups[g->group_count] = group_new(&g->arena, &confs[i]);
+		if (conf_report_errors(g->ctx.report) > 0 ||
+		    !is_whole(&confs[i]))
+			g->groups[g->group_count] =
+			    group_placeholder(g, &confs[i]);
+		else
+			g->groups[g->group_count] =
+			    group_new(&g->arena, &confs[i]);
 		g->groups[g->group_count]->number = (uint32_t)g->group_count;
 		if (hash_map_put(&g->build.groups, span_cstr(confs[i].name),
 		    g->groups[g->group_count]) != NULL)
@@ -170,19 +199,28 @@ start_modules(struct generation *g)
 static void
 apply_source(struct generation *g, const struct generation_source *source)
 {
+	static const struct conf_place command_line = {
+		.file = "command line" };
 	struct settings *s = &g->settings;
 	struct error err;
 
-	if (source->workers != 0)
+	if (source->workers != 0) {
 		s->workers = source->workers;
+		conf_origins_set(g->origins, &s->workers, &command_line);
+	}
 	if (s->workers == SETTINGS_WORKERS_AUTO)
 		s->workers = proc_cpu_count();
 	if (s->workers > WORKERS_MAX)
 		s->workers = WORKERS_MAX;
-	if (source->log_level >= 0)
+	if (source->log_level >= 0) {
 		s->error_log.level = (uint32_t)source->log_level;
-	if (source->is_daemon)
+		conf_origins_set(g->origins, &s->error_log.level,
+		    &command_line);
+	}
+	if (source->is_daemon) {
 		s->daemon = true;
+		conf_origins_set(g->origins, &s->daemon, &command_line);
+	}
 	if (s->pid_file == NULL && source->path != NULL && geteuid() == 0)
 		s->pid_file = DEFAULT_PID_FILE;
 	if (logtarget_add(&g->targets, s->error_log.path, &err) < 0)
@@ -211,7 +249,8 @@ read_tree(struct generation *g, const struct generation_source *source)
 	if (g->settings.admin.address != NULL)
 		build_admin(&g->build, g->settings.admin.address, &g->http);
 	start_modules(g);
-	if (g->build.listener_count == 0)
+	if (g->build.listener_count == 0 &&
+	    conf_report_errors(g->ctx.report) == 0)
 		conf_report_error(g->ctx.report, &g->tree->place,
 		    "nothing to do: no service listens anywhere");
 }
