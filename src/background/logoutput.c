@@ -2,10 +2,11 @@
 /*
  * logoutput - whole lines to one target, whatever its writes do.
  *
- * A line that was written in part is copied here, and its rest comes before all
- * others: so its place in the ring can be given up while a disk stays full.  Where the output is a file that can be read, its end tells how
- * far a killed predecessor came; elsewhere a kill between a write and the note
- * of it makes a line appear twice.  None is lost.
+ * A line that was written in part is copied here, and its rest comes before
+ * all others: so its place in the ring can be given up while a disk stays full.
+ * Where the output is a file that can be read, its end tells how far a killed
+ * predecessor came; elsewhere a kill between a write and the note of it makes a
+ * line appear twice.  None is lost.
  */
 #include "background/logoutput.h"
 
