@@ -159,11 +159,36 @@ read_size_byte(struct h1_body *b, char c)
 	return H1_REFUSAL_NONE;
 }
 
+/* The usual line, whole and without extension; false for any other. */
+static bool
+read_plain_size_line(struct h1_body *b, const struct h1_body_limits *limits,
+    struct span *in)
+{
+	size_t digits_max = SIZE_DIGITS_MAX - 1;
+	uint64_t size = 0;
+	size_t n = 0;
+
+	if (digits_max > limits->chunk_line_max)
+		digits_max = limits->chunk_line_max;
+	if (in->len < digits_max + 2)
+		digits_max = in->len >= 2 ? in->len - 2 : 0;
+	for (; n < digits_max && chars_is(in->p[n], CHARS_HEX); n++)
+		size = size << 4 | chars_hex(in->p[n]);
+	if (n == 0 || in->p[n] != '\r' || in->p[n + 1] != '\n')
+		return false;
+	cut(in, n + 2);
+	b->left = size;
+	b->state = size > 0 ? DATA : TRAILERS;
+	return true;
+}
+
 /* A chunk-size line, as far as it is there. */
 static enum h1_refusal
 read_size_line(struct h1_body *b, const struct h1_body_limits *limits,
     struct span *in)
 {
+	if (b->state == SIZE_FIRST && read_plain_size_line(b, limits, in))
+		return H1_REFUSAL_NONE;
 	while (in->len > 0 && b->state <= SIZE_LF) {
 		enum h1_refusal refusal;
 		char c = in->p[0];
@@ -185,6 +210,11 @@ read_size_line(struct h1_body *b, const struct h1_body_limits *limits,
 static enum h1_refusal
 read_data_end(struct h1_body *b, struct span *in)
 {
+	if (b->state == DATA_CR && in->len >= 2 &&
+	    memcmp(in->p, "\r\n", 2) == 0) {
+		b->state = SIZE_FIRST;
+		cut(in, 2);
+	}
 	while (in->len > 0 && b->state != SIZE_FIRST) {
 		if (in->p[0] != (b->state == DATA_CR ? '\r' : '\n'))
 			return H1_REFUSAL_CHUNK_END;

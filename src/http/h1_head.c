@@ -18,6 +18,12 @@ was_seen(const struct h1_head *h, enum http_field_id id)
 	return (h->present >> id & 1) != 0;
 }
 
+static bool
+has_flag(const struct h1_head *h, enum h1_head_flags flag)
+{
+	return (h->flags & flag) != 0;
+}
+
 /* Kept out of line, so that what is usual saves no registers for it. */
 #define COLD __attribute__((noinline))
 
@@ -43,7 +49,7 @@ is_port(const char *p, const char *end)
  * The length of the host in the usual Host: a short name in lower case, maybe
  * with a port.  0 for all others, valid or not.
  */
-static COLD size_t
+static size_t
 plain_host_len(struct span value)
 {
 	const char *end = value.p + value.len;
@@ -59,22 +65,15 @@ plain_host_len(struct span value)
 	return (size_t)(stop - value.p);
 }
 
-static inline enum h1_refusal
-note_host(struct h1_head *h, const struct http_field *f)
+static COLD enum h1_refusal
+note_host(struct h1_head *h, struct span value)
 {
-	struct span value = http_field_value(f);
-
 	if (h->kind != H1_HEAD_REQUEST)
 		return H1_REFUSAL_NONE;
 	if (was_seen(h, FIELD_HOST))
 		return H1_REFUSAL_HOST_REPEATED;
 	h->host = value;
-#if SCAN_SSE2
-	h->plain_host_len = value.len > SCAN_WIDTH ? plain_host_len(value) :
-	    scan_short_authority(value.p + value.len, value.len);
-#else
 	h->plain_host_len = plain_host_len(value);
-#endif
 	if (h->plain_host_len == 0 && !uri_is_authority(value))
 		return H1_REFUSAL_AUTHORITY;
 	return H1_REFUSAL_NONE;
@@ -133,11 +132,11 @@ static void
 note_option(struct h1_head *h, struct span option)
 {
 	if (IS_WORD(option, "close"))
-		h->has_close = true;
+		h->flags |= H1_HEAD_CLOSE;
 	else if (IS_WORD(option, "keep-alive"))
-		h->has_keep_alive = true;
+		h->flags |= H1_HEAD_KEEP_ALIVE;
 	else if (IS_WORD(option, "upgrade"))
-		h->has_upgrade = true;
+		h->flags |= H1_HEAD_UPGRADE;
 }
 
 static COLD void
@@ -157,7 +156,7 @@ note_expect(struct h1_head *h, struct span value)
 		return H1_REFUSAL_NONE;
 	if (!span_ieq(value, SPAN("100-continue")))
 		return H1_REFUSAL_EXPECTATION;
-	h->expect_continue = true;
+	h->flags |= H1_HEAD_EXPECT;
 	return H1_REFUSAL_NONE;
 }
 
@@ -165,8 +164,9 @@ note_expect(struct h1_head *h, struct span value)
 static COLD void
 note_upgrade(struct h1_head *h, struct span value)
 {
-	h->to_websocket = !was_seen(h, FIELD_UPGRADE) &&
-	    IS_WORD(value, "websocket");
+	h->flags &= (uint8_t)~H1_HEAD_WEBSOCKET;
+	if (!was_seen(h, FIELD_UPGRADE) && IS_WORD(value, "websocket"))
+		h->flags |= H1_HEAD_WEBSOCKET;
 }
 
 static COLD void
@@ -176,7 +176,7 @@ note_te(struct h1_head *h, struct span value)
 
 	while (span_next_item(&value, &item)) {
 		if (span_ieq(item, SPAN("trailers")))
-			h->te_trailers = true;
+			h->flags |= H1_HEAD_TRAILERS_OK;
 	}
 }
 
@@ -211,7 +211,7 @@ h1_head_note(struct h1_head *h, const struct http_field *f)
 		return H1_REFUSAL_NONE;
 	switch (f->id) {
 	case FIELD_HOST:
-		return note_host(h, f);
+		return note_host(h, value);
 	case FIELD_CONTENT_LENGTH:
 		return note_length(h, f);
 	case FIELD_TRANSFER_ENCODING:
@@ -220,7 +220,7 @@ h1_head_note(struct h1_head *h, const struct http_field *f)
 		return note_expect(h, value);
 	case FIELD_CONNECTION:
 		if (value.len == 10 && memcmp(value.p, "keep-alive", 10) == 0)
-			h->has_keep_alive = true;
+			h->flags |= H1_HEAD_KEEP_ALIVE;
 		else
 			note_connection(h, value);
 		break;
@@ -291,7 +291,9 @@ check_codings(const struct http_fields *fields)
 static bool
 wishes_to_keep(const struct h1_head *h)
 {
-	return !h->has_close && (h->minor > 0 || h->has_keep_alive);
+	if (has_flag(h, H1_HEAD_CLOSE))
+		return false;
+	return h->minor > 0 || has_flag(h, H1_HEAD_KEEP_ALIVE);
 }
 
 /* What both sides of authority say, as far as there are two. */
@@ -345,10 +347,10 @@ h1_head_end_request(const struct h1_head *h, struct http_request *req)
 	}
 	req->minor = h->minor;
 	req->keep_alive = wishes_to_keep(h);
-	req->expect_continue = h->expect_continue;
-	req->te_trailers = h->te_trailers;
-	req->upgrade_websocket = h->minor > 0 && h->has_upgrade &&
-	    h->to_websocket && req->method_id == HTTP_METHOD_GET;
+	req->expect_continue = has_flag(h, H1_HEAD_EXPECT);
+	req->te_trailers = has_flag(h, H1_HEAD_TRAILERS_OK);
+	req->upgrade_websocket = h->minor > 0 && has_flag(h, H1_HEAD_UPGRADE) &&
+	    has_flag(h, H1_HEAD_WEBSOCKET);
 	return req->framing == HTTP_FRAMING_CHUNKED ?
 	    check_codings(&req->fields) : H1_REFUSAL_NONE;
 }
@@ -379,7 +381,7 @@ h1_head_end_response(const struct h1_head *h,
 	}
 	if (res->status == 101) {
 		res->upgrade_websocket = expected->upgrade_websocket &&
-		    h->minor > 0 && h->has_upgrade && h->to_websocket;
+		    h->minor > 0 && has_flag(h, H1_HEAD_UPGRADE) && has_flag(h, H1_HEAD_WEBSOCKET);
 		if (!res->upgrade_websocket)
 			return H1_REFUSAL_INTERIM_UPGRADE;
 	}

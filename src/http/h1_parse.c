@@ -186,8 +186,8 @@ read_field(struct pass *s)
 
 #if SCAN_SSE2
 
-/* So far before the end, no load of a short line reaches it. */
-enum { FAR = 4 * SCAN_WIDTH };
+/* So far before the end, loads of a line with a short name do not reach it. */
+enum { FAR = 2 * SCAN_WIDTH + 4 };
 
 struct plain_name {
 	unsigned len; /* 0: it is not plain */
@@ -195,7 +195,8 @@ struct plain_name {
 };
 
 struct plain_line {
-	struct plain_name name;
+	unsigned name_len;
+	unsigned id;
 	const char *value;
 	const char *stop; /* the CR behind it */
 };
@@ -235,7 +236,7 @@ plain_long_name(const char *at, const char *end)
 	__m128i first, second;
 	uint64_t colon, bytes;
 
-	if (end - at < 2 * SCAN_WIDTH)
+	if (end - at < FAR + SCAN_WIDTH)
 		return (struct plain_name){ 0, FIELD_OTHER };
 	first = scan_load(at);
 	second = scan_load(at + SCAN_WIDTH);
@@ -264,29 +265,30 @@ load_last(const char *at, const char *end)
 }
 
 /* A name of letters, digits and dashes, up to the first colon. */
-static inline __attribute__((always_inline)) struct plain_name
-plain_name(const char *at, const char *end, bool is_far)
+static inline __attribute__((always_inline)) bool
+plain_name(struct plain_line *line, const char *at, const char *end,
+    __m128i v)
 {
 	const struct http_field_slot *slot;
-	struct plain_name name;
-	__m128i v = is_far || end - at >= SCAN_WIDTH ? scan_load(at) :
-						       load_last(at, end);
 	uint64_t colon = scan_mask(scan_equal(v, ':'));
 	uint64_t bytes = colon ^ (colon - 1); /* up to and with the colon */
 
 	/* No colon, or nothing before it. */
-	if (bytes - 2 > UINT16_MAX)
-		return plain_long_name(at, end);
-	name.len = scan_first(colon);
-	slot = http_field_slot(at, name.len);
-	name.id = slot->id;
+	if (bytes - 2 > UINT16_MAX) {
+		struct plain_name name = plain_long_name(at, end);
+
+		line->name_len = name.len;
+		line->id = name.id;
+		return name.len != 0;
+	}
+	line->name_len = scan_first(colon);
+	slot = http_field_slot(at, line->name_len);
+	line->id = slot->id;
 	if ((same_bytes(v, slot->name) & bytes) == bytes)
-		return name;
+		return true;
+	line->id = FIELD_OTHER;
 	bytes >>= 1;
-	if ((plain_bytes(v) & bytes) != bytes)
-		name.len = 0;
-	name.id = FIELD_OTHER;
-	return name;
+	return (plain_bytes(v) & bytes) == bytes;
 }
 
 /*
@@ -294,21 +296,22 @@ plain_name(const char *at, const char *end, bool is_far)
  * tabs or blanks around it, CR and LF.
  */
 static inline __attribute__((always_inline)) bool
-plain_line(struct plain_line *line, const char *at, const char *end,
-    bool is_far)
+plain_far_line(struct plain_line *line, const char *at, const char *end)
 {
 	const char *value;
 	uint64_t stops;
 
-	line->name = plain_name(at, end, is_far);
-	value = line->value = at + line->name.len + 2;
-	if (line->name.len == 0 || (!is_far && end - value < 3) || value[-1] != ' ' ||
-	    (unsigned char)value[0] <= ' ')
+	if (!plain_name(line, at, end, scan_load(at)))
 		return false;
-	if (is_far && (stops = scan_value_stops(value)) != 0) {
+	value = line->value = at + line->name_len + 2;
+	if (value[-1] != ' ' || (unsigned char)value[0] <= ' ')
+		return false;
+	stops = scan_value_stops(value);
+	if (stops != 0) {
 		line->stop = value + scan_first(stops);
 	} else {
-		line->stop = scan_until(value, end, scan_value_stops);
+		line->stop = scan_until(value + SCAN_WIDTH, end,
+		    scan_value_stops);
 		if (end - line->stop < 2)
 			return false;
 	}
@@ -316,8 +319,40 @@ plain_line(struct plain_line *line, const char *at, const char *end,
 	    (unsigned char)line->stop[-1] > ' ';
 }
 
+/* The same near the end. */
+static inline __attribute__((always_inline)) bool
+plain_near_line(struct plain_line *line, const char *at, const char *end)
+{
+	const char *value;
+
+	if (at >= end || *at == '\r' || !plain_name(line, at, end,
+	    end - at >= SCAN_WIDTH ? scan_load(at) : load_last(at, end)))
+		return false;
+	value = line->value = at + line->name_len + 2;
+	if (end - value < 3 || value[-1] != ' ' ||
+	    (unsigned char)value[0] <= ' ')
+		return false;
+	line->stop = scan_until(value, end, scan_value_stops);
+	return end - line->stop >= 2 && memcmp(line->stop, "\r\n", 2) == 0 &&
+	    (unsigned char)line->stop[-1] > ' ';
+}
+
+static inline __attribute__((always_inline)) enum line
+note_field(struct pass *s, const struct http_field *f)
+{
+	enum h1_refusal refusal;
+
+	if (f->id == FIELD_HOST &&
+	    h1_head_note_plain_host(&s->head, f->value, f->value_len))
+		return LINE_DONE;
+	refusal = h1_head_note(&s->head, f);
+	if (refusal != H1_REFUSAL_NONE)
+		return refuse(s, f->value, refusal);
+	return LINE_DONE;
+}
+
 /* Plain lines up to one that is not; that one is left to read_field(). */
-static enum line
+static inline __attribute__((always_inline)) enum line
 read_plain_fields(struct pass *s)
 {
 	struct plain_line line;
@@ -327,25 +362,22 @@ read_plain_fields(struct pass *s)
 	const struct http_field *f_end = table + s->fields_max;
 	uint64_t present = s->head.present;
 
-	while (f < f_end && at < end && *at != '\r') {
-		if (end - at >= FAR ? !plain_line(&line, at, end, true) :
-				      !plain_line(&line, at, end, false))
+	while (f < f_end) {
+		if (end - at >= FAR ? !plain_far_line(&line, at, end) :
+				      !plain_near_line(&line, at, end))
 			break;
 		f->name = at;
 		f->value = line.value;
 		f->value_len = (uint32_t)(line.stop - line.value);
-		f->name_len = (uint16_t)line.name.len;
-		f->id = (uint8_t)line.name.id;
+		f->name_len = (uint16_t)line.name_len;
+		f->id = (uint8_t)line.id;
 		f->flags = HTTP_FIELD_VERBATIM;
-		if ((H1_HEAD_NOTED >> line.name.id & 1) != 0) {
-			enum h1_refusal refusal;
-
+		if ((H1_HEAD_NOTED >> line.id & 1) != 0) {
 			s->head.present = present;
-			refusal = h1_head_note(&s->head, f);
-			if (refusal != H1_REFUSAL_NONE)
-				return refuse(s, line.value, refusal);
+			if (note_field(s, f) == LINE_REFUSED)
+				return LINE_REFUSED;
 		}
-		present |= UINT64_C(1) << line.name.id;
+		present |= UINT64_C(1) << line.id;
 		at = line.stop + 2;
 		f++;
 	}
@@ -361,21 +393,33 @@ read_plain_fields(struct pass *s)
 #endif
 
 /* Up to the empty line; LINE_LAST, LINE_MORE or LINE_REFUSED. */
-static enum line
-read_fields(struct pass *s)
+static COLD enum line
+read_all_fields(struct pass *s)
 {
 	enum line line = LINE_DONE;
 
 	while (line == LINE_DONE) {
+		line = read_field(s);
 #if SCAN_SSE2
-		if (scan_is_wide(s->base, s->end) && s->good <= s->at &&
-		    s->at < s->end)
+		if (line == LINE_DONE && scan_is_wide(s->base, s->end))
 			line = read_plain_fields(s);
 #endif
-		if (line == LINE_DONE)
-			line = read_field(s);
 	}
 	return line;
+}
+
+static inline __attribute__((always_inline)) enum line
+read_fields(struct pass *s)
+{
+#if SCAN_SSE2
+	if (scan_is_wide(s->base, s->end)) {
+		enum line line = read_plain_fields(s);
+
+		if (line != LINE_DONE)
+			return line;
+	}
+#endif
+	return read_all_fields(s);
 }
 
 /* -- passes ------------------------------------------------------------ */
@@ -441,7 +485,7 @@ pass_resume(struct pass *s)
 	s->head.minor = state->minor;
 	s->head.present = state->present;
 	s->count = state->fields;
-	line = read_fields(s);
+	line = read_all_fields(s);
 	if (line == LINE_MORE)
 		pass_save(s);
 	return line;
@@ -629,8 +673,40 @@ skip_empty_lines(struct pass *s)
 	return line;
 }
 
+#if SCAN_SSE2
+
+/* HTTP/1.0 or 1.1, a status and a phrase; all else is left: false. */
+static bool
+read_plain_status_line(struct pass *s, struct http_response *res,
+    size_t line_max)
+{
+	const char *p = s->at;
+	const char *stop;
+	unsigned a, b, c;
+
+	if (s->end - p < 2 * SCAN_WIDTH || memcmp(p, "HTTP/1.", 7) != 0 ||
+	    (p[7] != '1' && p[7] != '0') || p[8] != ' ' || p[12] != ' ')
+		return false;
+	a = (unsigned)p[9] - '1';
+	b = (unsigned)p[10] - '0';
+	c = (unsigned)p[11] - '0';
+	if (a > 4 || b > 9 || c > 9)
+		return false;
+	stop = scan_until(p + 13, s->end, scan_value_stops);
+	if (s->end - stop < 2 || memcmp(stop, "\r\n", 2) != 0 ||
+	    (size_t)(stop - p) > line_max)
+		return false;
+	s->head.minor = p[7] == '1';
+	res->status = (uint16_t)((a + 1) * 100 + b * 10 + c);
+	res->reason = span_of(p + 13, (size_t)(stop - p) - 13);
+	s->at = stop + 2;
+	return true;
+}
+
+#endif
+
 static enum line
-read_status_line(struct pass *s, struct http_response *res)
+read_any_status_line(struct pass *s, struct http_response *res)
 {
 	const char *p = s->at;
 	enum line line;
@@ -663,6 +739,26 @@ read_status_line(struct pass *s, struct http_response *res)
 		return refuse_byte(s, p, H1_REFUSAL_CONTROL);
 	res->reason.len = (size_t)(p - res->reason.p);
 	return line_end(s, p, LINE_DONE);
+}
+
+static COLD enum line
+read_bounded_status_line(struct pass *s, struct http_response *res,
+    size_t line_max)
+{
+	const char *end = bound_line(s, line_max);
+	enum line line = read_any_status_line(s, res);
+
+	return unbound_line(s, line_max, end, line);
+}
+
+static inline enum line
+read_status_line(struct pass *s, struct http_response *res, size_t line_max)
+{
+#if SCAN_SSE2
+	if (read_plain_status_line(s, res, line_max))
+		return LINE_DONE;
+#endif
+	return read_bounded_status_line(s, res, line_max);
 }
 
 static inline enum line
@@ -739,7 +835,6 @@ h1_parse_response(struct h1_state *state, const char *p, size_t len,
 	struct pass s;
 	enum h1_refusal refusal;
 	enum line line;
-	const char *end;
 
 	pass_init(&s, state, H1_HEAD_RESPONSE, p, len, limits);
 	if (state->checked > 0) {
@@ -748,9 +843,7 @@ h1_parse_response(struct h1_state *state, const char *p, size_t len,
 			return pass_result(&s, line, limits);
 		pass_init(&s, state, H1_HEAD_RESPONSE, p, len, limits);
 	}
-	end = bound_line(&s, limits->line_max);
-	line = read_status_line(&s, res);
-	line = unbound_line(&s, limits->line_max, end, line);
+	line = read_status_line(&s, res, limits->line_max);
 	if (line == LINE_DONE) {
 		line = read_fields(&s);
 		if (line == LINE_MORE)
@@ -780,7 +873,7 @@ h1_parse_trailers(struct h1_state *state, const char *p, size_t len,
 			return pass_result(&s, line, limits);
 		pass_init(&s, state, H1_HEAD_TRAILERS, p, len, limits);
 	}
-	line = read_fields(&s);
+	line = read_all_fields(&s);
 	if (line == LINE_MORE)
 		pass_save(&s);
 	if (line != LINE_LAST)

@@ -7,16 +7,76 @@
 /* Behind the value of a field as it was received: CR and LF. */
 enum { LINE_END = 2 };
 
-static const char *
-verbatim_end(const struct http_field *f)
+/* Where len more bytes may be written; NULL if they do not fit. */
+static inline char *
+claim(struct str *out, size_t len)
 {
-	return f->value + f->value_len + LINE_END;
+	if (len > out->cap - out->len || out->overflow) {
+		out->overflow = true;
+		return NULL;
+	}
+	return out->p + out->len;
+}
+
+/* Up to there was written. */
+static inline void
+release(struct str *out, const char *end)
+{
+	out->len = (size_t)(end - out->p);
+}
+
+/* Append a few bytes, mostly, without a call; the end of the copy. */
+static inline char *
+put(char *to, const char *from, size_t len)
+{
+	if (len > 32) {
+		memcpy(to, from, len);
+	} else if (len >= 16) {
+		memcpy(to, from, 16);
+		memcpy(to + len - 16, from + len - 16, 16);
+	} else if (len >= 8) {
+		memcpy(to, from, 8);
+		memcpy(to + len - 8, from + len - 8, 8);
+	} else {
+		for (size_t i = 0; i < len; i++)
+			to[i] = from[i];
+	}
+	return to + len;
+}
+
+#define PUT(to, literal) \
+	((char *)memcpy((to), (literal), sizeof(literal) - 1) + \
+	    sizeof(literal) - 1)
+
+/* -- fields ------------------------------------------------------------ */
+
+static void
+write_run(struct str *out, const char *run, const char *end)
+{
+	size_t len = (size_t)(end - run);
+	char *p = claim(out, len);
+
+	if (p != NULL)
+		release(out, put(p, run, len));
+}
+
+static void
+write_field(struct str *out, const struct http_field *f)
+{
+	char *p = claim(out, f->name_len + f->value_len + sizeof(": \r\n") - 1);
+
+	if (p == NULL)
+		return;
+	p = put(p, f->name, f->name_len);
+	p = PUT(p, ": ");
+	p = put(p, f->value, f->value_len);
+	release(out, PUT(p, "\r\n"));
 }
 
 /* The fields but those of that id, which the caller writes itself. */
 static void
 write_fields(struct str *out, const struct http_fields *fields,
-    enum http_field_id except)
+    unsigned except)
 {
 	const struct http_field *f = fields->items;
 	const struct http_field *end = f + fields->count;
@@ -24,106 +84,120 @@ write_fields(struct str *out, const struct http_fields *fields,
 	const char *run_end = NULL;
 
 	for (; f < end; f++) {
-		if ((f->flags & HTTP_FIELD_DROPPED) != 0 ||
-		    (f->id == except && except != FIELD_OTHER))
+		unsigned flags = f->flags;
+
+		if ((flags & HTTP_FIELD_DROPPED) != 0 || f->id == except)
 			continue;
-		if ((f->flags & HTTP_FIELD_VERBATIM) != 0) {
+		if ((flags & HTTP_FIELD_VERBATIM) != 0) {
 			if (f->name != run_end) {
-				str_put(out, run, (size_t)(run_end - run));
+				if (run != NULL)
+					write_run(out, run, run_end);
 				run = f->name;
 			}
-			run_end = verbatim_end(f);
+			run_end = f->value + f->value_len + LINE_END;
 			continue;
 		}
-		str_put(out, run, (size_t)(run_end - run));
+		if (run != NULL)
+			write_run(out, run, run_end);
 		run = run_end = NULL;
-		str_put(out, f->name, f->name_len);
-		str_lit(out, ": ");
-		str_put(out, f->value, f->value_len);
-		str_lit(out, "\r\n");
+		write_field(out, f);
 	}
-	str_put(out, run, (size_t)(run_end - run));
+	if (run != NULL)
+		write_run(out, run, run_end);
 }
 
 void
 h1_write_fields(struct str *out, const struct http_fields *fields)
 {
-	write_fields(out, fields, FIELD_OTHER);
+	write_fields(out, fields, FIELD_ID_COUNT);
 }
 
-static void
-write_framing(struct str *out, const struct h1_framing *framing)
+/* -- what the writer adds ---------------------------------------------- */
+
+/* Decimal digits; there is room for 20. */
+static char *
+put_u64(char *to, uint64_t n)
 {
-	switch (framing->framing) {
-	case HTTP_FRAMING_LENGTH:
-		str_lit(out, "Content-Length: ");
-		str_u64(out, framing->content_length);
-		str_lit(out, "\r\n");
-		break;
-	case HTTP_FRAMING_CHUNKED:
-		str_lit(out, "Transfer-Encoding: chunked\r\n");
-		break;
-	case HTTP_FRAMING_NONE:
-	case HTTP_FRAMING_CLOSE:
-		break;
-	}
+	char digits[20];
+	char *end = digits + sizeof(digits);
+	char *p = end;
+
+	do {
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	return put(to, p, (size_t)(end - p));
 }
 
 /* The next of the options of one Connection field. */
-static void
-write_option(struct str *out, bool *is_first, struct span option)
+static char *
+put_option(char *to, bool *is_first, struct span option)
 {
-	if (*is_first)
-		str_lit(out, "Connection: ");
-	else
-		str_lit(out, ", ");
-	str_span(out, option);
+	to = *is_first ? PUT(to, "Connection: ") : PUT(to, ", ");
 	*is_first = false;
+	return put(to, option.p, option.len);
 }
 
 /* Connection, and the fields that belong to the connection. */
-static void
-write_connection(struct str *out, const struct h1_framing *framing)
+static char *
+put_connection(char *p, const struct h1_framing *framing)
 {
 	bool is_first = true;
 
 	if (framing->upgrade_websocket)
-		str_lit(out, "Upgrade: websocket\r\n");
+		p = PUT(p, "Upgrade: websocket\r\n");
 	if (framing->te_trailers)
-		str_lit(out, "TE: trailers\r\n");
+		p = PUT(p, "TE: trailers\r\n");
 	if (framing->close)
-		write_option(out, &is_first, SPAN("close"));
+		p = put_option(p, &is_first, SPAN("close"));
 	if (framing->keep_alive)
-		write_option(out, &is_first, SPAN("keep-alive"));
+		p = put_option(p, &is_first, SPAN("keep-alive"));
 	if (framing->upgrade_websocket)
-		write_option(out, &is_first, SPAN("Upgrade"));
+		p = put_option(p, &is_first, SPAN("Upgrade"));
 	if (framing->te_trailers)
-		write_option(out, &is_first, SPAN("TE"));
-	if (!is_first)
-		str_lit(out, "\r\n");
+		p = put_option(p, &is_first, SPAN("TE"));
+	return PUT(p, "\r\n");
 }
 
+/* Framing, Connection, and the empty line; composed first: it is short. */
 static void
 write_end(struct str *out, const struct h1_framing *framing)
 {
-	write_framing(out, framing);
+	char text[192];
+	char *p = text;
+
+	if (framing->framing == HTTP_FRAMING_LENGTH) {
+		p = PUT(p, "Content-Length: ");
+		p = put_u64(p, framing->content_length);
+		p = PUT(p, "\r\n");
+	} else if (framing->framing == HTTP_FRAMING_CHUNKED) {
+		p = PUT(p, "Transfer-Encoding: chunked\r\n");
+	}
 	if (framing->close || framing->keep_alive ||
 	    framing->upgrade_websocket || framing->te_trailers)
-		write_connection(out, framing);
-	str_lit(out, "\r\n");
+		p = put_connection(p, framing);
+	p = PUT(p, "\r\n");
+	write_run(out, text, p);
 }
+
+/* -- heads ------------------------------------------------------------- */
 
 void
 h1_write_request(struct str *out, const struct http_request *req,
     struct span target, struct span host, const struct h1_framing *framing)
 {
+	char *p = claim(out, req->method.len + target.len + host.len +
+	    sizeof("  HTTP/1.1\r\nHost: \r\n") - 1);
+
 	assert(framing->framing != HTTP_FRAMING_CLOSE);
-	str_span(out, req->method);
-	str_lit(out, " ");
-	str_span(out, target);
-	str_lit(out, " HTTP/1.1\r\nHost: ");
-	str_span(out, host);
-	str_lit(out, "\r\n");
+	if (p == NULL)
+		return;
+	p = put(p, req->method.p, req->method.len);
+	*p++ = ' ';
+	p = put(p, target.p, target.len);
+	p = PUT(p, " HTTP/1.1\r\nHost: ");
+	p = put(p, host.p, host.len);
+	release(out, PUT(p, "\r\n"));
 	write_fields(out, &req->fields, FIELD_HOST);
 	write_end(out, framing);
 }
@@ -132,17 +206,19 @@ void
 h1_write_response(struct str *out, const struct http_response *res,
     const struct h1_framing *framing)
 {
-	char digits[3] = { (char)('0' + res->status / 100),
-		(char)('0' + res->status / 10 % 10),
-		(char)('0' + res->status % 10) };
+	char *p = claim(out, res->reason.len + sizeof("HTTP/1.1 200 \r\n") - 1);
 
 	assert(res->status >= 100 && res->status <= 999);
-	str_lit(out, "HTTP/1.1 ");
-	str_put(out, digits, sizeof(digits));
-	str_lit(out, " ");
-	str_span(out, res->reason);
-	str_lit(out, "\r\n");
-	write_fields(out, &res->fields, FIELD_OTHER);
+	if (p == NULL)
+		return;
+	p = PUT(p, "HTTP/1.1 ");
+	*p++ = (char)('0' + res->status / 100);
+	*p++ = (char)('0' + res->status / 10 % 10);
+	*p++ = (char)('0' + res->status % 10);
+	*p++ = ' ';
+	p = put(p, res->reason.p, res->reason.len);
+	release(out, PUT(p, "\r\n"));
+	write_fields(out, &res->fields, FIELD_ID_COUNT);
 	write_end(out, framing);
 }
 

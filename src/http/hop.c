@@ -34,24 +34,22 @@ has_bit(uint64_t set, unsigned id)
 	return (set >> id & 1) != 0;
 }
 
-static void
-drop_ids(struct http_fields *f, uint64_t ids)
-{
-	if ((f->present & ids) == 0)
-		return;
-	for (uint32_t i = 0; i < f->count; i++) {
-		if (has_bit(ids, f->items[i].id))
-			f->items[i].flags |= HTTP_FIELD_DROPPED;
-	}
-}
-
 /* Connection options that are no names of fields (RFC 9110, section 7.6.1). */
 static bool
 is_plain_option(struct span item)
 {
-	return span_ieq(item, SPAN("close")) ||
-	    span_ieq(item, SPAN("keep-alive")) ||
-	    span_ieq(item, SPAN("upgrade")) || span_ieq(item, SPAN("te"));
+	switch (item.len) {
+	case 2:
+		return span_ieq(item, SPAN("te"));
+	case 5:
+		return span_ieq(item, SPAN("close"));
+	case 7:
+		return span_ieq(item, SPAN("upgrade"));
+	case 10:
+		return span_ieq(item, SPAN("keep-alive"));
+	default:
+		return false;
+	}
 }
 
 static bool
@@ -86,8 +84,6 @@ drop_connection(struct http_fields *f, uint64_t protected)
 {
 	unsigned named = 0;
 
-	if (!http_fields_may_have(f, FIELD_CONNECTION))
-		return H1_REFUSAL_NONE;
 	for (uint32_t i = 0; i < f->count; i++) {
 		const struct http_field *field = &f->items[i];
 		enum h1_refusal refusal;
@@ -102,11 +98,40 @@ drop_connection(struct http_fields *f, uint64_t protected)
 	return H1_REFUSAL_NONE;
 }
 
+/* The usual Connection, which names nothing. */
+static bool
+is_keep_alive(const struct http_field *f)
+{
+	return f->value_len == 10 &&
+	    (memcmp(f->value, "keep-alive", 10) == 0 ||
+		memcmp(f->value, "Keep-Alive", 10) == 0);
+}
+
+/* Drop the fields with these ids, and what Connection names. */
+static enum h1_refusal
+strip(struct http_fields *f, uint64_t ids, uint64_t protected)
+{
+	bool is_naming = false;
+
+	if ((f->present & ids) == 0)
+		return H1_REFUSAL_NONE;
+	for (uint32_t i = 0; i < f->count; i++) {
+		struct http_field *field = &f->items[i];
+
+		if (!has_bit(ids, field->id))
+			continue;
+		field->flags |= HTTP_FIELD_DROPPED;
+		if (field->id == FIELD_CONNECTION && !is_keep_alive(field))
+			is_naming = true;
+	}
+	return is_naming ? drop_connection(f, protected) : H1_REFUSAL_NONE;
+}
+
 enum h1_refusal
 hop_strip_request(struct http_request *req)
 {
-	drop_ids(&req->fields, hop_by_hop | request_drops);
-	return drop_connection(&req->fields, request_protected);
+	return strip(&req->fields, hop_by_hop | request_drops,
+	    request_protected);
 }
 
 /*
@@ -127,8 +152,7 @@ hop_strip_response(struct http_response *res)
 
 	if (!keeps_length(res))
 		ids |= BIT(CONTENT_LENGTH);
-	drop_ids(&res->fields, ids);
-	return drop_connection(&res->fields, 0);
+	return strip(&res->fields, ids, 0);
 }
 
 enum h1_refusal

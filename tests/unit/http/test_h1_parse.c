@@ -517,10 +517,10 @@ static const struct head_row connections[] = {
 	    "Upgrade: h2c\r\nUpgrade: websocket\r\n" END,
 	    "GET / 1.1 authority=a keep|Host: a|Connection: upgrade"
 	    "|Upgrade: h2c|Upgrade: websocket"),
-	HEAD_ROW("websocket by POST", POST HOST "Connection: upgrade\r\n"
-	    "Upgrade: websocket\r\n" END,
-	    "POST / 1.1 authority=a keep|Host: a|Connection: upgrade"
-	    "|Upgrade: websocket"),
+	HEAD_ROW("websocket by POST (pingora 148)", POST HOST
+	    "Connection: upgrade\r\nUpgrade: websocket\r\n" END,
+	    "POST / 1.1 authority=a keep websocket|Host: a"
+	    "|Connection: upgrade|Upgrade: websocket"),
 	HEAD_ROW("websocket in 1.0", "GET / HTTP/1.0\r\n"
 	    "Connection: upgrade\r\nUpgrade: websocket\r\n" END,
 	    "GET / 1.0|Connection: upgrade|Upgrade: websocket"),
