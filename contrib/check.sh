@@ -79,7 +79,7 @@ step()
 	label=$1
 	count=$2
 	shift 2
-	log=$logs/$(echo "$label" | tr ' :' '-_').log
+	log=$logs/$(echo "$label" | tr -cs 'a-z0-9\n' '-').log
 	began=$(date +%s)
 	status=0
 	timeout -k 20 900 "$@" >"$log" 2>&1 || status=$?
