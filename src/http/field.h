@@ -145,6 +145,9 @@ struct http_field *http_fields_next(const struct http_fields *f,
  */
 void http_fields_add(struct http_fields *f, struct arena *a, struct span name,
     struct span value);
+/* The same for a known name, in the list's spelling: no search for its id. */
+void http_fields_add_id(struct http_fields *f, struct arena *a,
+    enum http_field_id id, struct span value);
 /* Replace all of that name by one. */
 void http_fields_set(struct http_fields *f, struct arena *a, struct span name,
     struct span value);

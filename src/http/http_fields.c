@@ -75,9 +75,9 @@ field_set(struct http_fields *f, struct http_field *field, struct span name,
 	field->value_len = (uint32_t)value.len;
 }
 
-void
-http_fields_add(struct http_fields *f, struct arena *a, struct span name,
-    struct span value)
+/* A place at the end; the table grows in a. */
+static struct http_field *
+append(struct http_fields *f, struct arena *a)
 {
 	if (f->count == f->size) {
 		uint32_t size = f->size < FIRST_SIZE ? FIRST_SIZE : f->size * 2;
@@ -89,7 +89,27 @@ http_fields_add(struct http_fields *f, struct arena *a, struct span name,
 		f->items = items;
 		f->size = size;
 	}
-	field_set(f, &f->items[f->count++], name, value);
+	return &f->items[f->count++];
+}
+
+void
+http_fields_add(struct http_fields *f, struct arena *a, struct span name,
+    struct span value)
+{
+	field_set(f, append(f, a), name, value);
+}
+
+void
+http_fields_add_id(struct http_fields *f, struct arena *a,
+    enum http_field_id id, struct span value)
+{
+	struct span name = http_field_spelling(id);
+
+	assert(id != FIELD_OTHER && value.len <= UINT32_MAX);
+	*append(f, a) = (struct http_field){ .name = name.p,
+		.name_len = (uint16_t)name.len, .id = (uint8_t)id,
+		.value = value.p, .value_len = (uint32_t)value.len };
+	f->present |= UINT64_C(1) << id;
 }
 
 void

@@ -133,8 +133,9 @@ append(struct exchange *ex, struct http_request *up,
 	if (out.overflow)
 		str_init(&out, memory, sizeof(memory));
 	str_span(&out, value);
-	http_fields_remove_id(&up->fields, id);
-	http_fields_add(&up->fields, &ex->arena, http_field_spelling(id),
+	if (http_fields_may_have(&up->fields, id))
+		http_fields_remove_id(&up->fields, id);
+	http_fields_add_id(&up->fields, &ex->arena, id,
 	    span_of(arena_dup(&ex->arena, str_view(&out)), out.len));
 }
 
@@ -150,8 +151,7 @@ replace(struct exchange *ex, struct http_request *up,
 		http_fields_remove_id(&up->fields, id);
 	}
 	if (value.len > 0)
-		http_fields_add(&up->fields, &ex->arena,
-		    http_field_spelling(id), value);
+		http_fields_add_id(&up->fields, &ex->arena, id, value);
 }
 
 static void

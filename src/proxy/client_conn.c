@@ -378,7 +378,7 @@ send_head(struct exchange *ex)
 	c->chunked_out = framing.framing == HTTP_FRAMING_CHUNKED;
 	if (!http_fields_may_have(&res->fields, FIELD_DATE) ||
 	    http_fields_get(&res->fields, FIELD_DATE) == NULL)
-		http_fields_add(&res->fields, &ex->arena, SPAN("Date"),
+		http_fields_add_id(&res->fields, &ex->arena, FIELD_DATE,
 		    date_now());
 	h1_write_response(proxy_out(c->proxy, &c->conn), res, &framing);
 }

@@ -111,13 +111,11 @@ exchange_drop_backend(struct exchange *ex)
 	assert(ex->backend_conn == NULL);
 }
 
-enum verdict
-exchange_hooks(struct exchange *ex, enum phase phase)
+static enum verdict
+run_hooks(struct exchange *ex, const struct phase_chain *chain)
 {
-	const struct phase_chain *chain = &ex->route->phases.chains[phase];
 	enum verdict verdict = ex->resumed;
 
-	ex->phase = phase;
 	ex->resumed = VERDICT_NEXT;
 	while (verdict == VERDICT_NEXT && ex->hook_at < chain->count) {
 		const struct phase_handler *h = &chain->items[ex->hook_at];
@@ -133,6 +131,18 @@ exchange_hooks(struct exchange *ex, enum phase phase)
 	}
 	ex->hook_at = 0;
 	return verdict;
+}
+
+/* Most phases of most routes have no handler: that costs a look. */
+static inline enum verdict
+hooks(struct exchange *ex, enum phase phase)
+{
+	const struct phase_chain *chain = &ex->route->phases.chains[phase];
+
+	ex->phase = phase;
+	if (chain->count == 0 && ex->resumed == VERDICT_NEXT)
+		return VERDICT_NEXT;
+	return run_hooks(ex, chain);
 }
 
 static enum flow
@@ -174,7 +184,7 @@ fail(struct exchange *ex, enum reason reason, const char *detail)
 static enum flow
 step_early(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_EARLY_REQUEST);
+	enum verdict verdict = hooks(ex, PHASE_EARLY_REQUEST);
 	struct route_request request;
 	const struct route *route;
 	uint32_t captures[2 * ROUTE_CAPTURES_MAX];
@@ -213,7 +223,7 @@ step_early(struct exchange *ex)
 static enum flow
 step_route(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_ROUTE);
+	enum verdict verdict = hooks(ex, PHASE_ROUTE);
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
@@ -227,7 +237,7 @@ step_route(struct exchange *ex)
 static enum flow
 step_request(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_REQUEST);
+	enum verdict verdict = hooks(ex, PHASE_REQUEST);
 
 	if (verdict == VERDICT_NEXT && ex->route->action != ROUTE_UPSTREAM)
 		verdict = exchange_route_answer(ex);
@@ -239,7 +249,7 @@ step_request(struct exchange *ex)
 static enum flow
 step_cache(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_CACHE_LOOKUP);
+	enum verdict verdict = hooks(ex, PHASE_CACHE_LOOKUP);
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
@@ -249,7 +259,7 @@ step_cache(struct exchange *ex)
 static enum flow
 step_gate(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_UPSTREAM_GATE);
+	enum verdict verdict = hooks(ex, PHASE_UPSTREAM_GATE);
 	uint64_t total_ms = ex->route->timeouts.total_ms;
 
 	if (verdict != VERDICT_NEXT)
@@ -296,7 +306,7 @@ try_failed(struct exchange *ex, enum reason reason, const char *detail)
 	attempt.cause = causes[reason].cause;
 	ex->hook_at = 0;
 	ex->resumed = VERDICT_NEXT;
-	(void)exchange_hooks(ex, connecting ? PHASE_UPSTREAM_CONNECT_FAILED
+	(void)hooks(ex, connecting ? PHASE_UPSTREAM_CONNECT_FAILED
 					    : PHASE_UPSTREAM_FAILED);
 	ex->hook_at = 0;
 	if (causes[reason].is_retryable)
@@ -320,7 +330,7 @@ try_failed(struct exchange *ex, enum reason reason, const char *detail)
 static enum flow
 step_select(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_UPSTREAM_SELECT);
+	enum verdict verdict = hooks(ex, PHASE_UPSTREAM_SELECT);
 	enum reason reason = REASON_NONE;
 
 	if (verdict != VERDICT_NEXT)
@@ -366,7 +376,7 @@ step_wait(struct exchange *ex)
 static enum flow
 step_connected(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_UPSTREAM_CONNECTED);
+	enum verdict verdict = hooks(ex, PHASE_UPSTREAM_CONNECTED);
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
@@ -379,7 +389,7 @@ step_connected(struct exchange *ex)
 static enum flow
 step_send(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_UPSTREAM_REQUEST);
+	enum verdict verdict = hooks(ex, PHASE_UPSTREAM_REQUEST);
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
@@ -397,7 +407,7 @@ step_send(struct exchange *ex)
 static enum flow
 step_received(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_UPSTREAM_RESPONSE);
+	enum verdict verdict = hooks(ex, PHASE_UPSTREAM_RESPONSE);
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
@@ -407,7 +417,7 @@ step_received(struct exchange *ex)
 static enum flow
 step_store(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_CACHE_STORE);
+	enum verdict verdict = hooks(ex, PHASE_CACHE_STORE);
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
@@ -417,7 +427,7 @@ step_store(struct exchange *ex)
 static enum flow
 step_fail(struct exchange *ex)
 {
-	enum verdict verdict = exchange_hooks(ex, PHASE_FAIL);
+	enum verdict verdict = hooks(ex, PHASE_FAIL);
 
 	if (verdict == VERDICT_WAIT)
 		return FLOW_STOP;
@@ -435,7 +445,7 @@ step_response(struct exchange *ex)
 
 	if (ex->is_held)
 		return FLOW_STOP;
-	verdict = exchange_hooks(ex, PHASE_RESPONSE);
+	verdict = hooks(ex, PHASE_RESPONSE);
 	if (verdict == VERDICT_WAIT)
 		return FLOW_STOP;
 	if (verdict == VERDICT_FAIL && !ex->response_failed) {
@@ -465,7 +475,7 @@ step_done(struct exchange *ex)
 	ex->resumed = VERDICT_NEXT;
 	ex->ended_us = now_us();
 	ex->client_ops->book_bytes(ex);
-	(void)exchange_hooks(ex, PHASE_LOG);
+	(void)hooks(ex, PHASE_LOG);
 	proxy_count_exchange(ex);
 	ex->client_ops->finished(ex);
 	ex->is_over = true;

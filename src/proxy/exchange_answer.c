@@ -24,7 +24,7 @@ begin(struct exchange *ex, unsigned status)
 	res->fields.items = arena_alloc(&ex->arena,
 	    OWN_FIELDS * sizeof(*res->fields.items));
 	res->fields.size = OWN_FIELDS;
-	http_fields_add(&res->fields, &ex->arena, SPAN("Server"),
+	http_fields_add_id(&res->fields, &ex->arena, FIELD_SERVER,
 	    SPAN("weir"));
 	ex->is_answered = true;
 	ex->is_tunnel = false;

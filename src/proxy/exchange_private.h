@@ -12,8 +12,6 @@ void exchange_run(struct exchange *ex);
 /* Note a reason without walking on; keeps the first one of an answer. */
 void exchange_note(struct exchange *ex, enum reason reason,
     const char *detail);
-/* The handlers of a phase of heads, from ex->hook_at on. */
-enum verdict exchange_hooks(struct exchange *ex, enum phase phase);
 /* End the exchange if both bodies have ended; may free it. */
 void exchange_settle(struct exchange *ex);
 /* Drop the backend's side of this try. */

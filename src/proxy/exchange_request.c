@@ -54,7 +54,8 @@ treat_underscores(struct exchange *ex)
 {
 	struct http_fields *fields = &ex->req.fields;
 
-	if (ex->core->underscore_fields == CORE_UNDERSCORE_PASS)
+	if (ex->core->underscore_fields == CORE_UNDERSCORE_PASS ||
+	    !http_fields_may_have(fields, FIELD_OTHER))
 		return REASON_NONE;
 	for (uint32_t i = 0; i < fields->count; i++) {
 		struct http_field *f = &fields->items[i];
@@ -165,7 +166,7 @@ add_via(struct exchange *ex, struct http_request *up)
 	struct span value = ex->req.minor >= 1 ? SPAN("1.1 weir")
 					       : SPAN("1.0 weir");
 
-	http_fields_add(&up->fields, &ex->arena, SPAN("Via"), value);
+	http_fields_add_id(&up->fields, &ex->arena, FIELD_VIA, value);
 }
 
 int

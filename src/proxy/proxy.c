@@ -2,6 +2,7 @@
 /* proxy - a worker's proxy: accepting, output, drain, counters. */
 #include "proxy/proxy.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -54,8 +55,16 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	deadline_init(&p->retry_accept, on_retry_accept);
 	p->stats = metrics_block(boot->metrics, &stats_proxy,
 	    boot->metrics_slot, 0);
-	for (size_t i = 0; i < boot->group_count; i++)
+	p->route_stats =
+	    heap_alloc_zeroed(boot->routes_max, sizeof(*p->route_stats));
+	p->group_stats =
+	    heap_alloc_zeroed(boot->group_count, sizeof(*p->group_stats));
+	for (size_t i = 0; i < boot->group_count; i++) {
 		group_start(boot->groups[i]);
+		p->group_stats[i] = metrics_block(boot->metrics,
+		    &stats_upstream, boot->metrics_slot,
+		    boot->group_metric_index[i]);
+	}
 	options = (struct pool_options){
 		.loop = p->loop,
 		.ops = &backend_conn_pool_ops,
@@ -85,6 +94,8 @@ proxy_free(struct proxy *p)
 	slab_fini(&p->clients);
 	slab_fini(&p->backends);
 	slab_fini(&p->exchanges);
+	free(p->group_stats);
+	free(p->route_stats);
 	free(p->scratch);
 	free(p->out_memory);
 	free(p);
@@ -303,9 +314,17 @@ status_row(const struct exchange *ex)
 _Atomic uint64_t *
 proxy_upstream_stats(struct proxy *p, const struct exchange *ex)
 {
-	return ex->group == NULL ? NULL : metrics_block(p->boot.metrics,
-	    &stats_upstream, p->boot.metrics_slot,
-	    p->boot.group_metric_index[ex->group->number]);
+	return ex->group == NULL ? NULL : p->group_stats[ex->group->number];
+}
+
+static _Atomic uint64_t *
+route_stats(struct proxy *p, uint32_t index)
+{
+	assert(index < p->boot.routes_max);
+	if (p->route_stats[index] == NULL)
+		p->route_stats[index] = metrics_block(p->boot.metrics,
+		    &stats_route, p->boot.metrics_slot, index);
+	return p->route_stats[index];
 }
 
 void
@@ -323,8 +342,7 @@ proxy_count_exchange(struct exchange *ex)
 	counter_add(&p->stats[PROXY_STAT_BACKEND_OUT], ex->up_bytes_out);
 	if (ex->reason != REASON_NONE)
 		counter_add(&p->stats[PROXY_STAT_REASONS + ex->reason], 1);
-	route = metrics_block(p->boot.metrics, &stats_route,
-	    p->boot.metrics_slot, ex->route->metric_index);
+	route = route_stats(p, ex->route->metric_index);
 	counter_add(&route[ROUTE_STAT_REQUESTS], 1);
 	counter_add(&route[ROUTE_STAT_STATUS_1XX + row], 1);
 	histogram_observe(&route[ROUTE_STAT_DURATION],

@@ -30,6 +30,7 @@ struct proxy_boot {
 	struct group *const *groups; /* all upstreams of the generation */
 	size_t group_count;
 	const uint32_t *group_metric_index; /* by group->number */
+	size_t routes_max;           /* indices of routes are below */
 	size_t module_count;
 	struct metrics *metrics;
 	uint32_t metrics_slot;       /* of this process */

@@ -51,6 +51,8 @@ struct proxy {
 	struct pool_counts pool_counts;
 
 	_Atomic uint64_t *stats; /* rows of stats_proxy */
+	_Atomic uint64_t **group_stats; /* of stats_upstream, by number */
+	_Atomic uint64_t **route_stats; /* of stats_route, by index; made late */
 	uint64_t next_connection_id;
 	size_t connections;      /* client connections open */
 	size_t admin_connections; /* of them, the admin listener's */

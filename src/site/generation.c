@@ -489,6 +489,7 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 	boot->groups = g->groups;
 	boot->group_count = g->group_count;
 	boot->group_metric_index = g->group_metric_index;
+	boot->routes_max = s->routes_max;
 	boot->module_count = modules_count();
 	boot->metrics = g->shared.metrics;
 	boot->metrics_slot = GENERATION_WORKER + slot;
