@@ -8,6 +8,7 @@ import floors
 import heads
 import lines
 import names
+import pages
 from tap import Report
 
 FLOORS = "base\nos\nconf metrics\nhttp\nmodules\nsite\nworker master\n"
@@ -68,6 +69,55 @@ NAME_CASES = [
 ]
 
 
+REASON_HEADER = """
+#define REASON_LIST(X)                                      \\
+	X(NONE, "none", 0, NOBODY, "", "no error", "rest")  \\
+	X(GONE, "gone", 410, CLIENT, "denied", "it was \\"here\\"", \\
+	    "is it "                                        \\
+	    "there?")
+
+enum reason { };
+"""
+REASON_PAGE = r"""
+.Sh REASONS
+.Bl -tag
+.It Li none
+\&No answer, nobody.
+Cause: no error.
+Advice: rest.
+.It Li gone
+Status 410, client, denied.
+.br
+Cause: it was \(dqhere\(dq.
+.Li More
+text.
+Advice: is it
+there?
+.El
+.Sh SEE ALSO
+"""
+
+# what to replace in the page, by what, words of the only complaint
+PAGE_CASES = [
+    ("", "", None),
+    ("Li gone", "Li gonee", "no reason gone"),
+    ("Status 410", "Status 411", "should begin"),
+    ("client, denied", "backend, denied", "should begin"),
+    ("client, denied", "client", "should begin"),
+    ("it was", "it is", "Cause"),
+    ("there?", "here?", "Advice"),
+    (".El", ".It Li old\nStatus 400, client.\n.El", "a reason old"),
+]
+
+# what the code has, what the manual has, how many complaints
+LIST_CASES = [
+    (["a", "b"], ["a", "b"], 0),
+    (["a", "b"], ["b", "a"], 1),
+    (["a", "b"], ["a"], 1),
+    (["a"], ["a", "b"], 1),
+]
+
+
 def complaints(files):
     """What floors.py says about a tree of these files."""
     with tempfile.TemporaryDirectory() as folder:
@@ -116,10 +166,25 @@ def wrong_line_cases():
         yield "long line"
 
 
+def wrong_page_cases():
+    for old, new, words in PAGE_CASES:
+        page = REASON_PAGE.replace(old, new) if old else REASON_PAGE
+        found = [line for line in pages.wrong_reasons(REASON_HEADER, page)
+                 if "a reason gonee" not in line]
+        fits = not found if words is None else \
+            len(found) == 1 and words in found[0]
+        if not fits:
+            yield f"{old} -> {new}: {found}"
+    for known, told, count in LIST_CASES:
+        if len(list(pages.wrong_list("phase", known, told))) != count:
+            yield f"{known} against {told}"
+
+
 if __name__ == "__main__":
     the_report = Report()
     the_report.check("floors.py", wrong_floor_cases())
     the_report.check("names.py", wrong_name_cases())
     the_report.check("heads.py", wrong_head_cases())
     the_report.check("lines.py", wrong_line_cases())
+    the_report.check("pages.py", wrong_page_cases())
     the_report.finish()
