@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/str.h"
 #include "conf/origins.h"
@@ -92,15 +93,25 @@ put_number(FILE *out, uint64_t n)
 	fprintf(out, "%" PRIu64 "%s", n, n > INT32_MAX ? "L" : "");
 }
 
+/* As the manual says it, where it is the default: "60s" rather than "1m". */
 static void
-put_measure(FILE *out, uint64_t n,
-    void (*put)(struct str *text, uint64_t n))
+put_measure(FILE *out, const struct conf_item *item, uint64_t n)
 {
+	bool is_size = item->type == CONF_TYPE_SIZE;
+	struct span def = span_cstr(item->def);
+	struct error ignored;
 	char memory[32];
 	struct str text;
+	uint64_t value;
 
 	str_init(&text, memory, sizeof(memory));
-	put(&text, n);
+	if ((is_size ? value_size(def, &value, &ignored) :
+	    value_duration(def, &value, &ignored)) == 0 && value == n)
+		str_span(&text, def);
+	else if (is_size)
+		value_put_size(&text, n);
+	else
+		value_put_duration(&text, n);
 	if (n == 0)
 		putc('0', out);
 	else
@@ -222,11 +233,8 @@ put_value(FILE *out, const struct conf_item *item, const void *field)
 			put_number(out, *(const uint32_t *)field);
 		return true;
 	case CONF_TYPE_SIZE:
-		put_measure(out, *(const uint64_t *)field, value_put_size);
-		return true;
 	case CONF_TYPE_DURATION:
-		put_measure(out, *(const uint64_t *)field,
-		    value_put_duration);
+		put_measure(out, item, *(const uint64_t *)field);
 		return true;
 	case CONF_TYPE_STRING:
 		conf_dump_quoted(out,
@@ -609,6 +617,7 @@ json_flags(struct str *line, unsigned flags)
 		{ CONF_SECRET, "secret" },
 		{ CONF_RESTART, "restart" },
 		{ CONF_FIELD_NAME, "field_name" },
+		{ CONF_NOT_IN_ROUTE, "not_in_route" },
 	};
 	bool has_one = false;
 

@@ -89,7 +89,7 @@ test_defaults(void **state)
 	    "# regex is unset; # default\n"
 	    "fields = { }; # default\n"
 	    "limits = {\n"
-	    "\tconnect = \"5s\"; # default\n"
+	    "\tconnect = \"60s\"; # default\n"
 	    "\tcount = 7; # default\n"
 	    "};\n"
 	    "backends = ( ); # default\n"

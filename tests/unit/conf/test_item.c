@@ -93,7 +93,7 @@ test_defaults(void **state)
 	assert_null(l.thing.address);
 	assert_null(l.thing.regex);
 	assert_int_equal(l.thing.fields.count, 0);
-	assert_int_equal(l.thing.limits.connect_ms, 5000);
+	assert_int_equal(l.thing.limits.connect_ms, 60000);
 	assert_int_equal(l.thing.limits.count, 7);
 	assert_int_equal(l.thing.backends.count, 0);
 	load_end(&l);

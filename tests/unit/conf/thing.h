@@ -89,7 +89,7 @@ static const struct conf_table thing_backend_table = {
 
 static const struct conf_item thing_limits_items[] = {
 	CONF_DURATION("connect", struct limits, connect_ms, 1000, 3600000,
-	    "5s", 0, "for a connection"),
+	    "60s", 0, "for a connection"),
 	CONF_UINT("count", struct limits, count, 0, UINT32_MAX, "7", NULL, 0,
 	    "how many"),
 	CONF_END,
