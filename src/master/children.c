@@ -74,8 +74,7 @@ struct child_slot {
 	struct children *children;
 	bool is_background;
 	unsigned number;        /* of a worker */
-	char title[32];         /* "weir: worker 3" */
-	const char *name;       /* "worker 3" */
+	char name[24];          /* "worker 3" */
 	struct child *current;  /* NULL = empty */
 	struct child *adopter;  /* accepts from its sockets meanwhile */
 	struct deadline restart;
@@ -123,11 +122,10 @@ children_new(const struct children_config *config)
 		s->is_background = i == 0;
 		s->number = i == 0 ? 0 : (unsigned)i - 1;
 		if (s->is_background)
-			strcpy(s->title, "weir: background");
+			strcpy(s->name, "background");
 		else
-			snprintf(s->title, sizeof(s->title), "weir: worker %u",
+			snprintf(s->name, sizeof(s->name), "worker %u",
 			    s->number);
-		s->name = s->title + strlen("weir: ");
 		deadline_init(&s->restart, on_restart);
 	}
 	return c;
@@ -187,6 +185,7 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 	struct children *c = slot->children;
 	const struct children_config *config = &c->config;
 	bool is_background = slot->is_background;
+	char short_name[32];
 	struct process_boot boot = {
 		.generation = config->generation,
 		.process = process,
@@ -199,7 +198,8 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 	};
 
 	signals_ignore(ignored, sizeof(ignored) / sizeof(*ignored));
-	proc_title_set(slot->title, "%s", slot->title);
+	snprintf(short_name, sizeof(short_name), "weir:%s", slot->name);
+	proc_title_set(short_name, "weir: %s", slot->name);
 	log_set_process(slot->name);
 	log_to_ring(config->generation, process);
 	forget_all(c);

@@ -26,8 +26,7 @@ struct report {
 void
 daemonize_init(struct daemonize *d)
 {
-	d->status_fd = -1;
-	d->stderr_fd = -1;
+	*d = (struct daemonize){ .status_fd = -1, .stderr_fd = -1 };
 }
 
 void
@@ -149,6 +148,7 @@ daemonize_start(struct daemonize *d, uint64_t timeout_ms, int *exit_status,
 	d->status_fd = ends[1];
 	d->stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	send_report(d, -1);
+	d->is_mute = !is_lasting(STDERR_FILENO);
 	if (leave_terminal() != 0)
 		return error_set_errno(err, errno, "opening /dev/null");
 	return 0;

@@ -18,6 +18,7 @@ struct error;
 struct daemonize {
 	int status_fd; /* to the parent; -1 = in the foreground, or told */
 	int stderr_fd; /* where failures of the start are printed */
+	bool is_mute;  /* its own stderr is /dev/null */
 };
 
 /* As for a start in the foreground. */

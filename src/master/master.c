@@ -384,6 +384,10 @@ open_log(struct master *m)
 	m->log_output.targets = shared->targets;
 	m->log_output.target = shared->error_log;
 	log_set_sink(logtarget_sink, &m->log_output);
+	if (m->daemonize.is_mute &&
+	    shared->targets->items[shared->error_log].kind == LOGTARGET_STDERR)
+		daemonize_print(&m->daemonize, "warning: a daemon without "
+		    "error_log: its messages are lost");
 }
 
 static int
