@@ -90,7 +90,7 @@ arena_grow(struct arena *a, size_t len)
 	if (size < len || size > SIZE_MAX - sizeof(*chunk))
 		abort();
 	chunk = chunk_get(a, size);
-	/* A large one goes behind the current chunk, whose rest stays of use. */
+	/* A large one goes behind the current chunk, which stays of use. */
 	if (size > CHUNK_DATA / 2 && a->chunks != NULL) {
 		chunk->next = a->chunks->next;
 		a->chunks->next = chunk;

@@ -123,7 +123,8 @@ put_time(struct str *s)
 
 	if (gmtime_r(&seconds, &tm) == NULL)
 		return;
-	str_put(s, text, strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm));
+	str_put(s, text,
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm));
 	str_printf(s, ".%03uZ", (unsigned)(wall_ms % 1000));
 }
 

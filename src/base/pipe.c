@@ -106,7 +106,8 @@ pipe_peek_many(const struct pipe *p, struct span *runs, size_t max)
 
 	for (struct pipe_piece *piece = p->first; piece != NULL && n < max;
 	     piece = piece->next)
-		runs[n++] = span_of(piece->block->data + piece->off, piece->len);
+		runs[n++] = span_of(piece->block->data + piece->off,
+		    piece->len);
 	return n;
 }
 

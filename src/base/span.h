@@ -63,6 +63,7 @@ struct span span_trim(struct span s);
  */
 bool span_next_item(struct span *rest, struct span *item);
 /* Unsigned decimal, digits only, the whole span; -1 also on overflow. */
-int span_u64(struct span s, uint64_t *value) __attribute__((warn_unused_result));
+int span_u64(struct span s, uint64_t *value)
+    __attribute__((warn_unused_result));
 
 #endif
