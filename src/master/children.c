@@ -13,15 +13,11 @@
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/now.h"
 #include "base/str.h"
+#include "master/children_private.h"
 #include "metrics/metrics.h"
-#include "os/channel.h"
-#include "os/fdpass.h"
-#include "os/logring.h"
-#include "os/proc.h"
 #include "os/signals.h"
 #include "site/generation.h"
 
@@ -30,13 +26,6 @@ enum {
 	QUICK_FREE = 5,      /* so many in a row are replaced at once */
 	PAUSE_MIN_MS = 50,   /* after the next one, then doubled */
 	PAUSE_MAX_MS = 5000,
-};
-
-enum {
-	CHILDREN_STAT_STARTS,
-	CHILDREN_STAT_DEATHS,
-	CHILDREN_STAT_KILLED,
-	CHILDREN_STAT_COUNT,
 };
 
 static const struct metric metric_rows[CHILDREN_STAT_COUNT] = {
@@ -50,50 +39,6 @@ static const struct metric metric_rows[CHILDREN_STAT_COUNT] = {
 
 const struct metric_set children_metrics =
     METRIC_SET("process", METRIC_SCOPE_PROCESS, metric_rows);
-
-enum child_state {
-	CHILD_STARTING, /* forked, has not said that it serves */
-	CHILD_SERVING,
-	CHILD_LEAVING,  /* finishes what it has; its slot is another's */
-};
-
-struct child_slot;
-
-struct child {
-	struct list node; /* of children->all */
-	struct children *children;
-	struct child_slot *slot;
-	struct channel channel;
-	pid_t pid;
-	unsigned process;
-	enum child_state state;
-	uint64_t started_ms;
-};
-
-struct child_slot {
-	struct children *children;
-	bool is_background;
-	unsigned number;        /* of a worker */
-	char name[24];          /* "worker 3" */
-	struct child *current;  /* NULL = empty */
-	struct child *adopter;  /* accepts from its sockets meanwhile */
-	struct deadline restart;
-	unsigned quick_deaths;  /* in a row */
-};
-
-struct children {
-	struct children_config config;
-	struct list all;          /* living processes */
-	struct child_slot *slots; /* the background process, then workers */
-	size_t slot_count;
-	bool *process_used;       /* by process slot */
-	size_t process_count;
-	_Atomic uint64_t *stats;
-	bool was_ready;
-	bool has_failed;
-	bool is_stopping;         /* workers are not replaced any more */
-	bool is_ending;           /* nor is the background process */
-};
 
 static void on_message(struct channel *channel,
     const struct channel_message *m);
@@ -144,159 +89,20 @@ children_free(struct children *c)
 	free(c);
 }
 
-static void
-count(struct children *c, unsigned row)
+void
+children_count(struct children *c, unsigned row)
 {
 	counter_add(&c->stats[row], 1);
 }
 
 /* ---- forking ---- */
 
-/* In the new process: nothing of the others is to stay open. */
-static void
-forget_all(struct children *c)
-{
-	c->config.in_child(c->config.arg);
-	LIST_EACH(&c->all, node, after) {
-		struct child *child = LIST_OF(node, struct child, node);
-
-		/* The loop is the master's: no word to it. */
-		if (child->channel.watch.fd >= 0)
-			close(child->channel.watch.fd);
-	}
-}
-
-static void
-log_to_ring(struct generation *g, unsigned process)
-{
-	static struct logring_output output;
-	const struct generation_shared *shared = generation_shared(g);
-
-	output.ring = shared->rings[process];
-	output.target = shared->error_log;
-	log_set_sink(logring_sink, &output);
-}
-
-static void __attribute__((noreturn))
-run_child(struct child_slot *slot, unsigned process, int channel_fd)
-{
-	static const int ignored[] = { SIGINT, SIGHUP, SIGQUIT, SIGUSR1,
-		SIGUSR2, SIGPIPE };
-	struct children *c = slot->children;
-	const struct children_config *config = &c->config;
-	bool is_background = slot->is_background;
-	char short_name[32];
-	struct process_boot boot = {
-		.generation = config->generation,
-		.process = process,
-		.slot = slot->number,
-		.workers = config->workers,
-		.channel_fd = channel_fd,
-		.lifeline_fd = config->lifeline[is_background ? 0 : 1],
-		.listeners = config->listeners,
-		.account = config->account,
-	};
-
-	signals_ignore(ignored, sizeof(ignored) / sizeof(*ignored));
-	snprintf(short_name, sizeof(short_name), "weir:%s", slot->name);
-	proc_title_set(short_name, "weir: %s", slot->name);
-	log_set_process(slot->name);
-	log_to_ring(config->generation, process);
-	forget_all(c);
-	close(config->lifeline[is_background ? 1 : 0]);
-	exit(is_background ? config->background_main(&boot)
-			   : config->worker_main(&boot));
-}
-
-/*
- * A worker's own place in counters and logs, another one while a predecessor
- * that is leaving still has that: each has one writer.
- */
-static int
-take_process(struct child_slot *slot)
-{
-	struct children *c = slot->children;
-	size_t own = slot->is_background
-	    ? GENERATION_BACKGROUND : GENERATION_WORKER + slot->number;
-	size_t first_spare = GENERATION_WORKER + c->config.workers;
-
-	assert(own < c->process_count);
-	if (c->process_used[own] && !slot->is_background) {
-		for (own = first_spare; own < c->process_count; own++) {
-			if (!c->process_used[own])
-				break;
-		}
-	}
-	if (own >= c->process_count || c->process_used[own])
-		return -1;
-	c->process_used[own] = true;
-	return (int)own;
-}
-
-static struct child *
-add_child(struct child_slot *slot, pid_t pid, unsigned process)
-{
-	struct child *child = heap_alloc_zeroed(1, sizeof(*child));
-
-	child->children = slot->children;
-	child->slot = slot;
-	child->pid = pid;
-	child->process = process;
-	child->state = CHILD_STARTING;
-	child->started_ms = now_exact_us() / 1000;
-	child->channel.watch.fd = -1;
-	list_push_back(&slot->children->all, &child->node);
-	slot->current = child;
-	return child;
-}
-
-static int
-fork_child(struct child_slot *slot, struct error *err)
-{
-	struct children *c = slot->children;
-	int process = take_process(slot);
-	struct child *child;
-	int fds[2];
-	pid_t pid;
-
-	if (process < 0)
-		return error_set(err, "its predecessors have not left yet");
-	if (fdpass_pair(fds) != 0) {
-		error_set_errno(err, errno, "making a channel");
-		goto fail;
-	}
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0) {
-		error_set_errno(err, errno, "forking");
-		close(fds[0]);
-		close(fds[1]);
-		goto fail;
-	}
-	if (pid == 0) {
-		close(fds[0]);
-		run_child(slot, (unsigned)process, fds[1]);
-	}
-	close(fds[1]);
-	count(c, CHILDREN_STAT_STARTS);
-	child = add_child(slot, pid, (unsigned)process);
-	log_debug(NULL, "%s: forked (pid %ld)", slot->name, (long)pid);
-	/* Without a channel it is of no use; its death is seen as usual. */
-	if (channel_start(&child->channel, c->config.loop, fds[0],
-	    on_message, err) != 0)
-		kill(pid, SIGKILL);
-	return 0;
-fail:
-	c->process_used[process] = false;
-	return -1;
-}
-
 static void
 fork_or_pause(struct child_slot *slot)
 {
 	struct error err;
 
-	if (fork_child(slot, &err) == 0)
+	if (children_fork(slot, on_message, &err) == 0)
 		return;
 	log_error(NULL, "%s: starting it: %s", slot->name, err.text);
 	deadline_set(slot->children->config.loop, &slot->restart,
@@ -316,7 +122,7 @@ int
 children_start(struct children *c, struct error *err)
 {
 	for (size_t i = 0; i < c->slot_count; i++) {
-		if (fork_child(&c->slots[i], err) != 0)
+		if (children_fork(&c->slots[i], on_message, err) != 0)
 			return error_set(err, "%s: starting it: %s",
 			    c->slots[i].name, err->text);
 	}
@@ -566,7 +372,7 @@ report_exit(struct child *child, int status)
 		return;
 	}
 	if (!was_told(child))
-		count(c, CHILDREN_STAT_DEATHS);
+		children_count(c, CHILDREN_STAT_DEATHS);
 	if (was_serving.len > 0)
 		str_printf(&s, "; it was serving %.*s",
 		    SPAN_ARG(str_view(&was_serving)));
@@ -685,7 +491,7 @@ kill_all(struct children *c, bool background)
 		if (child->slot->is_background != background)
 			continue;
 		kill(child->pid, SIGKILL);
-		count(c, CHILDREN_STAT_KILLED);
+		children_count(c, CHILDREN_STAT_KILLED);
 		killed++;
 	}
 	return killed;
@@ -708,7 +514,7 @@ children_end_background(struct children *c)
 
 	c->is_ending = true;
 	stop_restarts(c, 0);
-	if (slot->current == NULL && fork_child(slot, &err) != 0)
+	if (slot->current == NULL && children_fork(slot, on_message, &err) != 0)
 		log_error(NULL, "%s: starting it: %s", slot->name, err.text);
 	if (slot->current != NULL)
 		channel_send(&slot->current->channel, CHANNEL_STOP, NULL, 0,

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* children_private - slots and processes, as the files of this folder see it. */
+#ifndef MASTER_CHILDREN_PRIVATE_H
+#define MASTER_CHILDREN_PRIVATE_H
+
+#include <stdint.h>
+
+#include "base/list.h"
+#include "master/children.h"
+#include "os/channel.h"
+#include "os/deadline.h"
+
+/* Rows of children_metrics. */
+enum {
+	CHILDREN_STAT_STARTS,
+	CHILDREN_STAT_DEATHS,
+	CHILDREN_STAT_KILLED,
+	CHILDREN_STAT_COUNT,
+};
+
+enum child_state {
+	CHILD_STARTING, /* forked, has not said that it serves */
+	CHILD_SERVING,
+	CHILD_LEAVING,  /* finishes what it has; its slot is another's */
+};
+
+struct child_slot;
+
+struct child {
+	struct list node; /* of children->all */
+	struct children *children;
+	struct child_slot *slot;
+	struct channel channel;
+	pid_t pid;
+	unsigned process;
+	enum child_state state;
+	uint64_t started_ms;
+};
+
+struct child_slot {
+	struct children *children;
+	bool is_background;
+	unsigned number;        /* of a worker */
+	char name[24];          /* "worker 3" */
+	struct child *current;  /* NULL = empty */
+	struct child *adopter;  /* accepts from its sockets meanwhile */
+	struct deadline restart;
+	unsigned quick_deaths;  /* in a row */
+};
+
+struct children {
+	struct children_config config;
+	struct list all;          /* living processes */
+	struct child_slot *slots; /* the background process, then workers */
+	size_t slot_count;
+	bool *process_used;       /* by process slot */
+	size_t process_count;
+	_Atomic uint64_t *stats;
+	bool was_ready;
+	bool has_failed;
+	bool is_stopping;         /* workers are not replaced any more */
+	bool is_ending;           /* nor is the background process */
+};
+
+/*
+ * Fork the slot's process, which becomes its current one and says what it has
+ * to say to on_message.  -1 and err on failure.
+ */
+int children_fork(struct child_slot *slot, channel_fn *on_message,
+    struct error *err) __attribute__((warn_unused_result));
+void children_count(struct children *c, unsigned row);
+
+#endif
