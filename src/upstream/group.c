@@ -138,6 +138,7 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 {
 	const struct group_conf *conf = conf_ptr;
 	const struct backend_conf *backends = conf->backends.items;
+	const struct conf_node *list = conf_node_get(node, "backends");
 	size_t name_len = conf->name != NULL ? strlen(conf->name) : 0;
 	struct hash_map seen;
 	int status = 0;
@@ -147,8 +148,8 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 		    "the name of an upstream is empty");
 		status = -1;
 	}
-	if (conf->backends.count == 0 && conf_node_get(node, "backends")) {
-		conf_report_error(ctx->report, &node->place,
+	if (conf->backends.count == 0 && list != NULL) {
+		conf_report_error(ctx->report, &list->value_place,
 		    "upstream has no backends");
 		status = -1;
 	}
