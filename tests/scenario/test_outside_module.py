@@ -20,7 +20,7 @@ def built_in():
 def test_field_of_the_module(start, origin):
     weir = start(conf.proxy(
         origin, greeting={"text": "hello ${request.method}"}))
-    assert once(weir.address).get("X-Greeting") == "hello GET"
+    assert once(weir.address).fields.get("X-Greeting") == "hello GET"
 
 
 def test_options_are_inherited_and_overridden(start, origin):
@@ -29,8 +29,8 @@ def test_options_are_inherited_and_overridden(start, origin):
         {"path": "/own", "respond": respond, "greeting": {"text": "own"}},
         {"path": "/", "respond": respond},
         greeting={"text": "outer"})))
-    assert once(weir.address, target="/own").get("X-Greeting") == "own"
-    assert once(weir.address, target="/").get("X-Greeting") == "outer"
+    assert once(weir.address, target="/own").fields.get("X-Greeting") == "own"
+    assert once(weir.address, target="/").fields.get("X-Greeting") == "outer"
 
 
 def test_unknown_option_is_refused(tmp_path):
