@@ -11,8 +11,14 @@
 #include "conf/report.h"
 #include "conf/tree.h"
 
+/*
+ * Not inlined: gcc 12 takes what open_memstream() made for a pointer to the
+ * local variable, and warns of it.
+ */
+#define PRINTED_FN static __attribute__((noinline, unused))
+
 /* Caller frees. */
-static inline char *
+PRINTED_FN char *
 printed_report(const struct conf_report *r)
 {
 	char *text = NULL;
@@ -64,7 +70,7 @@ printed_put(FILE *out, const struct conf_node *node)
 }
 
 /* "{a=1 b=(\"x\")}"; caller frees. */
-static inline char *
+PRINTED_FN char *
 printed_node(const struct conf_node *node)
 {
 	char *text = NULL;

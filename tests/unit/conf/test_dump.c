@@ -306,8 +306,8 @@ test_items_json(void **state)
 		"\"default\":\"notice\",\"min\":null,\"max\":null,\"range\":"
 		"null,\"unit\":null,\"values\":[\"error\",\"warn\",\"notice\"]"
 		",\"help\":\"a word\",\"flags\":[]}\n",
-		"\"name\":\"size\",\"type\":\"size\",\"default\":\"64KB\","
-		"\"min\":4096,\"max\":16777216,\"range\":\"4KB to 16MB\"",
+		("\"name\":\"size\",\"type\":\"size\",\"default\":\"64KB\","
+		 "\"min\":4096,\"max\":16777216,\"range\":\"4KB to 16MB\""),
 		"\"name\":\"time\",\"type\":\"duration\"",
 		"\"flags\":[\"restart\"]",
 		"\"flags\":[\"secret\"]",
