@@ -4,9 +4,10 @@
  *
  * There is a slot for each worker and one for the background process.  A slot
  * whose process dies gets another at once; when several die soon after they
- * were started, after a pause that doubles.  Until the new one serves, a neighbour also accepts from the
- * sockets of a worker's slot.  A process that was told by a signal to go makes
- * room for its successor first and leaves when it is done.
+ * were started, after a pause that doubles.  Until the new one serves, a
+ * neighbour also accepts from the sockets of a worker's slot.  A process that
+ * was told by a signal to go makes room for its successor first and leaves when
+ * it is done.
  */
 #ifndef MASTER_CHILDREN_H
 #define MASTER_CHILDREN_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* children_private - slots and processes, as the files of this folder see it. */
+/* children_private - slots and processes, for the files of children only. */
 #ifndef MASTER_CHILDREN_PRIVATE_H
 #define MASTER_CHILDREN_PRIVATE_H
 

@@ -28,8 +28,8 @@ struct proc_account {
  */
 void proc_title_init(int argc, char ***argv);
 /*
- * The title is what ps shows: "weir: worker 3".  name: what top and pgrep go by,
- * of which 15 bytes count; NULL = as it is.
+ * The title is what ps shows: "weir: worker 3".  name: what top and pgrep go
+ * by, of which 15 bytes count; NULL = as it is.
  */
 void proc_title_set(const char *name, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -17,7 +17,7 @@
 
 struct end {
 	struct loop_watch watch; /* first, so that a cast finds the end */
-	unsigned events;         /* all that were reported since the last look */
+	unsigned events;         /* all that were reported */
 	unsigned reports;
 	struct end *remove;      /* on an event, stop watching this one */
 	int fd;
