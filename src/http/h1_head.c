@@ -291,9 +291,10 @@ check_codings(const struct http_fields *fields)
 static bool
 wishes_to_keep(const struct h1_head *h)
 {
-	if (has_flag(h, H1_HEAD_CLOSE))
-		return false;
-	return h->minor > 0 || has_flag(h, H1_HEAD_KEEP_ALIVE);
+	unsigned options = h->flags & (H1_HEAD_CLOSE | H1_HEAD_KEEP_ALIVE);
+
+	return h->minor > 0 ? (options & H1_HEAD_CLOSE) == 0 :
+			      options == H1_HEAD_KEEP_ALIVE;
 }
 
 /* What both sides of authority say, as far as there are two. */

@@ -247,7 +247,8 @@ plain_long_name(const char *at, const char *end)
 	name.len = SCAN_WIDTH + scan_first(colon);
 	slot = http_field_slot(at, name.len);
 	name.id = slot->id;
-	if (same_bytes(first, slot->name) == 0xffff &&
+	if (name.len <= HTTP_FIELD_NAME_MAX && slot->name[name.len] == ':' &&
+	    same_bytes(first, slot->name) == 0xffff &&
 	    (same_bytes(second, slot->name + SCAN_WIDTH) & bytes) == bytes)
 		return name;
 	bytes >>= 1;

@@ -78,12 +78,11 @@ static void
 write_fields(struct str *out, const struct http_fields *fields,
     unsigned except)
 {
-	const struct http_field *f = fields->items;
-	const struct http_field *end = f + fields->count;
 	const char *run = NULL;
 	const char *run_end = NULL;
 
-	for (; f < end; f++) {
+	for (uint32_t i = 0; i < fields->count; i++) {
+		const struct http_field *f = &fields->items[i];
 		unsigned flags = f->flags;
 
 		if ((flags & HTTP_FIELD_DROPPED) != 0 || f->id == except)

@@ -130,8 +130,12 @@ strip(struct http_fields *f, uint64_t ids, uint64_t protected)
 enum h1_refusal
 hop_strip_request(struct http_request *req)
 {
-	return strip(&req->fields, hop_by_hop | request_drops,
-	    request_protected);
+	uint64_t ids = hop_by_hop | request_drops;
+
+	/* HTTP/1.0 knew no expectations, and it goes on as HTTP/1.1. */
+	if (req->minor == 0)
+		ids |= BIT(EXPECT);
+	return strip(&req->fields, ids, request_protected);
 }
 
 /*

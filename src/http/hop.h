@@ -11,7 +11,8 @@
 
 /*
  * Drop hop-by-hop and framing fields and those that Connection names, in a
- * request (also Proxy, which backends take for an environment variable).
+ * request (also Proxy, which backends take for an environment variable, and
+ * Expect of HTTP/1.0, which means nothing).
  * H1_REFUSAL_CONNECTION_INVALID if Connection names Host, Content-Length,
  * X-Forwarded-*, Forwarded, a pseudo-header, no token, or 10 fields and more.
  */

@@ -126,6 +126,23 @@ test_requests(void **state)
 	}
 }
 
+/* An expectation of HTTP/1.0 is ignored (RFC 9110, section 10.1.1). */
+static void
+test_expect_in_1_0(void **state)
+{
+	static const struct row row = { "1.0", NULL, "|A: b" };
+	struct span in = SPAN("GET / HTTP/1.0\r\nExpect: 100-continue\r\n"
+	    "A: b\r\n\r\n");
+	struct h1_state head = { .checked = 0 };
+	struct http_request req;
+	size_t used;
+
+	(void)state;
+	assert_int_equal(h1_parse_request(&head, in.p, in.len, &limits, &req,
+	    &used), H1_DONE);
+	check(&row, &req.fields, hop_strip_request(&req));
+}
+
 static const struct {
 	struct row row;
 	enum http_method method;
@@ -218,6 +235,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_expect_in_1_0),
 		cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_trailers),
 	};
