@@ -56,6 +56,19 @@ def raise_file_limit(wanted):
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+def autogroup_nice(value):
+    """Set the niceness of our session, beside which that of one process does
+    not count where sessions are scheduled as groups; return what it was."""
+    path = "/proc/self/autogroup"
+    try:
+        before = int(measure.read(path).split()[-1])
+        with open(path, "w", encoding="ascii") as file:
+            file.write(str(value))
+        return before
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
 def end(process, signals, patience=5.0):
     """End a child with the first signal that works, and at last with KILL."""
     for number in signals:
