@@ -29,6 +29,7 @@
 #include "proxy/module_def.h"
 #include "proxy/phase.h"
 #include "proxy/reason.h"
+#include "proxy/relay.h"
 #include "proxy/route.h"
 #include "proxy/value.h"
 

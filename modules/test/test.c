@@ -75,7 +75,7 @@ on_request_timer(struct deadline *d)
 	struct test_ctx *ctx = (struct test_ctx *)(void *)
 	    ((char *)d - offsetof(struct test_ctx, body[0]));
 
-	exchange_resume_body(ctx->ex);
+	relay_resume(ctx->ex);
 }
 
 static void
@@ -84,7 +84,7 @@ on_response_timer(struct deadline *d)
 	struct test_ctx *ctx = (struct test_ctx *)(void *)
 	    ((char *)d - offsetof(struct test_ctx, body[1]));
 
-	exchange_resume_body(ctx->ex);
+	relay_resume(ctx->ex);
 }
 
 static bool

@@ -21,6 +21,7 @@
 #include "metrics/histogram.h"
 #include "os/sock.h"
 #include "proxy/proxy_private.h"
+#include "proxy/relay.h"
 #include "proxy/route.h"
 #include "upstream/group.h"
 #include "upstream/pool.h"
@@ -568,7 +569,7 @@ response_end(struct backend_conn *bc, struct span last, bool surplus)
 	    proxy_out_pending(bc->proxy, &bc->conn) > 0) {
 		/* Full duplex: the request is still on its way. */
 		bc->keep_alive = false;
-		exchange_on_response_body(ex, last, true, trailers);
+		relay_on_response_body(ex, last, true, trailers);
 		return;
 	}
 	leave_exchange(bc);
@@ -583,7 +584,7 @@ response_end(struct backend_conn *bc, struct span last, bool surplus)
 	} else {
 		drop(bc);
 	}
-	exchange_on_response_body(ex, last, true, trailers);
+	relay_on_response_body(ex, last, true, trailers);
 }
 
 /* Body bytes; true = the connection still serves the same exchange. */
@@ -609,7 +610,7 @@ feed_body(struct backend_conn *bc, struct span in)
 			return false;
 		}
 		if (piece.len > 0) {
-			exchange_on_response_body(ex, piece, false, NULL);
+			relay_on_response_body(ex, piece, false, NULL);
 			if (bc->ex != ex)
 				return false;
 			piece = span_of(NULL, 0);
@@ -760,7 +761,7 @@ on_eof(struct backend_conn *bc, bool failed)
 		/* Half of the tunnel: the other half may go on. */
 		bc->response_ended = true;
 		bc->conn.readable = false;
-		exchange_on_response_body(ex, span_of(NULL, 0), true, NULL);
+		relay_on_response_body(ex, span_of(NULL, 0), true, NULL);
 		return;
 	}
 	bc->keep_alive = false;
@@ -780,7 +781,7 @@ receive_place(struct backend_conn *bc, size_t *len)
 		return bc->proxy->scratch;
 	}
 	if (bc->head_done) {
-		wanted = exchange_response_room(ex);
+		wanted = relay_response_room(ex);
 		*len = wanted < SCRATCH_BYTES ? wanted : SCRATCH_BYTES;
 		return *len > 0 ? bc->proxy->scratch : NULL;
 	}
@@ -889,7 +890,7 @@ on_writable(struct backend_conn *bc)
 		conn_close_send(&bc->conn);
 	arm(bc, bc->ex->is_tunnel ? bc->ex->core->tunnel_idle_timeout_ms
 				  : bc->ex->route->timeouts.first_byte_ms);
-	exchange_on_backend_writable(bc->ex);
+	relay_on_backend_writable(bc->ex);
 }
 
 static void
@@ -942,7 +943,7 @@ on_deadline(struct deadline *d)
 	} else if (!bc->head_done && bc->request_ended) {
 		fail(bc, REASON_BACKEND_FIRST_BYTE_TIMEOUT, NULL);
 	} else if (bc->head_done && !bc->response_ended &&
-	    exchange_response_room(ex) > 0) {
+	    relay_response_room(ex) > 0) {
 		fail(bc, REASON_BACKEND_READ_TIMEOUT, NULL);
 	} else {
 		/* It is the client that we wait for, and it has its own. */

@@ -25,6 +25,7 @@
 #include "os/sock.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy_private.h"
+#include "proxy/relay.h"
 #include "proxy/route.h"
 
 enum {
@@ -605,11 +606,11 @@ feed_body(struct client_conn *c, struct span in)
 			}
 			h1_body_fini(c->body);
 			c->body_done = true;
-			exchange_on_request_body(ex, piece, true, trailers);
+			relay_on_request_body(ex, piece, true, trailers);
 			return in;
 		}
 		if (piece.len > 0) {
-			exchange_on_request_body(ex, piece, false, NULL);
+			relay_on_request_body(ex, piece, false, NULL);
 			if (c->ex != ex)
 				return span_of(NULL, 0);
 			piece = span_of(NULL, 0);
@@ -757,7 +758,7 @@ on_eof(struct client_conn *c, bool failed)
 		return;
 	}
 	if (ex->is_tunnel && !failed && c->body_done) {
-		exchange_on_tunnel(ex, span_of(NULL, 0), true);
+		relay_on_tunnel(ex, span_of(NULL, 0), true);
 		return;
 	}
 	if (!failed && c->body_done && ex->core->half_close)
@@ -793,7 +794,7 @@ receive_place(struct client_conn *c, size_t *len)
 	case STATE_EXCHANGE:
 		if (c->body_done && !c->ex->is_tunnel)
 			return NULL;
-		wanted = exchange_request_room(c->ex);
+		wanted = relay_request_room(c->ex);
 		*len = wanted < SCRATCH_BYTES ? wanted : SCRATCH_BYTES;
 		return *len > 0 ? c->proxy->scratch : NULL;
 	case STATE_LINGER:
@@ -859,7 +860,7 @@ feed_exchange(struct client_conn *c, struct span in)
 		return;
 	if (c->state == STATE_EXCHANGE && c->ex->is_tunnel) {
 		arm(c, c->ex->core->tunnel_idle_timeout_ms);
-		exchange_on_tunnel(c->ex, in, false);
+		relay_on_tunnel(c->ex, in, false);
 		return;
 	}
 	keep(c, in);
@@ -872,7 +873,7 @@ feed_tunnel(struct client_conn *c)
 	struct kept *k = c->kept;
 
 	c->kept = NULL;
-	exchange_on_tunnel(c->ex, span_of(k->bytes, k->len), false);
+	relay_on_tunnel(c->ex, span_of(k->bytes, k->len), false);
 	free(k);
 }
 
@@ -944,7 +945,7 @@ serve(struct client_conn *c)
 		c->kept = NULL;
 	}
 	if (c->state == STATE_EXCHANGE && !c->conn.readable &&
-	    !c->body_done && exchange_request_room(c->ex) > 0)
+	    !c->body_done && relay_request_room(c->ex) > 0)
 		wait_for_sender(c);
 }
 
@@ -995,7 +996,7 @@ on_writable(struct client_conn *c)
 		note_reader(c, true);
 	}
 	if (conn_pending(&c->conn) <= c->ex->core->buffer / 2)
-		exchange_on_client_writable(c->ex);
+		relay_on_client_writable(c->ex);
 }
 
 static void

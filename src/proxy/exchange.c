@@ -192,7 +192,7 @@ step_early(struct exchange *ex)
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
-	reason = exchange_prepare_request(ex);
+	reason = exchange_request_prepare(ex);
 	if (reason != REASON_NONE)
 		return fail(ex, reason, ex->detail);
 	request = (struct route_request){ .req = &ex->req,
@@ -201,7 +201,7 @@ step_early(struct exchange *ex)
 	if (route == NULL && request.other_count > 0) {
 		ex->route = request.others[0];
 		ex->core = ex->route->core;
-		ex->allow = exchange_allow(ex, request.others,
+		ex->allow = exchange_answer_allow(ex, request.others,
 		    request.other_count);
 		return fail(ex, REASON_METHOD_REFUSED, "no route takes it");
 	}
@@ -240,7 +240,7 @@ step_request(struct exchange *ex)
 	enum verdict verdict = hooks(ex, PHASE_REQUEST);
 
 	if (verdict == VERDICT_NEXT && ex->route->action != ROUTE_UPSTREAM)
-		verdict = exchange_route_answer(ex);
+		verdict = exchange_answer_route(ex);
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
 	return enter(ex, EXCHANGE_CACHE);
@@ -381,7 +381,7 @@ step_connected(struct exchange *ex)
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
 	ex->connected_us = now_us();
-	if (exchange_compose_upstream(ex) != 0)
+	if (exchange_request_compose(ex) != 0)
 		return fail(ex, REASON_INTERNAL, ex->detail);
 	return enter(ex, EXCHANGE_SEND);
 }
@@ -434,7 +434,7 @@ step_fail(struct exchange *ex)
 	if (reason_info(ex->reason)->status == 0 || ex->client_gone)
 		return enter(ex, EXCHANGE_DONE);
 	if (verdict != VERDICT_ANSWERED)
-		exchange_error_answer(ex);
+		exchange_answer_error(ex);
 	return enter(ex, EXCHANGE_RESPONSE);
 }
 

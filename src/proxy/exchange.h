@@ -205,8 +205,6 @@ enum verdict exchange_fail(struct exchange *ex, enum reason reason,
     const char *detail);
 /* A handler that said WAIT has its verdict now; may free the exchange. */
 void exchange_resume(struct exchange *ex, enum verdict verdict);
-/* A body handler that said WAIT can go on. */
-void exchange_resume_body(struct exchange *ex);
 /*
  * The context that the module whose handler runs has in this exchange: size
  * bytes, zeroed at first, the same in all phases.  Inside of handlers only.
@@ -237,23 +235,9 @@ void exchange_release(struct exchange *ex);
 void exchange_start_failed(struct exchange *ex, enum reason reason,
     const char *detail);
 
-/* Request body; is_end exactly once.  trailers in the arena, or NULL. */
-void exchange_on_request_body(struct exchange *ex, struct span bytes,
-    bool is_end, struct http_fields *trailers);
-/* Bytes of a tunnel from the client, once the request's own body is done. */
-void exchange_on_tunnel(struct exchange *ex, struct span bytes, bool is_end);
-/*
- * How much request body is welcome; 0 = wait for client_ops.resume, SIZE_MAX
- * = a whole scratch.
- */
-size_t exchange_request_room(struct exchange *ex);
 /* Went away, or broke the rules: reason says which. */
 void exchange_on_client_failed(struct exchange *ex, enum reason reason,
     const char *detail);
-/* The client's pipe has room again. */
-void exchange_on_client_writable(struct exchange *ex);
-/* The backend's connection went back to the pool, or was closed in order. */
-void exchange_on_backend_released(struct exchange *ex);
 
 void exchange_on_connected(struct exchange *ex, bool reused);
 void exchange_on_interim(struct exchange *ex,
@@ -261,12 +245,8 @@ void exchange_on_interim(struct exchange *ex,
 /* The final head; the response borrows from the exchange's arena. */
 void exchange_on_response(struct exchange *ex,
     const struct http_response *res);
-void exchange_on_response_body(struct exchange *ex, struct span bytes,
-    bool is_end, struct http_fields *trailers);
-size_t exchange_response_room(struct exchange *ex);
 /* This try is over without a whole response; connecting = nothing was sent. */
 void exchange_on_backend_failed(struct exchange *ex, enum reason reason,
     const char *detail);
-void exchange_on_backend_writable(struct exchange *ex);
 
 #endif

@@ -121,7 +121,7 @@ is_listed(const struct str *list, struct span method)
 }
 
 struct span
-exchange_allow(struct exchange *ex, const struct route *const *routes,
+exchange_answer_allow(struct exchange *ex, const struct route *const *routes,
     uint32_t count)
 {
 	char memory[VALUE_MAX];
@@ -162,7 +162,7 @@ add_proxy_status(struct exchange *ex, const struct reason_info *info)
 }
 
 void
-exchange_error_answer(struct exchange *ex)
+exchange_answer_error(struct exchange *ex)
 {
 	const struct reason_info *info = reason_info(ex->reason);
 	unsigned status = info->status;
@@ -222,7 +222,7 @@ redirect(struct exchange *ex, const struct route_redirect *r)
 }
 
 enum verdict
-exchange_route_answer(struct exchange *ex)
+exchange_answer_route(struct exchange *ex)
 {
 	switch (ex->route->action) {
 	case ROUTE_RESPOND:

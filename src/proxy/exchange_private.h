@@ -18,16 +18,16 @@ void exchange_settle(struct exchange *ex);
 void exchange_drop_backend(struct exchange *ex);
 
 /* exchange_answer.c: weir's own answers. */
-void exchange_error_answer(struct exchange *ex);
-enum verdict exchange_route_answer(struct exchange *ex);
+void exchange_answer_error(struct exchange *ex);
+enum verdict exchange_answer_route(struct exchange *ex);
 /* The value of Allow: the methods of all these routes. */
-struct span exchange_allow(struct exchange *ex,
+struct span exchange_answer_allow(struct exchange *ex,
     const struct route *const *routes, uint32_t count);
 
 /* exchange_request.c: what the backend is sent. */
-enum reason exchange_prepare_request(struct exchange *ex);
+enum reason exchange_request_prepare(struct exchange *ex);
 /* -1: ex->detail says what a template made of it. */
-int exchange_compose_upstream(struct exchange *ex)
+int exchange_request_compose(struct exchange *ex)
     __attribute__((warn_unused_result));
 
 #endif

@@ -72,7 +72,7 @@ treat_underscores(struct exchange *ex)
 }
 
 enum reason
-exchange_prepare_request(struct exchange *ex)
+exchange_request_prepare(struct exchange *ex)
 {
 	enum h1_refusal refusal = hop_strip_request(&ex->req);
 	enum reason reason;
@@ -170,7 +170,7 @@ add_via(struct exchange *ex, struct http_request *up)
 }
 
 int
-exchange_compose_upstream(struct exchange *ex)
+exchange_request_compose(struct exchange *ex)
 {
 	struct http_request *up = &ex->up_req;
 	const struct template *host = ex->group->conf->host;

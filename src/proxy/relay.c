@@ -257,7 +257,7 @@ after_push(struct exchange *ex)
 }
 
 void
-exchange_resume_body(struct exchange *ex)
+relay_resume(struct exchange *ex)
 {
 	static const struct relay_path *const paths[] = { &request_path,
 		&response_path };
@@ -291,7 +291,7 @@ exchange_resume_body(struct exchange *ex)
 /* ---- the request's body ---- */
 
 void
-exchange_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
+relay_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
     struct http_fields *trailers)
 {
 	struct relay *r = &ex->request_body;
@@ -315,7 +315,7 @@ exchange_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
 }
 
 void
-exchange_on_tunnel(struct exchange *ex, struct span bytes, bool is_end)
+relay_on_tunnel(struct exchange *ex, struct span bytes, bool is_end)
 {
 	assert(ex->magic == EXCHANGE_MAGIC && ex->is_tunnel);
 	if (bytes.len > 0 && ex->backend_conn != NULL)
@@ -364,7 +364,7 @@ relay_request_begin(struct exchange *ex)
 }
 
 size_t
-exchange_request_room(struct exchange *ex)
+relay_request_room(struct exchange *ex)
 {
 	const struct relay *r = &ex->request_body;
 	size_t held = r->waiting.len + r->held.len;
@@ -384,7 +384,7 @@ exchange_request_room(struct exchange *ex)
 }
 
 void
-exchange_on_backend_writable(struct exchange *ex)
+relay_on_backend_writable(struct exchange *ex)
 {
 	if (!ex->request_body.in_ended || ex->is_tunnel)
 		ex->client_ops->resume(ex);
@@ -393,7 +393,7 @@ exchange_on_backend_writable(struct exchange *ex)
 /* ---- the response's body ---- */
 
 void
-exchange_on_response_body(struct exchange *ex, struct span bytes, bool is_end,
+relay_on_response_body(struct exchange *ex, struct span bytes, bool is_end,
     struct http_fields *trailers)
 {
 	struct relay *r = &ex->response_body;
@@ -454,7 +454,7 @@ relay_response_begin(struct exchange *ex)
 }
 
 size_t
-exchange_response_room(struct exchange *ex)
+relay_response_room(struct exchange *ex)
 {
 	const struct relay *r = &ex->response_body;
 	size_t held = r->waiting.len + r->held.len;
@@ -472,18 +472,11 @@ exchange_response_room(struct exchange *ex)
 }
 
 void
-exchange_on_client_writable(struct exchange *ex)
+relay_on_client_writable(struct exchange *ex)
 {
 	if (ex->backend_conn != NULL &&
 	    (!ex->response_body.in_ended || ex->is_tunnel))
 		ex->backend_ops->resume(ex);
-}
-
-void
-exchange_on_backend_released(struct exchange *ex)
-{
-	assert(ex->backend_conn == NULL);
-	exchange_settle(ex);
 }
 
 void

@@ -11,6 +11,32 @@
 
 #include "proxy/exchange.h"
 
+/* ---- for modules ---- */
+
+/* A body handler that said WAIT can go on. */
+void relay_resume(struct exchange *ex);
+
+/* ---- for the carriers ---- */
+
+/* Request body; is_end exactly once.  trailers in the arena, or NULL. */
+void relay_on_request_body(struct exchange *ex, struct span bytes,
+    bool is_end, struct http_fields *trailers);
+/* Bytes of a tunnel from the client, once the request's own body is done. */
+void relay_on_tunnel(struct exchange *ex, struct span bytes, bool is_end);
+/*
+ * How much request body is welcome; 0 = wait for client_ops.resume, SIZE_MAX
+ * = a whole scratch.
+ */
+size_t relay_request_room(struct exchange *ex);
+/* The client's pipe has room again. */
+void relay_on_client_writable(struct exchange *ex);
+void relay_on_response_body(struct exchange *ex, struct span bytes,
+    bool is_end, struct http_fields *trailers);
+size_t relay_response_room(struct exchange *ex);
+void relay_on_backend_writable(struct exchange *ex);
+
+/* ---- for the exchange ---- */
+
 /* A backend is there and has the head: give it what waits. */
 void relay_request_begin(struct exchange *ex);
 /* The response head is out: give the client what waits. */

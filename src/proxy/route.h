@@ -134,7 +134,7 @@ struct service {
 
 /* Options of a route and of a service, without what they inherit. */
 extern const struct conf_table route_conf_table;
-extern const struct conf_table service_conf_table;
+extern const struct conf_table route_conf_service_table;
 
 /* listen = ( { … } ) of a service. */
 struct service_listen {

@@ -262,7 +262,7 @@ static const struct conf_item service_items[] = {
 	CONF_END,
 };
 
-const struct conf_table service_conf_table = {
+const struct conf_table route_conf_service_table = {
 	.name = "service",
 	.items = service_items,
 	.struct_bytes = sizeof(struct service),

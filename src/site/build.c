@@ -558,8 +558,8 @@ build_service(struct build *b, const struct conf_node *node,
 
 	if (node->type != CONF_NODE_GROUP)
 		return wrong(b, node, "a service must be a group { }");
-	conf_defaults(b->ctx, &service_conf_table, service);
-	result = read_level(b, node, http, &service_conf_table, service,
+	conf_defaults(b->ctx, &route_conf_service_table, service);
+	result = read_level(b, node, http, &route_conf_service_table, service,
 	    &level);
 	service->node = node;
 	for (size_t i = 0; i < b->service_count; i++) {

@@ -80,7 +80,7 @@ static const struct conf_item root_items[] = {
 	{ .name = "http", .type = CONF_TYPE_CUSTOM, .parse = accept_node,
 	    .help = "options of all services" },
 	{ .name = "services", .type = CONF_TYPE_CUSTOM, .parse = accept_node,
-	    .table = &service_conf_table,
+	    .table = &route_conf_service_table,
 	    .help = "what is served, and where" },
 	{ .name = "custom", .type = CONF_TYPE_CUSTOM, .parse = accept_node,
 	    .help = "yours: ${custom.NAME} in templates" },
@@ -97,7 +97,7 @@ static const struct conf_table root_table = {
 static const struct conf_level levels[] = {
 	{ "the top level", &settings_table },
 	{ "an upstream", &group_table },
-	{ "a service", &service_conf_table },
+	{ "a service", &route_conf_service_table },
 	{ "a route", &route_conf_table },
 	{ "http, a service or a route", &core_conf_table },
 	{ NULL, NULL },
@@ -603,7 +603,7 @@ dump_service(struct conf_dump *d, const struct service *service,
 
 	line(d, "{");
 	d->indent++;
-	conf_dump_table(d, &service_conf_table, service);
+	conf_dump_table(d, &route_conf_service_table, service);
 	dump_level(d, &level, outer);
 	line(d, "routes = (");
 	d->indent++;
