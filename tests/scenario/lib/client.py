@@ -41,7 +41,6 @@ class Client:
 
     def send(self, data, may_fail=False):
         """Send all; with may_fail a peer that closed early is no error."""
-        self.sock.settimeout(self.timeout)
         try:
             self.sock.sendall(data)
         except OSError:

@@ -43,7 +43,6 @@ class Connection:
         return bytes(self.reader.received)
 
     def send(self, data):
-        self.sock.settimeout(self.origin.timeout)
         self.sock.sendall(data)
 
     def reset(self):
@@ -264,6 +263,7 @@ class Origin:
                 return
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(self.timeout)
             conn = Connection(self, sock, peer)
             with self.lock:
                 self.connections.append(conn)

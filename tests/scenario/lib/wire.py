@@ -6,7 +6,7 @@ unless each byte of it is right.  What is wrong raises Malformed; a message
 that ends too early raises Cut and keeps what had come.
 """
 import re
-import socket
+import select
 import time
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -101,14 +101,17 @@ class Reader:
         if self.eof:
             return False
         left = deadline - time.monotonic()
-        if left <= 0:
+        left = max(left, 0)
+        # Not with settimeout(): another thread may be sending.
+        poll = select.poll()
+        if self.sock.fileno() < 0:
+            self.eof = True
+            return False
+        poll.register(self.sock, select.POLLIN)
+        if not poll.poll(left * 1000):
             raise Timeout("nothing came; so far: %r" % bytes(self.buf[:400]))
-        self.sock.settimeout(left)
         try:
             data = self.sock.recv(size)
-        except socket.timeout:
-            raise Timeout("nothing came; so far: %r"
-                          % bytes(self.buf[:400])) from None
         except (ConnectionResetError, BrokenPipeError):
             self.reset = self.eof = True
             return False
