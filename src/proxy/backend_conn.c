@@ -125,9 +125,11 @@ leave_exchange(struct backend_conn *bc)
 	bc->ex = NULL;
 	h1_body_fini(&bc->body);
 	/* The last piece of a body may lie there, and is still to be sent. */
-	free(bc->old_head);
-	bc->old_head = bc->head;
-	bc->head = NULL;
+	if (bc->head != NULL) {
+		free(bc->old_head);
+		bc->old_head = bc->head;
+		bc->head = NULL;
+	}
 	bc->head_len = 0;
 	bc->head_size = 0;
 }

@@ -64,6 +64,7 @@ struct client_conn {
 	bool close_after;      /* Connection: close was said */
 	bool no_body;          /* the response has none to send (HEAD, 304) */
 	bool was_cut;
+	bool until_close;      /* the response ends with the connection */
 	bool is_reader_slow;   /* bytes wait for the client */
 	bool fin_wanted;       /* once what waits is sent */
 	bool is_admin;
@@ -231,12 +232,6 @@ linger(struct client_conn *c)
 static void
 finish_last(struct client_conn *c)
 {
-	if (c->was_cut) {
-		/* Close-delimited answers must not look complete. */
-		proxy_send_out(c->proxy);
-		drop(c, true);
-		return;
-	}
 	c->state = STATE_LAST;
 	proxy_send_out(c->proxy);
 	if (c->conn.failed) {
@@ -245,6 +240,11 @@ finish_last(struct client_conn *c)
 	}
 	if (conn_pending(&c->conn) > 0) {
 		arm(c, service_of(c)->core->client_write_timeout_ms);
+		return;
+	}
+	if (c->was_cut && c->until_close) {
+		/* Its end would look like the answer's. */
+		drop(c, true);
 		return;
 	}
 	if (c->body_done && c->kept == NULL && !c->conn.readable) {
@@ -377,6 +377,7 @@ send_head(struct exchange *ex)
 	framing.close = c->close_after;
 	framing.keep_alive = !c->close_after;
 	c->chunked_out = framing.framing == HTTP_FRAMING_CHUNKED;
+	c->until_close = framing.framing == HTTP_FRAMING_CLOSE;
 	if (!http_fields_may_have(&res->fields, FIELD_DATE) ||
 	    http_fields_get(&res->fields, FIELD_DATE) == NULL)
 		http_fields_add_id(&res->fields, &ex->arena, FIELD_DATE,
@@ -645,6 +646,7 @@ begin_exchange(struct client_conn *c, struct arena *arena,
 	c->no_body = false;
 	c->body_done = false;
 	c->fin_wanted = false;
+	c->until_close = false;
 	c->is_reader_slow = false;
 	c->wait_since_ms = 0;
 	c->waited_ms = 0;
@@ -944,9 +946,12 @@ serve(struct client_conn *c)
 		free(c->kept);
 		c->kept = NULL;
 	}
-	if (c->state == STATE_EXCHANGE && !c->conn.readable &&
-	    !c->body_done && relay_request_room(c->ex) > 0)
+	if (c->state != STATE_EXCHANGE || c->body_done)
+		return;
+	if (!c->conn.readable && relay_request_room(c->ex) > 0)
 		wait_for_sender(c);
+	else
+		sender_progressed(c); /* it is the backend that we wait for */
 }
 
 static void
