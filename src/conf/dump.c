@@ -13,9 +13,9 @@
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/str.h"
+#include "conf/measure.h"
 #include "conf/origins.h"
 #include "conf/template.h"
-#include "conf/value.h"
 
 enum {
 	CUSTOM_BYTES_MAX = 65536, /* of a value that a CUSTOM row prints */
@@ -105,13 +105,13 @@ put_measure(FILE *out, const struct conf_item *item, uint64_t n)
 	uint64_t value;
 
 	str_init(&text, memory, sizeof(memory));
-	if ((is_size ? value_size(def, &value, &ignored) :
-	    value_duration(def, &value, &ignored)) == 0 && value == n)
+	if ((is_size ? measure_size(def, &value, &ignored) :
+	    measure_duration(def, &value, &ignored)) == 0 && value == n)
 		str_span(&text, def);
 	else if (is_size)
-		value_put_size(&text, n);
+		measure_put_size(&text, n);
 	else
-		value_put_duration(&text, n);
+		measure_put_duration(&text, n);
 	if (n == 0)
 		putc('0', out);
 	else
@@ -578,9 +578,9 @@ json_range(struct str *line, const struct conf_item *item)
 		return;
 	}
 	if (item->type == CONF_TYPE_SIZE)
-		put = value_put_size;
+		put = measure_put_size;
 	else if (item->type == CONF_TYPE_DURATION)
-		put = value_put_duration;
+		put = measure_put_duration;
 	str_init(&text, memory, sizeof(memory));
 	str_cstr(&text, is_open ? "at least " : "");
 	put(&text, item->min);

@@ -55,7 +55,7 @@ conf_nearest(const char *word, const char *const *names)
 	return n.best;
 }
 
-/* The best name so far, and where it is known; NULL = where it was looked for. */
+/* The best name so far, and where it is known (NULL = right here). */
 struct guess {
 	struct nearest nearest;
 	const char *where;

@@ -105,8 +105,8 @@ struct conf_item {
 	const char *unit;      /* "ms", "bytes", NULL; for the manual */
 	const char *help;      /* one line */
 	unsigned flags;
-	const struct conf_enum *values;  /* of ENUM; also extra words that a
-	                                  * UINT takes ("auto") */
+	/* Of ENUM; also extra words that a UINT takes ("auto"). */
+	const struct conf_enum *values;
 	const struct conf_table *table;  /* of GROUP and LIST */
 	/* Of GROUP: 0, or the offset of a bool that is set once the group is
 	 * given; until then it is not shown. */
@@ -156,11 +156,11 @@ struct conf_table {
 	  .offset = offsetof(st, member), .def = def_, .flags = flags_,      \
 	  .help = help_ }
 #define CONF_GROUP(key, st, member, table_, flags_, help_)                   \
-	{ .name = key, .type = CONF_TYPE_GROUP, .offset = offsetof(st, member), \
-	  .table = table_, .flags = flags_, .help = help_ }
+	{ .name = key, .type = CONF_TYPE_GROUP,                              \
+	  .offset = offsetof(st, member), .table = table_, .flags = flags_, .help = help_ }
 #define CONF_LIST(key, st, member, table_, flags_, help_)                    \
-	{ .name = key, .type = CONF_TYPE_LIST, .offset = offsetof(st, member), \
-	  .table = table_, .flags = flags_, .help = help_ }
+	{ .name = key, .type = CONF_TYPE_LIST,                               \
+	  .offset = offsetof(st, member), .table = table_, .flags = flags_, .help = help_ }
 #define CONF_CUSTOM(key, st, member, parse_, print_, flags_, help_)          \
 	{ .name = key, .type = CONF_TYPE_CUSTOM,                             \
 	  .offset = offsetof(st, member), .parse = parse_, .print = print_,  \

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/heap_alloc.h"
+#include "conf/number.h"
 #include "conf/slurp.h"
 
 enum { LINE_END = '\0' }; /* in lex_file's text */
@@ -233,131 +234,12 @@ lex_name(struct lex_file *f, struct lex_token *token)
 }
 
 static int
-digit_value(char c)
+digit_value(int c)
 {
 	if (is_digit(c))
 		return c - '0';
-	c = (char)span_lower((unsigned char)c);
+	c |= 0x20;
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Digits of that base up to an L; false if something else is in there. */
-static bool
-read_digits(struct span digits, int base, uint64_t *value, bool *overflow)
-{
-	*value = 0;
-	*overflow = false;
-	if (digits.len == 0)
-		return false;
-	for (size_t i = 0; i < digits.len; i++) {
-		int digit = digit_value(digits.p[i]);
-
-		if (digit < 0 || digit >= base)
-			return false;
-		if (*value > (UINT64_MAX - (uint64_t)digit) / (unsigned)base)
-			*overflow = true;
-		*value = *value * (unsigned)base + (unsigned)digit;
-	}
-	return true;
-}
-
-/* An integer beyond its width: libconfig would read another number. */
-static void
-check_width(struct lex *lx, struct lex_token *token, uint64_t magnitude,
-    bool overflow, bool is_negative)
-{
-	uint64_t max = token->type == LEX_INT ? INT32_MAX : INT64_MAX;
-	uint32_t low = (uint32_t)(is_negative ? 0 - magnitude : magnitude);
-	struct span text = token->text;
-
-	if (!overflow && magnitude <= max + is_negative)
-		return;
-	token->is_bad = true;
-	if (overflow || magnitude > (uint64_t)INT64_MAX + is_negative)
-		conf_report_error(lx->report, &token->place,
-		    "%.*s does not fit into 64 bits", SPAN_ARG(text));
-	else
-		conf_report_error(lx->report, &token->place, "%.*s does not "
-		    "fit into 32 bits and would be read as %ld: write %.*sL",
-		    SPAN_ARG(text), (long)(int32_t)low, SPAN_ARG(text));
-}
-
-/* token->text is a whole number; false if it is none. */
-static bool
-read_integer(struct lex *lx, struct lex_token *token)
-{
-	struct span digits = token->text;
-	bool is_negative = digits.p[0] == '-', overflow;
-	uint64_t magnitude;
-	int base = 10;
-
-	token->type = LEX_INT;
-	for (int i = 0; i < 2 && digits.p[digits.len - 1] == 'L'; i++) {
-		token->type = LEX_INT64;
-		if (--digits.len == 0)
-			return false;
-	}
-	if (digits.len > 2 && digits.p[0] == '0' &&
-	    span_lower((unsigned char)digits.p[1]) == 'x') {
-		base = 16;
-		digits = span_of(digits.p + 2, digits.len - 2);
-	} else if (digits.p[0] == '-' || digits.p[0] == '+') {
-		digits = span_of(digits.p + 1, digits.len - 1);
-	}
-	if (!read_digits(digits, base, &magnitude, &overflow))
-		return false;
-	check_width(lx, token, magnitude, overflow, is_negative);
-	token->v.integer =
-	    (int64_t)(is_negative ? 0 - magnitude : magnitude);
-	return true;
-}
-
-static size_t
-skip_digits(struct span s, size_t *at)
-{
-	size_t from = *at;
-
-	while (*at < s.len && is_digit(s.p[*at]))
-		(*at)++;
-	return *at - from;
-}
-
-static bool
-is_float(struct span s)
-{
-	size_t at = s.p[0] == '-' || s.p[0] == '+', digits;
-	bool has_point = false;
-
-	digits = skip_digits(s, &at);
-	if (at < s.len && s.p[at] == '.') {
-		has_point = true;
-		at++;
-		digits += skip_digits(s, &at);
-	}
-	if (digits == 0)
-		return false;
-	if (at == s.len)
-		return has_point;
-	if (s.p[at] != 'e' && s.p[at] != 'E')
-		return false;
-	at++;
-	if (at < s.len && (s.p[at] == '-' || s.p[at] == '+'))
-		at++;
-	return skip_digits(s, &at) > 0 && at == s.len;
-}
-
-static void
-read_float(struct lex *lx, struct lex_token *token)
-{
-	char *text = arena_dup(lx->arena, token->text);
-
-	token->type = LEX_FLOAT;
-	token->v.real = strtod(text, NULL);
-	if (token->v.real - token->v.real != 0) {
-		token->is_bad = true;
-		conf_report_error(lx->report, &token->place,
-		    "%s is too large for a number with a fraction", text);
-	}
 }
 
 /* All that clings to the number belongs to it, so that 12b is refused. */
@@ -379,18 +261,49 @@ number_len(const struct lex_file *f)
 	}
 }
 
+/* False, and it is reported, where libconfig would read another number. */
+static bool
+has_its_width(struct lex *lx, const struct lex_token *token,
+    const struct number *n)
+{
+	struct span text = token->text;
+
+	if (n->kind == NUMBER_FLOAT && n->overflow)
+		conf_report_error(lx->report, &token->place, "%.*s is too "
+		    "large for a number with a fraction", SPAN_ARG(text));
+	else if (n->overflow)
+		conf_report_error(lx->report, &token->place,
+		    "%.*s does not fit into 64 bits", SPAN_ARG(text));
+	else if (n->wraps)
+		conf_report_error(lx->report, &token->place, "%.*s does not "
+		    "fit into 32 bits and would be read as %ld: write %.*sL",
+		    SPAN_ARG(text), (long)n->wrapped, SPAN_ARG(text));
+	return !n->overflow && !n->wraps;
+}
+
 static void
 lex_number(struct lex *lx, struct lex_file *f, struct lex_token *token)
 {
-	finish(f, token, LEX_INT, number_len(f));
-	if (is_float(token->text)) {
-		read_float(lx, token);
-	} else if (!read_integer(lx, token)) {
+	static const enum lex_type types[] = {
+		[NUMBER_INT] = LEX_INT,
+		[NUMBER_INT64] = LEX_INT64,
+		[NUMBER_FLOAT] = LEX_FLOAT,
+	};
+	struct number n;
+
+	finish(f, token, LEX_BAD, number_len(f));
+	if (!number_parse(token->text, &n)) {
 		conf_report_error(lx->report, &token->place,
 		    "`%.*s` is no number; strings stand in double quotes",
 		    SPAN_ARG(token->text));
-		token->type = LEX_BAD;
+		return;
 	}
+	token->type = types[n.kind];
+	token->is_bad = !has_its_width(lx, token, &n);
+	if (n.kind == NUMBER_FLOAT)
+		token->v.real = n.real;
+	else
+		token->v.integer = n.integer;
 }
 
 /* At a backslash; the byte that it stands for, or itself. */
@@ -407,8 +320,8 @@ read_escape(struct lex *lx, struct lex_file *f, struct lex_token *token)
 		f->at += 2;
 		return bytes[known - letters];
 	}
-	high = peek(f, 2) > 0 ? digit_value((char)peek(f, 2)) : -1;
-	low = peek(f, 3) > 0 ? digit_value((char)peek(f, 3)) : -1;
+	high = peek(f, 2) > 0 ? digit_value(peek(f, 2)) : -1;
+	low = peek(f, 3) > 0 ? digit_value(peek(f, 3)) : -1;
 	if ((next | 0x20) != 'x' || high < 0 || low < 0) {
 		conf_report_warning(lx->report, &place, "no escape sequence: "
 		    "the backslash stays; to say so, write `\\\\`");

@@ -18,7 +18,7 @@ void conf_origins_free(struct conf_origins *o);
  */
 void conf_origins_set(struct conf_origins *o, const void *field,
     const struct conf_place *place);
-/* copy began as a copy of original: what was not set in it, comes from there. */
+/* copy began as a copy of original: what is not set in it is from there. */
 void conf_origins_inherit(struct conf_origins *o, const void *copy,
     const void *original);
 /*

@@ -15,177 +15,20 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/str.h"
+#include "conf/measure.h"
 #include "conf/nearest.h"
 #include "conf/template.h"
-#include "conf/value.h"
+#include "conf/wording_private.h"
 
 typedef int reader_fn(struct conf_ctx *ctx, const struct conf_item *item,
     const struct conf_node *node, void *field);
-
-/* How messages call a node: by its name, or as an element of what has one. */
-static const char *
-name_of(struct conf_ctx *ctx, const struct conf_node *node)
-{
-	if (node->name != NULL)
-		return arena_printf(ctx->arena, "`%s`", node->name);
-	if (node->parent != NULL && node->parent->name != NULL)
-		return arena_printf(ctx->arena, "this element of `%s`",
-		    node->parent->name);
-	return "this value";
-}
-
-/* What stands there instead: its type, and what is short enough to show. */
-static const char *
-found_text(struct conf_ctx *ctx, const struct conf_node *node)
-{
-	switch (node->type) {
-	case CONF_NODE_STRING:
-		return arena_printf(ctx->arena, "the string \"%.40s\"",
-		    node->v.string.p);
-	case CONF_NODE_INT:
-		return arena_printf(ctx->arena, "the integer %" PRId64,
-		    node->v.integer);
-	case CONF_NODE_FLOAT:
-		return arena_printf(ctx->arena, "the number %g",
-		    node->v.real);
-	case CONF_NODE_BOOL:
-		return node->v.boolean ? "the boolean true" :
-		    "the boolean false";
-	case CONF_NODE_GROUP:
-	case CONF_NODE_LIST:
-	case CONF_NODE_ARRAY:
-		break;
-	}
-	return conf_node_type_name(node->type);
-}
-
-int
-conf_wrong_type(struct conf_ctx *ctx, const struct conf_node *node,
-    const char *expected)
-{
-	conf_report_error(ctx->report, &node->value_place,
-	    "%s is %s, but must be %s", name_of(ctx, node),
-	    found_text(ctx, node), expected);
-	return -1;
-}
-
-/* A number of the row's type as the admin writes it. */
-static const char *
-number_text(struct conf_ctx *ctx, const struct conf_item *item, uint64_t n)
-{
-	char *memory = arena_alloc(ctx->arena, 32);
-	struct str text;
-
-	str_init(&text, memory, 32);
-	if (item->type == CONF_TYPE_DURATION)
-		value_put_duration(&text, n);
-	else if (item->type == CONF_TYPE_SIZE)
-		value_put_size(&text, n);
-	else
-		str_u64(&text, n);
-	return str_terminate(&text);
-}
-
-static uint64_t
-largest(const struct conf_item *item)
-{
-	bool is_wide = item->type == CONF_TYPE_DURATION ||
-	    item->type == CONF_TYPE_SIZE;
-	uint64_t max = is_wide ? INT64_MAX : UINT32_MAX;
-
-	if (item->min == 0 && item->max == 0)
-		return max;
-	return item->max < max ? item->max : max;
-}
-
-/* " from 1 to 256", or nothing where any number will do. */
-static const char *
-range_text(struct conf_ctx *ctx, const struct conf_item *item)
-{
-	if (largest(item) >= UINT32_MAX && item->type != CONF_TYPE_DURATION &&
-	    item->type != CONF_TYPE_SIZE)
-		return item->min == 0 ? "" : arena_printf(ctx->arena,
-		    " of at least %" PRIu64, item->min);
-	if (largest(item) == INT64_MAX)
-		return item->min == 0 ? "" : arena_printf(ctx->arena,
-		    " of at least %s", number_text(ctx, item, item->min));
-	return arena_printf(ctx->arena, " from %s to %s",
-	    number_text(ctx, item, item->min),
-	    number_text(ctx, item, item->max));
-}
-
-/* "a", "b" or "c" */
-static const char *
-words_text(struct conf_ctx *ctx, const struct conf_enum *values)
-{
-	const char *text = "";
-
-	for (const struct conf_enum *v = values; v->name != NULL; v++) {
-		const char *comma = v == values ? "" :
-		    v[1].name == NULL ? " or " : ", ";
-
-		text = arena_printf(ctx->arena, "%s%s\"%s\"", text, comma,
-		    v->name);
-	}
-	return text;
-}
-
-const char *
-conf_expected(struct conf_ctx *ctx, const struct conf_item *item)
-{
-	switch (item->type) {
-	case CONF_TYPE_BOOL:
-		return "true or false";
-	case CONF_TYPE_UINT:
-		if (item->values == NULL)
-			return arena_printf(ctx->arena, "an integer%s",
-			    range_text(ctx, item));
-		return arena_printf(ctx->arena, "an integer%s or %s",
-		    range_text(ctx, item), words_text(ctx, item->values));
-	case CONF_TYPE_SIZE:
-		return arena_printf(ctx->arena,
-		    "a size%s (\"64KB\", or an integer of bytes)",
-		    range_text(ctx, item));
-	case CONF_TYPE_DURATION:
-		return arena_printf(ctx->arena,
-		    "a duration%s (\"30s\", or an integer of %s)",
-		    range_text(ctx, item), item->unit);
-	case CONF_TYPE_STRING:
-		return "a string";
-	case CONF_TYPE_ENUM:
-		return words_text(ctx, item->values);
-	case CONF_TYPE_TEMPLATE:
-		return "a string (a template)";
-	case CONF_TYPE_STRINGS:
-		return "a string or a list of strings";
-	case CONF_TYPE_UINTS:
-		return arena_printf(ctx->arena,
-		    "an integer%s or a list of such", range_text(ctx, item));
-	case CONF_TYPE_ADDRESS:
-		return "a string (\"host:port\" or \"unix:/path\")";
-	case CONF_TYPE_RANGES:
-		return "a string or a list of strings (address ranges such "
-		    "as \"10.0.0.0/8\")";
-	case CONF_TYPE_REGEX:
-		return "a string (a regular expression)";
-	case CONF_TYPE_MAP:
-		return "a group `{ name = \"value\"; }`";
-	case CONF_TYPE_GROUP:
-		return "a group `{ }`";
-	case CONF_TYPE_LIST:
-		return "a list of groups `( { }, { } )`";
-	case CONF_TYPE_CUSTOM:
-		break;
-	}
-	return "something else";
-}
 
 static int
 out_of_range(struct conf_ctx *ctx, const struct conf_item *item,
     const struct conf_node *node, const char *found)
 {
 	conf_report_error(ctx->report, &node->value_place,
-	    "%s is %s, but must be %s", name_of(ctx, node), found,
+	    "%s is %s, but must be %s", wording_name(ctx, node), found,
 	    conf_expected(ctx, item));
 	return -1;
 }
@@ -234,9 +77,9 @@ static int
 check_range(struct conf_ctx *ctx, const struct conf_item *item,
     const struct conf_node *node, uint64_t n)
 {
-	if (n >= item->min && n <= largest(item))
+	if (n >= item->min && n <= wording_largest(item))
 		return 0;
-	return out_of_range(ctx, item, node, number_text(ctx, item, n));
+	return out_of_range(ctx, item, node, wording_number(ctx, item, n));
 }
 
 /* A plain integer within the row's range, in the row's unit. */
@@ -291,7 +134,7 @@ read_word(struct conf_ctx *ctx, const struct conf_item *item,
 	for (const struct conf_enum *v = item->values; v->name != NULL; v++)
 		nearest_offer(&n, v->name);
 	conf_report_error(ctx->report, &node->value_place,
-	    "%s is \"%s\", but must be %s%s", name_of(ctx, node),
+	    "%s is \"%s\", but must be %s%s", wording_name(ctx, node),
 	    node->v.string.p, conf_expected(ctx, item), n.best == NULL ? "" :
 	    arena_printf(ctx->arena, "; did you mean \"%s\"?", n.best));
 	return -1;
@@ -334,12 +177,12 @@ read_measure(struct conf_ctx *ctx, const struct conf_item *item,
 	if (node->type != CONF_NODE_STRING)
 		return conf_wrong_type(ctx, node, conf_expected(ctx, item));
 	if (is_duration)
-		result = value_duration(node->v.string, &n, &err);
+		result = measure_duration(node->v.string, &n, &err);
 	else
-		result = value_size(node->v.string, &n, &err);
+		result = measure_size(node->v.string, &n, &err);
 	if (result != 0) {
 		conf_report_error(ctx->report, &node->value_place, "%s: %s",
-		    name_of(ctx, node), err.text);
+		    wording_name(ctx, node), err.text);
 		return -1;
 	}
 	if (check_range(ctx, item, node, n) != 0)
@@ -422,7 +265,7 @@ conf_read_template(struct conf_ctx *ctx, const struct conf_node *node,
 	    &err);
 	if (compiled == NULL) {
 		conf_report_error(ctx->report, &node->value_place, "%s: %s",
-		    name_of(ctx, node), err.text);
+		    wording_name(ctx, node), err.text);
 		return -1;
 	}
 	*t = compiled;
@@ -512,7 +355,7 @@ read_range(struct conf_ctx *ctx, const struct conf_item *item,
 	if (addr_range_parse(node->v.string, range, &err) == 0)
 		return 0;
 	conf_report_error(ctx->report, &node->value_place, "%s: %s",
-	    name_of(ctx, node), err.text);
+	    wording_name(ctx, node), err.text);
 	return -1;
 }
 
@@ -547,7 +390,7 @@ read_address(struct conf_ctx *ctx, const struct conf_item *item,
 	spec = arena_zalloc(ctx->arena, sizeof(*spec));
 	if (addr_parse(node->v.string, 0, spec, &err) != 0) {
 		conf_report_error(ctx->report, &node->value_place, "%s: %s",
-		    name_of(ctx, node), err.text);
+		    wording_name(ctx, node), err.text);
 		return -1;
 	}
 	*(const struct addr_spec **)field = spec;
@@ -570,7 +413,7 @@ read_regex(struct conf_ctx *ctx, const struct conf_item *item,
 	if (re == NULL) {
 		place = place_in_string(node, offset);
 		conf_report_error(ctx->report, &place, "%s: %s",
-		    name_of(ctx, node), err.text);
+		    wording_name(ctx, node), err.text);
 		return -1;
 	}
 	re->next = ctx->regexes;

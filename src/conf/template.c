@@ -155,8 +155,8 @@ resolve(const struct compiler *c, struct span name, struct op *op)
 	if (name.len == 0)
 		return error_set(c->err, "`${}` names no variable");
 	if (fault != NULL)
-		return error_set(c->err, "in `${%.*s}`: %s", SPAN_ARG(some_of(name)),
-		    fault);
+		return error_set(c->err, "in `${%.*s}`: %s",
+		    SPAN_ARG(some_of(name)), fault);
 	var = find_var(c->vars, name);
 	if (var == NULL)
 		return unknown(c, name);
@@ -184,7 +184,8 @@ read_fallback(const struct compiler *c, struct span text, struct op *op)
 		    (i + 1 == text.len || text.p[++i] != '$'))
 			return error_set(c->err, "the default `%.*s` is plain "
 			    "text: it cannot hold another variable, and a "
-			    "dollar sign is written `$$`", SPAN_ARG(some_of(text)));
+			    "dollar sign is written `$$`",
+			    SPAN_ARG(some_of(text)));
 		plain[len++] = text.p[i];
 	}
 	op->fallback = span_of(plain, len);

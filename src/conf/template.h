@@ -28,7 +28,7 @@ typedef bool template_fn(const void *subject, struct span arg,
     struct str *out);
 
 struct template_var {
-	const char *name;  /* "client.ip"; "request.header." takes an argument */
+	const char *name;  /* "client.ip"; "custom." takes an argument */
 	template_fn *value;
 	const char *help;  /* one line, for weir.conf(5) */
 	/* For a prefix: NULL, or checks arg at load (-1 and err). */

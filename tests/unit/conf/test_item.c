@@ -106,7 +106,8 @@ test_scalars(void **state)
 
 	(void)state;
 	load_begin(&l);
-	load_good(&l, "yes = false; number = 100; workers = 4; level = \"warn\";"
+	load_good(&l, "yes = false; number = 100; workers = 4;"
+	    "level = \"warn\";"
 	    "size = \"1MB\"; time = \"1d\"; ticks = 7; text = \"\";"
 	    "field = \"x-y\"; mode = -5L; address = \"[::1]:80\";"
 	    "greeting = \"$${client.ip}\";");
@@ -239,8 +240,8 @@ test_wrong_values(void **state)
 		{ "number = [ 1 ];", "is an array, but", 1 },
 		{ "size = true;", "must be a size from 4KB to 16MB (\"64KB\", "
 		  "or an integer of bytes)", 1 },
-		{ "time = [ ];", "must be a duration (\"30s\", or an integer of "
-		  "ms)", 1 },
+		{ "time = [ ];", "must be a duration (\"30s\", or an integer "
+		  "of ms)", 1 },
 		{ "ticks = { };", "or an integer of s)", 1 },
 		{ "text = 5;", "`text` is the integer 5, but must be a string",
 		  1 },
@@ -310,13 +311,14 @@ test_wrong_values(void **state)
 		  2 },
 		{ "regex = \"ab(c\";", "t:1:14: error: `regex`: at byte 5 of "
 		  "the pattern: missing closing parenthesis", 1 },
-		{ "regex = \"a\\\\(b\" \"(c\";", "t:1:9: error: `regex`: at byte "
-		  "7", 1 },
-		{ "fields = { A = \"1\"; a = \"2\"; };", "t:1:21: error: `a` and "
-		  "`A` are the same field", 1 },
-		{ "fields = { A = \"b\\r\\nC: d\"; };", "byte 0x0d cannot stand "
-		  "in the value of a field", 1 },
-		{ "fields = { A = \"b\x01\"; };", "t:1:18: error: byte 0x01", 1 },
+		{ "regex = \"a\\\\(b\" \"(c\";", "t:1:9: error: `regex`: at "
+		  "byte 7", 1 },
+		{ "fields = { A = \"1\"; a = \"2\"; };", "t:1:21: error: `a` "
+		  "and `A` are the same field", 1 },
+		{ "fields = { A = \"b\\r\\nC: d\"; };", "byte 0x0d cannot "
+		  "stand in the value of a field", 1 },
+		{ "fields = { A = \"b\x01\"; };", "t:1:18: error: byte 0x01",
+		  1 },
 		{ "fields = { A = \"${x}\"; B = \"${y}\"; };", "`A`: unknown "
 		  "variable", 2 },
 		/* required, and checks */
@@ -665,8 +667,9 @@ test_many_elements(void **state)
 	(void)state;
 	fputs("backends = (", out);
 	for (int i = 0; i < 10000; i++)
-		fprintf(out, "%s{ address = \"10.0.%d.%d:80\"; weight = %d; }\n",
-		    i > 0 ? "," : "", i / 256, i % 256, i % 5 + 1);
+		fprintf(out, "%s{ address = \"10.0.%d.%d:80\"; "
+		    "weight = %d; }\n", i > 0 ? "," : "", i / 256, i % 256,
+		    i % 5 + 1);
 	fputs(");", out);
 	fclose(out);
 	load_begin(&l);

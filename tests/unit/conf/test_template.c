@@ -75,7 +75,7 @@ static const struct template_var items[] = {
 static const struct template_vars vars = { items, ROWS(items) };
 
 static void
-test_values(void **state)
+test_measures(void **state)
 {
 	static const struct {
 		const char *text, *want;
@@ -267,7 +267,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_measures),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_each_var),

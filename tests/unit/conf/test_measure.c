@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
-#include "conf/value.h"
+#include "conf/measure.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
 
@@ -72,7 +72,7 @@ test_durations(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ROWS(rows); i++)
-		check(&rows[i], value_duration);
+		check(&rows[i], measure_duration);
 }
 
 static void
@@ -95,7 +95,7 @@ test_sizes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ROWS(rows); i++)
-		check(&rows[i], value_size);
+		check(&rows[i], measure_size);
 }
 
 static void
@@ -122,10 +122,10 @@ test_written_shortest(void **state)
 		struct str text;
 
 		str_init(&text, memory, sizeof(memory));
-		value_put_duration(&text, rows[i].ms);
+		measure_put_duration(&text, rows[i].ms);
 		assert_string_equal(str_terminate(&text), rows[i].duration);
 		str_init(&text, memory, sizeof(memory));
-		value_put_size(&text, rows[i].ms);
+		measure_put_size(&text, rows[i].ms);
 		assert_string_equal(str_terminate(&text), rows[i].size);
 	}
 }

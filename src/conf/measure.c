@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* value - a number and its unit, from tables of units. */
-#include "conf/value.h"
+/* measure - a number and its unit, from tables of units. */
+#include "conf/measure.h"
 
 #include "base/error.h"
 #include "base/str.h"
@@ -10,7 +10,7 @@ struct unit {
 	uint64_t factor;
 };
 
-struct measure {
+struct scale {
 	const char *what; /* "duration" */
 	const char *example;
 	const char *known; /* the units, for messages */
@@ -34,12 +34,12 @@ static const struct unit sizes[] = {
 	{ "B", 1 },
 };
 
-static const struct measure duration = {
+static const struct scale duration = {
 	"duration", "\"30s\"", "ms, s, m, h, d",
 	durations, sizeof(durations) / sizeof(durations[0]),
 };
 
-static const struct measure size = {
+static const struct scale size = {
 	"size", "\"64KB\"", "B, KB, MB, GB, TB",
 	sizes, sizeof(sizes) / sizeof(sizes[0]),
 };
@@ -52,7 +52,7 @@ shown(struct span text)
 }
 
 static const struct unit *
-find_unit(const struct measure *m, struct span name)
+find_unit(const struct scale *m, struct span name)
 {
 	for (size_t i = 0; i < m->count; i++) {
 		if (span_eq(name, span_cstr(m->units[i].name)))
@@ -62,7 +62,7 @@ find_unit(const struct measure *m, struct span name)
 }
 
 static int
-read_value(const struct measure *m, struct span text, uint64_t *value,
+read_value(const struct scale *m, struct span text, uint64_t *value,
     struct error *err)
 {
 	size_t digits = 0;
@@ -100,7 +100,7 @@ read_value(const struct measure *m, struct span text, uint64_t *value,
 }
 
 static void
-put_value(const struct measure *m, struct str *out, uint64_t value)
+put_value(const struct scale *m, struct str *out, uint64_t value)
 {
 	for (size_t i = 0; i < m->count && value > 0; i++) {
 		if (value % m->units[i].factor != 0)
@@ -113,25 +113,25 @@ put_value(const struct measure *m, struct str *out, uint64_t value)
 }
 
 int
-value_duration(struct span text, uint64_t *ms, struct error *err)
+measure_duration(struct span text, uint64_t *ms, struct error *err)
 {
 	return read_value(&duration, text, ms, err);
 }
 
 int
-value_size(struct span text, uint64_t *bytes, struct error *err)
+measure_size(struct span text, uint64_t *bytes, struct error *err)
 {
 	return read_value(&size, text, bytes, err);
 }
 
 void
-value_put_duration(struct str *out, uint64_t ms)
+measure_put_duration(struct str *out, uint64_t ms)
 {
 	put_value(&duration, out, ms);
 }
 
 void
-value_put_size(struct str *out, uint64_t bytes)
+measure_put_size(struct str *out, uint64_t bytes)
 {
 	put_value(&size, out, bytes);
 }
