@@ -3,6 +3,7 @@
 #include "os/sock.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,13 +124,6 @@ fail:
 	return -1;
 }
 
-void
-sock_remove_stale(const struct addr *a)
-{
-	if (a->u.sa.sa_family == AF_UNIX && is_stale(a))
-		unlink(a->u.un.sun_path);
-}
-
 int
 sock_allow_reuseport(int fd)
 {
@@ -141,6 +135,24 @@ sock_defer_accept(int fd, bool on)
 {
 	/* Seconds; a client that stays silent is seen by then. */
 	return set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on);
+}
+
+int
+sock_drop_new(int fd)
+{
+	enum { FLAGS_AT = 13, SYN = 2, ACK = 16 }; /* RFC 9293, section 3.1 */
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog program = {
+		.len = sizeof(code) / sizeof(*code), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+	    sizeof(program));
 }
 
 int

@@ -33,12 +33,17 @@ struct sock_listen_options {
  */
 int sock_listen(const struct addr *a, const struct sock_listen_options *o,
     struct error *err);
-/* Remove the file of a Unix socket that nobody answers on; else nothing. */
-void sock_remove_stale(const struct addr *a);
 /* Set SO_REUSEPORT on a socket that is bound, so that siblings may join. */
 int sock_allow_reuseport(int fd);
 /* Let connections wait in the kernel until they have sent something. */
 int sock_defer_accept(int fd, bool on);
+/*
+ * A TCP listener that is about to go: pass over the first packet of new
+ * connections (the client tries again, and is refused then), while those on
+ * their way still arrive in the queue.  For all processes that share it, and
+ * for good.
+ */
+int sock_drop_new(int fd);
 /*
  * A connect begun: the descriptor; *in_progress when it is not yet complete.
  * -1 with errno on failure.

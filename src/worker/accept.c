@@ -180,7 +180,7 @@ on_readable(struct loop_watch *w, unsigned events)
 	(void)events;
 	if (s->spec->is_admin)
 		accept_admin(s);
-	else if (a->is_emptying)
+	else if (a->is_last_call)
 		empty(s);
 	else
 		a->on_readable(a->arg, s->spec, s->fd);
@@ -203,18 +203,30 @@ on_resume(struct loop_task *t)
 {
 	struct accept *a = LIST_OF(t, struct accept, resume);
 
-	if (a->is_emptying)
+	if (a->is_last_call)
 		empty_all(a);
+}
+
+static void
+on_last_call(struct deadline *d)
+{
+	struct accept *a = LIST_OF(d, struct accept, last_call);
+
+	a->is_last_call = true;
+	empty_all(a);
+	a->on_emptied(a->arg);
 }
 
 void
 accept_start(struct accept *a, struct loop *loop, accept_fn *on_readable_fn,
-    void *arg)
+    void (*on_emptied)(void *arg), void *arg)
 {
 	a->loop = loop;
 	loop_task_init(&a->resume, on_resume);
 	deadline_init(&a->admin_retry, on_admin_retry);
+	deadline_init(&a->last_call, on_last_call);
 	a->on_readable = on_readable_fn;
+	a->on_emptied = on_emptied;
 	a->arg = arg;
 	update_all(a);
 }
@@ -227,6 +239,7 @@ accept_fini(struct accept *a)
 	if (a->loop != NULL) {
 		loop_cancel(a->loop, &a->resume);
 		deadline_stop(a->loop, &a->admin_retry);
+		deadline_stop(a->loop, &a->last_call);
 	}
 	free(a->sockets);
 	free(a->adopted);
@@ -256,28 +269,38 @@ accept_set_paused(struct accept *a, bool is_paused)
 	a->is_paused = is_paused;
 	update_all(a);
 	/* Not from here: the proxy may be in the middle of something. */
-	if (!is_paused && a->is_emptying)
+	if (!is_paused && a->is_last_call)
 		loop_defer(a->loop, &a->resume);
+}
+
+/* Nobody new gets in; who is on the way does. */
+static void
+start_emptying(struct accept *a)
+{
+	a->is_emptying = true;
+	for (size_t i = 0; i < a->socket_count; i++) {
+		struct accept_socket *s = &a->sockets[i];
+
+		if (s->spec->is_admin || s->fd < 0)
+			continue;
+		if (!is_served(s)) {
+			close_socket(s);
+			continue;
+		}
+		if (s->spec->addr.u.sa.sa_family != AF_UNIX) {
+			sock_drop_new(s->fd);
+			sock_defer_accept(s->fd, false);
+		}
+	}
+	deadline_set(a->loop, &a->last_call, now_ms() + ACCEPT_LAST_CALL_MS);
 }
 
 void
 accept_drain(struct accept *a, bool is_stop)
 {
 	a->is_draining = true;
-	if (is_stop && !a->is_emptying) {
-		a->is_emptying = true;
-		for (size_t i = 0; i < a->socket_count; i++) {
-			struct accept_socket *s = &a->sockets[i];
-
-			if (s->spec->is_admin)
-				continue;
-			if (!is_served(s))
-				close_socket(s);
-			else if (s->spec->defer_accept)
-				sock_defer_accept(s->fd, false);
-		}
-		empty_all(a);
-	}
+	if (is_stop && !a->is_emptying)
+		start_emptying(a);
 	update_all(a);
 }
 

@@ -5,7 +5,8 @@
  *
  * It has a copy of every socket.  It serves those of its own slot, those that
  * all share, and those of slots that it has adopted.  In a stop the queue of a
- * socket is emptied before it is closed; the admin listener stays to the end.
+ * socket is emptied before it is closed, and what is on its way to it has a
+ * moment to arrive; the admin listener stays to the end.
  */
 #ifndef WORKER_ACCEPT_H
 #define WORKER_ACCEPT_H
@@ -25,6 +26,7 @@ typedef void accept_fn(void *arg, const struct listener_spec *spec, int fd);
 struct accept {
 	struct loop *loop;
 	accept_fn *on_readable;
+	void (*on_emptied)(void *arg);
 	void *arg;
 	unsigned slot;
 	unsigned workers;
@@ -33,18 +35,23 @@ struct accept {
 	bool *adopted;     /* by slot */
 	struct loop_task resume;
 	struct deadline admin_retry;
+	struct deadline last_call; /* when emptying: nothing more comes */
 	bool is_paused;    /* no descriptors, or connections enough */
 	bool is_admin_paused;
 	bool is_draining;  /* nothing but the admin's is watched */
 	bool is_emptying;  /* what is served is emptied, then closed */
+	bool is_last_call; /* once a queue is empty its socket goes */
 };
 
 /* Takes over the descriptors of set, which is emptied; borrows its specs. */
 void accept_init(struct accept *a, struct listener_set *set, unsigned slot,
     unsigned workers);
-/* Begin to watch. */
+/*
+ * Begin to watch.  on_emptied: in a stop, the queues were gone through; see
+ * accept_is_emptying().
+ */
 void accept_start(struct accept *a, struct loop *loop,
-    accept_fn *on_readable, void *arg);
+    accept_fn *on_readable, void (*on_emptied)(void *arg), void *arg);
 /* Stops watching and closes. */
 void accept_fini(struct accept *a);
 
@@ -56,9 +63,12 @@ void accept_adopt_all(struct accept *a);
  * accepted from.
  */
 void accept_set_paused(struct accept *a, bool is_paused);
+enum { ACCEPT_LAST_CALL_MS = 200 };
+
 /*
  * Watch no more than the admin's.  is_stop: nobody comes after us, so accept
- * what waits in the queues before they go.
+ * what waits in the queues before they go, and what was on its way when this
+ * was called.
  */
 void accept_drain(struct accept *a, bool is_stop);
 /* True while a queue is still to be emptied. */

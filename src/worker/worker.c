@@ -280,7 +280,8 @@ worker_main(const struct process_boot *boot)
 		channel_send(&w.channel, CHANNEL_FAILED, err.text,
 		    strlen(err.text), NULL, 0);
 	} else {
-		accept_start(&w.accept, w.loop, on_acceptable, &w);
+		accept_start(&w.accept, w.loop, on_acceptable, on_drained,
+		    &w);
 		channel_send(&w.channel, CHANNEL_READY, NULL, 0, NULL, 0);
 		loop_run(w.loop);
 		status = 0;

@@ -29,6 +29,7 @@ static int copies[SPECS][SLOTS]; /* as other processes have them */
 static struct loop *loop;
 static struct accept accept_state;
 static unsigned accepted[SPECS];
+static unsigned emptied;
 static unsigned pause_at; /* pause after so many; 0 = never */
 static int clients[CLIENTS];
 static unsigned client_count;
@@ -50,6 +51,13 @@ on_readable(void *arg, const struct listener_spec *spec, int fd)
 			return;
 		}
 	}
+}
+
+static void
+on_emptied(void *arg)
+{
+	assert_ptr_equal(arg, &accept_state);
+	emptied++;
 }
 
 static int
@@ -80,7 +88,9 @@ setup(void **state)
 	accept_init(&accept_state, &set, 1, SLOTS);
 	if (set.count != 0)
 		return -1;
-	accept_start(&accept_state, loop, on_readable, &accept_state);
+	emptied = 0;
+	accept_start(&accept_state, loop, on_readable, on_emptied,
+	    &accept_state);
 	return 0;
 }
 
@@ -153,6 +163,14 @@ turns(void)
 {
 	for (unsigned i = 0; i < 30; i++)
 		loop_turn(loop, 0);
+}
+
+static void
+last_call(void)
+{
+	for (unsigned i = 0; i < 200 && emptied == 0; i++)
+		loop_turn(loop, 10);
+	assert_int_equal(emptied, 1);
 }
 
 /* Its own, the shared ones, and no others. */
@@ -235,16 +253,43 @@ test_stop(void **state)
 	connect_to(SHARED, 20);
 	close_copies(SHARED);
 	accept_drain(&accept_state, true);
+	/* The sockets of other slots are closed, not emptied. */
+	assert_false(is_refused(GROUP));
+	close_copies(GROUP);
+	assert_true(accept_is_emptying(&accept_state));
+	last_call();
 	assert_int_equal(accepted[SHARED], 20);
 	assert_false(accept_is_emptying(&accept_state));
 	assert_true(is_refused(SHARED));
-	/* The sockets of other slots were closed, not emptied. */
-	assert_false(is_refused(GROUP));
-	close_copies(GROUP);
 	assert_true(is_refused(GROUP));
 	connect_to(ADMIN, 1);
 	turns();
 	assert_int_equal(accepted[ADMIN], 1);
+}
+
+/*
+ * Until the last call those on their way are let in; somebody new is passed
+ * over, neither let in nor reset.
+ */
+static void
+test_stop_lets_in_who_is_on_the_way(void **state)
+{
+	int late = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	(void)state;
+	accept_drain(&accept_state, true);
+	assert_int_equal(connect(late, &addresses[SHARED].u.sa,
+	    addresses[SHARED].len), -1);
+	assert_int_equal(errno, EINPROGRESS);
+	turns();
+	assert_int_equal(accepted[SHARED], 0);
+	assert_int_equal(sock_error(late), 0);
+	/* The admin's goes on as ever. */
+	connect_to(ADMIN, 1);
+	turns();
+	assert_int_equal(accepted[ADMIN], 1);
+	last_call();
+	close(late);
 }
 
 /* Out of descriptors while a queue is emptied: it goes on later. */
@@ -256,7 +301,7 @@ test_stop_paused(void **state)
 	close_copies(SHARED);
 	pause_at = 12;
 	accept_drain(&accept_state, true);
-	turns();
+	last_call();
 	assert_int_equal(accepted[SHARED], 12);
 	assert_true(accept_is_emptying(&accept_state));
 	accept_set_paused(&accept_state, false);
@@ -275,6 +320,7 @@ test_stop_paused_empty(void **state)
 	close_copies(SHARED);
 	accept_set_paused(&accept_state, true);
 	accept_drain(&accept_state, true);
+	last_call();
 	assert_true(accept_is_emptying(&accept_state));
 	accept_set_paused(&accept_state, false);
 	turns();
@@ -291,6 +337,7 @@ test_leave_then_stop(void **state)
 	turns();
 	assert_int_equal(accepted[SHARED], 0);
 	accept_drain(&accept_state, true);
+	turns();
 	assert_int_equal(accepted[SHARED], 5);
 }
 
@@ -305,6 +352,7 @@ main(void)
 		TEST(test_pause),
 		TEST(test_leave),
 		TEST(test_stop),
+		TEST(test_stop_lets_in_who_is_on_the_way),
 		TEST(test_stop_paused),
 		TEST(test_stop_paused_empty),
 		TEST(test_leave_then_stop),
