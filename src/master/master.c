@@ -59,10 +59,7 @@ struct master {
 	struct pidfile pidfile;
 	struct proc_account account;
 	struct logtarget_output log_output;
-	const struct listener_spec *specs;
-	size_t spec_count;
-	bool has_bound;
-	struct listener_set listeners; /* of specs, until a stop */
+	struct listener_set listeners; /* until a stop */
 	struct children *children;
 	unsigned workers;
 	int lifeline[2];
@@ -114,6 +111,14 @@ check_ended(struct master *m)
 		loop_stop(m->loop);
 }
 
+/* The sockets themselves go when the workers have emptied and closed them. */
+static void
+close_listeners(struct master *m)
+{
+	listener_set_remove_files(&m->listeners);
+	listener_set_close(&m->listeners);
+}
+
 static void
 enter_draining(struct master *m)
 {
@@ -122,11 +127,10 @@ enter_draining(struct master *m)
 	m->state = MASTER_DRAINING;
 	log_notice(NULL, "stopping: draining for at most %llu ms",
 	    (unsigned long long)timeout_ms);
+	close_listeners(m);
 	children_drain(m->children, now_ms() + timeout_ms);
 	/* Workers cut at the deadline; those that cannot are killed. */
 	set_deadline(m, timeout_ms + KILL_AFTER_MS);
-	/* The sockets go when the workers have emptied and closed them. */
-	listener_set_close(&m->listeners);
 	check_ended(m);
 }
 
@@ -135,8 +139,8 @@ enter_stopping(struct master *m)
 {
 	m->state = MASTER_STOPPING;
 	set_deadline(m, KILL_AFTER_MS);
+	close_listeners(m);
 	children_stop(m->children);
-	listener_set_close(&m->listeners);
 	check_ended(m);
 }
 
@@ -351,6 +355,8 @@ static int
 open_resources(struct master *m, struct error *err)
 {
 	struct generation *g = m->boot->generation;
+	const struct listener_spec *specs;
+	size_t count;
 
 	if (m->settings->working_directory != NULL &&
 	    chdir(m->settings->working_directory) != 0)
@@ -362,11 +368,10 @@ open_resources(struct master *m, struct error *err)
 	generation_add_metrics(g, &children_metrics);
 	if (generation_prepare(g, m->workers, err) != 0)
 		return -1;
-	m->specs = generation_listeners(g, &m->spec_count);
-	if (listener_set_open(&m->listeners, m->specs, m->spec_count,
-	    m->workers, err) != 0)
+	specs = generation_listeners(g, &count);
+	if (listener_set_open(&m->listeners, specs, count, m->workers,
+	    err) != 0)
 		return -1;
-	m->has_bound = true;
 	if (pidfile_open(&m->pidfile, m->settings->pid_file, err) != 0)
 		return -1;
 	if (pipe2(m->lifeline, O_CLOEXEC) != 0)
@@ -418,9 +423,7 @@ close_all(struct master *m)
 {
 	log_set_sink(NULL, NULL);
 	children_free(m->children);
-	listener_set_close(&m->listeners);
-	if (m->has_bound)
-		listener_remove_files(m->specs, m->spec_count);
+	close_listeners(m);
 	pidfile_remove(&m->pidfile);
 	for (unsigned i = 0; i < 2; i++) {
 		if (m->lifeline[i] >= 0)

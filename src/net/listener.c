@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -72,6 +73,17 @@ open_group(struct listener *l, struct sock_listen_options *options,
 	return 0;
 }
 
+static void
+note_file(struct listener *l)
+{
+	struct stat st;
+
+	if (lstat(l->spec->addr.u.un.sun_path, &st) != 0)
+		return;
+	l->file_dev = st.st_dev;
+	l->file_ino = st.st_ino;
+}
+
 static int
 open_listener(struct listener *l, const struct listener_spec *spec,
     size_t slots, struct error *err)
@@ -96,6 +108,8 @@ open_listener(struct listener *l, const struct listener_spec *spec,
 		l->fds[i] = -1;
 	if (open_group(l, &options, err) != 0)
 		return fail_at(spec, err);
+	if (spec->addr.u.sa.sa_family == AF_UNIX)
+		note_file(l);
 	return 0;
 }
 
@@ -108,6 +122,7 @@ listener_set_open(struct listener_set *set,
 	set->count = count;
 	for (size_t i = 0; i < count; i++) {
 		if (open_listener(&set->items[i], &specs[i], slots, err) != 0) {
+			listener_set_remove_files(set);
 			listener_set_close(set);
 			return -1;
 		}
@@ -131,11 +146,25 @@ listener_set_close(struct listener_set *set)
 	*set = (struct listener_set){ .items = NULL };
 }
 
-void
-listener_remove_files(const struct listener_spec *specs, size_t count)
+static bool
+is_our_file(const struct listener *l)
 {
-	for (size_t i = 0; i < count; i++)
-		sock_remove_stale(&specs[i].addr);
+	struct stat st;
+
+	return l->file_ino != 0 &&
+	    lstat(l->spec->addr.u.un.sun_path, &st) == 0 &&
+	    st.st_dev == l->file_dev && st.st_ino == l->file_ino;
+}
+
+void
+listener_set_remove_files(const struct listener_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *l = &set->items[i];
+
+		if (is_our_file(l))
+			unlink(l->spec->addr.u.un.sun_path);
+	}
 }
 
 int

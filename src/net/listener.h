@@ -41,6 +41,8 @@ struct listener {
 	const struct listener_spec *spec; /* borrowed from the generation */
 	int *fds;
 	size_t fd_count; /* 1, or the number of worker slots */
+	dev_t file_dev;  /* of a Unix socket's file, as we made it */
+	ino_t file_ino;
 };
 
 struct listener_set {
@@ -58,8 +60,11 @@ int listener_set_open(struct listener_set *set,
     const struct listener_spec *specs, size_t count, size_t slots,
     struct error *err);
 void listener_set_close(struct listener_set *set);
-/* After closing: files of Unix sockets go, where nobody else answers. */
-void listener_remove_files(const struct listener_spec *specs, size_t count);
+/*
+ * Before closing for good: the files of Unix sockets go, so that nobody new
+ * finds them.  A file that another one has put there since stays.
+ */
+void listener_set_remove_files(const struct listener_set *set);
 /* The socket that worker slot serves. */
 int listener_fd(const struct listener *l, size_t slot);
 

@@ -117,9 +117,31 @@ test_single(void **state)
 		    listener_fd(&set.items[i], 0));
 	}
 	assert_int_equal(stat(specs[1].addr.u.un.sun_path, &st), 0);
-	listener_set_close(&set);
-	listener_remove_files(specs, 3);
+	listener_set_remove_files(&set);
 	assert_int_equal(stat(specs[1].addr.u.un.sun_path, &st), -1);
+	listener_set_remove_files(&set);
+	listener_set_close(&set);
+}
+
+/* Another one has put its socket in the place of ours: it stays. */
+static void
+test_file_of_another(void **state)
+{
+	struct listener_spec spec = unix_spec();
+	struct listener_set set, other;
+	struct error err;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(listener_set_open(&set, &spec, 1, 1, &err), 0);
+	unlink(spec.addr.u.un.sun_path);
+	assert_int_equal(listener_set_open(&other, &spec, 1, 1, &err), 0);
+	listener_set_remove_files(&set);
+	assert_int_equal(stat(spec.addr.u.un.sun_path, &st), 0);
+	listener_set_close(&set);
+	listener_set_remove_files(&other);
+	assert_int_equal(stat(spec.addr.u.un.sun_path, &st), -1);
+	listener_set_close(&other);
 }
 
 /* The second address is in use: the first is free again, and it is said. */
@@ -154,6 +176,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_group),
 		cmocka_unit_test(test_single),
+		cmocka_unit_test(test_file_of_another),
 		cmocka_unit_test(test_all_or_nothing),
 	};
 
