@@ -157,10 +157,12 @@ struct conf_table {
 	  .help = help_ }
 #define CONF_GROUP(key, st, member, table_, flags_, help_)                   \
 	{ .name = key, .type = CONF_TYPE_GROUP,                              \
-	  .offset = offsetof(st, member), .table = table_, .flags = flags_, .help = help_ }
+	  .offset = offsetof(st, member), .table = table_,                   \
+	  .flags = flags_, .help = help_ }
 #define CONF_LIST(key, st, member, table_, flags_, help_)                    \
 	{ .name = key, .type = CONF_TYPE_LIST,                               \
-	  .offset = offsetof(st, member), .table = table_, .flags = flags_, .help = help_ }
+	  .offset = offsetof(st, member), .table = table_,                   \
+	  .flags = flags_, .help = help_ }
 #define CONF_CUSTOM(key, st, member, parse_, print_, flags_, help_)          \
 	{ .name = key, .type = CONF_TYPE_CUSTOM,                             \
 	  .offset = offsetof(st, member), .parse = parse_, .print = print_,  \
