@@ -97,6 +97,12 @@ static const struct head_row good_lines[] = {
 	    "CONNECT a:443 1.1 authority=a:443 host=a path= keep|Host: a"),
 	HEAD_ROW("TRACE", "TRACE / HTTP/1.1\r\n" HOST END,
 	    "TRACE / 1.1 authority=a keep|Host: a"),
+	HEAD_ROW("POST with a query",
+	    "POST /a!b\"c?d!e?f HTTP/1.1\r\n" HOST END,
+	    "POST /a!b\"c?d!e?f 1.1 authority=a path=/a!b\"c query=d!e?f keep"
+	    "|Host: a"),
+	HEAD_ROW("1.0 with a query", "GET /a?b HTTP/1.0\r\n" HOST END,
+	    "GET /a?b 1.0 authority=a path=/a query=b|Host: a"),
 	HEAD_ROW("odd method", "!#$%&'*+-.^_`|~09az / HTTP/1.1\r\n" HOST END,
 	    "!#$%&'*+-.^_`|~09az / 1.1 authority=a keep|Host: a"),
 	HEAD_ROW("empty lines before", "\r\n\r\n\r\n\r\n" GET HOST END,
@@ -246,6 +252,17 @@ static const struct head_row good_fields[] = {
 	    "|Abcdefghijklmnop: b|Abcdefghijklmnopqrstuvwxyzabcde: b"
 	    "|Abcdefghijklmnopqrstuvwxyzabcdef: b"
 	    "|Abcdefghijklmnopqrstuvwxyzabcdefg: b"),
+	HEAD_ROW("long known names", GET HOST
+	    "if-MODIFIED-since: b\r\nProxy-Authorization: c\r\n"
+	    "Transfer-Encodings: d\r\nX-Forwarded-Proto: e\r\n" END,
+	    "GET / 1.1 authority=a keep|Host: a|if-MODIFIED-since: b"
+	    "|Proxy-Authorization: c|Transfer-Encodings: d"
+	    "|X-Forwarded-Proto: e"),
+	HEAD_ROW("long names of odd bytes", GET HOST
+	    "A!cdefghijklmnopqrs: b\r\nAbcdefghijklmnopq!s: c\r\n"
+	    "X: 0123456789abcdef0123456789abcdef\r\n" END,
+	    "GET / 1.1 authority=a keep|Host: a|A!cdefghijklmnopqrs: b"
+	    "|Abcdefghijklmnopq!s: c|X: 0123456789abcdef0123456789abcdef"),
 	HEAD_ROW("colons in the value", GET HOST "X: :b:\r\n" END,
 	    "GET / 1.1 authority=a keep|Host: a|X: :b:"),
 	HEAD_ROW("quotes", GET HOST "X: \"\\\"\r\n" END,
@@ -284,6 +301,18 @@ static const struct head_row bad_fields[] = {
 	    "400 invalid field name @26"),
 	HEAD_ROW("NUL in a name", GET HOST "X\0: b\r\n" END,
 	    "400 control character @26"),
+	HEAD_ROW("space in a long name", GET HOST
+	    "Abcdefghijklmnopqr : b\r\n" END,
+	    "400 space before the colon @43"),
+	HEAD_ROW("CR in a long name", GET HOST
+	    "Transfer\rEncoding: chunked\r\nX: 0123456789abcdef\r\n" END,
+	    "400 CR without LF @33"),
+	HEAD_ROW("no colon before a long line", GET HOST
+	    "X\r\nAbcdefgh: 0123456789abcdef0123456789abcdef\r\n" END,
+	    "400 field without a colon @26"),
+	HEAD_ROW("colon first", GET HOST
+	    ": 0123456789abcdef0123456789abcdef:\r\n" END,
+	    "400 invalid field name @25"),
 	HEAD_ROW("DEL in a name", GET HOST "X\x7f: b\r\n" END,
 	    "400 control character @26"),
 	HEAD_ROW("CR in a name", GET HOST "X\rY: b\r\n" END,
@@ -338,6 +367,45 @@ static const struct head_row hosts[] = {
 	HEAD_ROW("IPv6", GET "Host: [::FF]:80\r\n" END,
 	    "GET / 1.1 authority=[::FF]:80 host=[::ff] keep"
 	    "|Host: [::FF]:80"),
+	HEAD_ROW("16 bytes", GET "Host: a.example:8080\r\n" END,
+	    "GET / 1.1 authority=a.example:8080 host=a.example keep"
+	    "|Host: a.example:8080"),
+	HEAD_ROW("long", GET "Host: a-long-name.example.org:65535\r\n" END,
+	    "GET / 1.1 authority=a-long-name.example.org:65535 "
+	    "host=a-long-name.example.org keep"
+	    "|Host: a-long-name.example.org:65535"),
+	HEAD_ROW("long, no port", GET "Host: a-long-name.example.org\r\n" END,
+	    "GET / 1.1 authority=a-long-name.example.org keep"
+	    "|Host: a-long-name.example.org"),
+	HEAD_ROW("long, empty port", GET "Host: a-long-name.example.org:\r\n"
+	    END, "GET / 1.1 authority=a-long-name.example.org: "
+	    "host=a-long-name.example.org keep"
+	    "|Host: a-long-name.example.org:"),
+	HEAD_ROW("long, case and dot", GET
+	    "Host: a-long-NAME.example.org.\r\n" END,
+	    "GET / 1.1 authority=a-long-NAME.example.org. "
+	    "host=a-long-name.example.org keep"
+	    "|Host: a-long-NAME.example.org."),
+	HEAD_ROW("zeros before the port", GET "Host: a:0080\r\n" END,
+	    "GET / 1.1 authority=a:0080 host=a keep|Host: a:0080"),
+	HEAD_ROW("long, port of letters", GET
+	    "Host: a-long-name.example.org:8o\r\n" END,
+	    "400 invalid authority or Host @22"),
+	HEAD_ROW("long, port 65536", GET
+	    "Host: a-long-name.example.org:65536\r\n" END,
+	    "400 invalid authority or Host @22"),
+	HEAD_ROW("long, two dots", GET "Host: a-long-name.example..org\r\n"
+	    END, "400 invalid authority or Host @22"),
+	HEAD_ROW("dots at 16", GET "Host: 0123456789abcde..org\r\n" END,
+	    "400 invalid authority or Host @22"),
+	HEAD_ROW("dot first", GET "Host: .a\r\n" END,
+	    "400 invalid authority or Host @22"),
+	HEAD_ROW("long, dot first", GET "Host: .a-long-name.example\r\n" END,
+	    "400 invalid authority or Host @22"),
+	HEAD_ROW("dots before the port", GET "Host: a..:1\r\n" END,
+	    "400 invalid authority or Host @22"),
+	HEAD_ROW("port 0", GET "Host: a:0\r\n" END,
+	    "400 invalid authority or Host @22"),
 	HEAD_ROW("in 1.0", "GET / HTTP/1.0\r\nHost: A\r\n" END,
 	    "GET / 1.0 authority=A host=a|Host: A"),
 	HEAD_ROW("missing", GET END, "400 no Host field @18"),
@@ -595,6 +663,38 @@ test_limits(void **state)
 	heads_run(rows, COUNT(rows), &small, parse_request);
 }
 
+/* A name's length has 16 bits. */
+static void
+test_long_name(void **state)
+{
+	static const struct h1_limits large = {
+		.head_max = 200000, .line_max = 100, .fields_max = 10
+	};
+	static char head[100000];
+	struct http_request req;
+
+	(void)state;
+	for (size_t n = 65535; n <= 65536; n++) {
+		struct h1_state whole = { .checked = 0 };
+		size_t len, used;
+
+		len = (size_t)sprintf(head, "GET / HTTP/1.0\r\n");
+		memset(head + len, 'x', n);
+		len += n;
+		len += (size_t)sprintf(head + len, ": a\r\n\r\n");
+		if (n == 65535) {
+			assert_int_equal(h1_parse_request(&whole, head, len,
+			    &large, &req, &used), H1_DONE);
+			assert_int_equal(req.fields.items[0].name_len, n);
+		} else {
+			assert_int_equal(h1_parse_request(&whole, head, len,
+			    &large, &req, &used), H1_REFUSED);
+			assert_int_equal(whole.refusal,
+			    H1_REFUSAL_HEAD_TOO_LARGE);
+		}
+	}
+}
+
 /* The default limits, and values as long as they allow. */
 static void
 test_long(void **state)
@@ -642,6 +742,8 @@ test_trailers(void **state)
 		HEAD_ROW("end", "r\r\n", "400 field without a colon @1"),
 		HEAD_ROW("bare LF", "\n", "400 LF without CR @0"),
 		HEAD_ROW("bare CR", "abc: hi\rn\r\n", "400 CR without LF @7"),
+		HEAD_ROW("colon first", ": 0123456789012345678901234567890123",
+		    "400 invalid field name @0"),
 		HEAD_ROW("three", "a: b\r\nc: d\r\ne: f\r\n\r\n",
 		    "431 too many fields @12"),
 		HEAD_ROW("41 bytes",
@@ -660,6 +762,7 @@ main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_long_name),
 		cmocka_unit_test(test_trailers),
 	};
 

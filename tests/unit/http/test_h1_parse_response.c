@@ -91,6 +91,18 @@ static const struct head_row lines[] = {
 	    "400 folded field (obs-fold) @23"),
 	HEAD_ROW("semicolon line", OK ";\r\n\r\n",
 	    "400 invalid field name @17"),
+	HEAD_ROW("two digits before fields",
+	    "HTTP/1.1 20x OK\r\nServer: 0123456789abcdef\r\n\r\n",
+	    "502 invalid status line @11"),
+	HEAD_ROW("600 before fields",
+	    "HTTP/1.1 600 OK\r\nServer: 0123456789abcdef\r\n\r\n",
+	    "502 invalid status line @9"),
+	HEAD_ROW("a long phrase with NUL",
+	    "HTTP/1.1 200 0123456789abcdef0123456789abcdef\0\r\n\r\n",
+	    "400 control character @45"),
+	HEAD_ROW("a long phrase with a tab",
+	    "HTTP/1.0 200 0123456789abcdef\t0123456789abcdef\r\n\r\n",
+	    "200 0123456789abcdef\t0123456789abcdef 1.0 until-close"),
 	HEAD_ROW("text for a head", "<html>", "502 invalid status line @0"),
 };
 
@@ -184,6 +196,13 @@ static const struct head_row heads_of_head[] = {
 	    END, "400 repeated Content-Length @52"),
 };
 
+static const struct head_row connects[] = {
+	HEAD_ROW("tunnel", OK "Content-Length: 5\r\n\r\n",
+	    "200 OK 1.1 keep|Content-Length: 5"),
+	HEAD_ROW("refused", "HTTP/1.1 405 x\r\nContent-Length: 5\r\n\r\n",
+	    "405 x 1.1 length=5 keep|Content-Length: 5"),
+};
+
 static const struct head_row upgrades[] = {
 	HEAD_ROW("101", "HTTP/1.1 101 x\r\nUpgrade: WebSocket\r\n"
 	    "Connection: Upgrade\r\n\r\n\x81\x01x",
@@ -211,6 +230,7 @@ test_responses(void **state)
 	run(framings, COUNT(framings), HTTP_METHOD_GET, false);
 	run(keeping, COUNT(keeping), HTTP_METHOD_POST, false);
 	run(heads_of_head, COUNT(heads_of_head), HTTP_METHOD_HEAD, false);
+	run(connects, COUNT(connects), HTTP_METHOD_CONNECT, false);
 	run(upgrades, COUNT(upgrades), HTTP_METHOD_GET, true);
 }
 
@@ -224,6 +244,9 @@ test_limits(void **state)
 		HEAD_ROW("line of 20", "HTTP/1.1 200 0123456\r\n\r\n",
 		    "200 0123456 1.1 until-close"),
 		HEAD_ROW("line of 21", "HTTP/1.1 200 01234567\r\n\r\n",
+		    "414 request line too long @21"),
+		HEAD_ROW("a long line",
+		    "HTTP/1.1 200 0123456789abcdef0123456789abcdef\r\n\r\n",
 		    "414 request line too long @21"),
 		HEAD_ROW("two fields", OK "A: a\r\nB: b\r\n\r\n",
 		    "431 too many fields @23"),

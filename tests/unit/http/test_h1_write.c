@@ -171,6 +171,9 @@ test_request(void **state)
 	    "Content-Length: 18446744073709551615\r\n"
 	    "Connection: close\r\n\r\n");
 	m->req.fields.count = 0;
+	h1_write_request(&m->out, &m->req, SPAN("/"), span_of(
+	    "0123456789abcdef01234567890123456789", 20), &none);
+	check(m, "PUT / HTTP/1.1\r\nHost: 0123456789abcdef0123\r\n\r\n");
 	h1_write_request(&m->out, &m->req, SPAN("/"), SPAN("up"), &chunked);
 	check(m, "PUT / HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n"
 	    "TE: trailers\r\nConnection: TE\r\n\r\n");
@@ -236,6 +239,7 @@ test_small_memory(void **state)
 	struct message *m = *state;
 	struct h1_framing close = { .framing = HTTP_FRAMING_CHUNKED,
 		.close = true };
+	struct http_response res = { .status = 200, .reason = SPAN("OK") };
 	size_t need;
 
 	read_request(m, "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB:2\r\n\r\n");
@@ -249,6 +253,11 @@ test_small_memory(void **state)
 		str_init(&out, memory, cap);
 		h1_write_request(&out, &m->req, SPAN("/"), SPAN("a"), &close);
 		assert_int_equal(out.overflow, cap < need);
+		str_init(&out, memory, cap);
+		h1_write_response(&out, &res, &close);
+		assert_int_equal(out.overflow, cap < sizeof("HTTP/1.1 200 OK"
+		    "\r\nTransfer-Encoding: chunked\r\n"
+		    "Connection: close\r\n\r\n") - 1);
 		free(memory);
 	}
 }

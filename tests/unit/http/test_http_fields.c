@@ -170,6 +170,20 @@ test_add_and_find(void **state)
 }
 
 static void
+test_add_id(void **state)
+{
+	struct list *l = *state;
+
+	for (unsigned i = 0; i < 20; i++)
+		http_fields_add_id(&l->fields, &l->arena, FIELD_VIA,
+		    SPAN("x"));
+	http_fields_add_id(&l->fields, &l->arena, FIELD_AGE, SPAN("1"));
+	assert_int_equal(http_fields_remove(&l->fields, SPAN("via")), 20);
+	check(l, "|Age=1");
+	assert_non_null(http_fields_get(&l->fields, FIELD_AGE));
+}
+
+static void
 test_grow(void **state)
 {
 	struct list *l = *state;
@@ -319,6 +333,7 @@ main(void)
 		cmocka_unit_test(test_grammar),
 		cmocka_unit_test_setup_teardown(test_add_and_find, setup,
 		    teardown),
+		cmocka_unit_test_setup_teardown(test_add_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_grow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_set, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_set_is_not_verbatim,
