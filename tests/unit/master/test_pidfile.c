@@ -90,19 +90,23 @@ test_fork(void **state)
 {
 	struct pidfile f, second;
 	struct error err;
-	int status, ends[2];
+	int status, ends[2], forgotten[2];
 	pid_t pid;
-	char byte;
+	char byte = 0;
 
 	(void)state;
 	assert_int_equal(pidfile_open(&f, path, &err), 0);
 	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(pipe(forgotten), 0);
 	pid = fork();
 	if (pid == 0) {
 		pidfile_forget(&f);
 		close(ends[1]);
+		if (write(forgotten[1], &byte, 1) != 1)
+			_exit(2);
 		_exit(read(ends[0], &byte, 1) != 0);
 	}
+	assert_int_equal(read(forgotten[0], &byte, 1), 1);
 	assert_int_equal(access(path, F_OK), 0);
 	assert_int_equal(pidfile_open(&second, path, &err), -1);
 	/* The death of the owner, as far as the lock goes. */
@@ -110,8 +114,11 @@ test_fork(void **state)
 	assert_int_equal(pidfile_open(&second, path, &err), 0);
 	close(ends[1]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 	pidfile_remove(&second);
 	close(ends[0]);
+	close(forgotten[0]);
+	close(forgotten[1]);
 }
 
 /* Somebody put another file there: it stays. */
