@@ -13,7 +13,7 @@ test_packages="libcmocka-dev clang python3 python3-pytest
 	python3-pytest-xdist mandoc curl
 	openssl procps"
 # Servers and clients nobody here wrote; scenarios without theirs are skipped.
-real_packages="nginx-light nodejs chromium"
+real_packages="nginx-light nodejs chromium python3-websockets"
 
 # packages_missing PACKAGE...: print those that are not installed.
 packages_missing()

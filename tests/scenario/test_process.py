@@ -575,12 +575,13 @@ def test_daemon(start, origin, how):
                      error_log={"path": "@DIR@/error.log"})
     weir = start(config, *(["-d"] if how == "option" else []), start=False)
     weir.start(ready=False)
-    assert weir.wait_exit(10) == 0
-    # No polling: it serves when the parent has returned.
-    assert weir.get("/hello").status == 200
-    assert weir.health() == 200
+    status = weir.wait_exit(10)
     pid = int(weir.read("weir.pid"))
     try:
+        assert status == 0
+        # No polling: it serves when the parent has returned.
+        assert weir.get("/hello").status == 200
+        assert weir.health() == 200
         assert len(proc.children(pid)) == 3
         assert pid not in weir.processes(), "no session of its own"
         os.kill(pid, signal.SIGTERM)
