@@ -124,9 +124,12 @@ conn_send(struct conn *c, struct span bytes)
 		if (n < 0)
 			return -1;
 	}
-	if ((size_t)n < bytes.len)
+	if ((size_t)n < bytes.len) {
 		pipe_put(&c->out, c->pool, span_of(bytes.p + n,
 		    bytes.len - (size_t)n));
+		/* From now on it waits: without a watch it would for ever. */
+		return conn_watch(c);
+	}
 	return 0;
 }
 

@@ -53,7 +53,8 @@ void conn_note(struct conn *c, unsigned events);
 ssize_t conn_receive(struct conn *c, void *p, size_t len);
 /*
  * Send, or keep what the kernel refuses in c->out (all of it, while something
- * waits there already).  0, or -1 when the stream has failed.
+ * waits there already), watched from then on.  0, or -1 when the stream has
+ * failed.
  */
 int conn_send(struct conn *c, struct span bytes);
 /* Send from c->out what the kernel takes.  0, or -1 as above. */

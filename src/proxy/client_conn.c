@@ -74,6 +74,7 @@ struct client_conn {
 	struct kept *kept;
 	struct h1_body *body;  /* in the exchange's arena */
 	struct list all;
+	struct list unwatched; /* in the proxy's, or alone */
 	struct client_conn *next_dead;
 	struct loop_task task;
 	uint64_t id;
@@ -121,9 +122,34 @@ arm(struct client_conn *c, uint64_t wait_ms)
 
 /* ---- life and death ---- */
 
+/* From now on something is waited for that only this client can bring. */
+static int
+watch(struct client_conn *c)
+{
+	list_remove(&c->unwatched);
+	return conn_watch(&c->conn);
+}
+
+/*
+ * A whole request has come with the connection: until it is answered there is
+ * nothing to wait for but the client's leaving.  Most are answered and closed
+ * before that is worth a system call, so it is watched a little later.
+ */
+static void
+watch_later(struct client_conn *c)
+{
+	struct proxy *proxy = c->proxy;
+
+	if (list_is_empty(&proxy->unwatched))
+		deadline_set(proxy->loop, &proxy->watch_late,
+		    now_ms() + WATCH_LATE_MS);
+	list_push_back(&proxy->unwatched, &c->unwatched);
+}
+
 static void
 set_idle(struct client_conn *c)
 {
+	list_remove(&c->unwatched);
 	c->state = STATE_IDLE;
 	counter_add(&c->proxy->stats[PROXY_STAT_CONN_IDLE], 1);
 	arm(c, service_of(c)->core->keepalive_timeout_ms);
@@ -150,11 +176,35 @@ drop(struct client_conn *c, bool reset)
 	proxy_forget_out(proxy, &c->conn);
 	conn_close(&c->conn, reset);
 	list_remove(&c->all);
+	list_remove(&c->unwatched);
 	counter_sub(&proxy->stats[PROXY_STAT_CONN_OPEN], 1);
 	c->next_dead = proxy->dead_clients;
 	proxy->dead_clients = c;
 	loop_defer(proxy->loop, &proxy->bury);
 	proxy_client_gone(proxy, c->is_admin);
+}
+
+static void
+give_up(struct client_conn *c)
+{
+	if (c->ex != NULL)
+		exchange_on_client_failed(c->ex, REASON_CLIENT_GONE,
+		    "no memory to watch it");
+	if (c->ex == NULL)
+		drop(c, true);
+}
+
+void
+client_conn_watch_late(struct proxy *proxy)
+{
+	LIST_EACH(&proxy->unwatched, node, after) {
+		struct client_conn *c =
+		    LIST_OF(node, struct client_conn, unwatched);
+
+		if (watch(c) != 0)
+			give_up(c);
+	}
+	proxy_flush(proxy);
 }
 
 void
@@ -195,6 +245,7 @@ client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
 	c->id = ++proxy->next_connection_id;
 	addr_ip_from(&c->peer, peer);
 	loop_task_init(&c->task, on_task);
+	list_init(&c->unwatched);
 	list_push_back(&proxy->client_list, &c->all);
 	counter_add(&proxy->stats[PROXY_STAT_CONNECTIONS], 1);
 	counter_add(&proxy->stats[PROXY_STAT_CONN_OPEN], 1);
@@ -202,12 +253,11 @@ client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
 	arm(c, service_of(c)->core->client_header_timeout_ms);
 	c->conn.readable = true; /* with TCP_DEFER_ACCEPT it mostly is */
 	serve(c);
-	if (c->state != STATE_CLOSED && conn_watch(&c->conn) != 0) {
-		if (c->ex != NULL)
-			exchange_on_client_failed(c->ex, REASON_CLIENT_GONE,
-			    "no memory to watch it");
-		drop(c, true);
-	}
+	if (c->state == STATE_EXCHANGE && c->body_done && !c->ex->is_tunnel &&
+	    !c->conn.is_watched)
+		watch_later(c);
+	else if (c->state != STATE_CLOSED && watch(c) != 0)
+		give_up(c);
 	proxy_flush(proxy);
 }
 
@@ -216,6 +266,10 @@ static void
 linger(struct client_conn *c)
 {
 	if (c->conn.peer_closed && !c->conn.readable) {
+		drop(c, false);
+		return;
+	}
+	if (watch(c) != 0) {
 		drop(c, false);
 		return;
 	}
@@ -300,6 +354,10 @@ finished(struct exchange *ex)
 		return;
 	}
 	set_idle(c);
+	if (conn_watch(&c->conn) != 0) {
+		drop(c, true);
+		return;
+	}
 	/* What came behind the request is the next one. */
 	if ((c->kept != NULL || c->conn.readable) && !c->is_reading &&
 	    !c->task.is_queued)
@@ -365,6 +423,7 @@ send_head(struct exchange *ex)
 	struct http_response *res = &ex->res;
 
 	if (ex->is_tunnel) {
+		(void)watch(c); /* a failure ends with the idle timeout */
 		framing.upgrade_websocket = true;
 		c->close_after = true;
 		h1_write_response(proxy_out(c->proxy, &c->conn), res,

@@ -21,6 +21,8 @@ void client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
 size_t client_conn_bytes(void);
 /* Frees the memory of those that ended: at the end of the turn. */
 void client_conn_bury(struct proxy *proxy);
+/* Watch those that were answered too slowly to do without. */
+void client_conn_watch_late(struct proxy *proxy);
 /* At the end of a drain: cut all; how many had an exchange. */
 unsigned client_conn_cut_all(struct proxy *proxy);
 

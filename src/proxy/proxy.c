@@ -28,6 +28,7 @@ enum {
 
 static void on_bury(struct loop_task *t);
 static void on_retry_accept(struct deadline *d);
+static void on_watch_late(struct deadline *d);
 
 struct proxy *
 proxy_new(const struct proxy_boot *boot, struct error *err)
@@ -51,6 +52,8 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	slab_init(&p->backends, backend_conn_bytes());
 	slab_init(&p->exchanges, sizeof(struct exchange));
 	list_init(&p->client_list);
+	list_init(&p->unwatched);
+	deadline_init(&p->watch_late, on_watch_late);
 	loop_task_init(&p->bury, on_bury);
 	deadline_init(&p->retry_accept, on_retry_accept);
 	p->stats = metrics_block(boot->metrics, &stats_proxy,
@@ -87,6 +90,7 @@ proxy_free(struct proxy *p)
 	client_conn_bury(p);
 	backend_conn_bury(p);
 	deadline_stop(p->loop, &p->retry_accept);
+	deadline_stop(p->loop, &p->watch_late);
 	for (size_t i = 0; i < p->boot.group_count; i++)
 		group_stop(p->boot.groups[i]);
 	block_pool_fini(&p->blocks);
@@ -128,6 +132,12 @@ on_retry_accept(struct deadline *d)
 
 	if (p->connections < p->connections_max)
 		set_accepting(p, true);
+}
+
+static void
+on_watch_late(struct deadline *d)
+{
+	client_conn_watch_late(LIST_OF(d, struct proxy, watch_late));
 }
 
 void

@@ -26,6 +26,7 @@ enum {
 	OUT_JOIN_MAX = 65536,    /* up to here a copy is cheaper than a send */
 	TURN_BYTES = 1048576,    /* per connection and turn of the loop */
 	FAILED_MAX = 16,
+	WATCH_LATE_MS = 20,      /* see client_conn.c: watch_later() */
 };
 
 struct proxy {
@@ -47,6 +48,8 @@ struct proxy {
 	struct slab backends;
 	struct slab exchanges;
 	struct list client_list; /* all client connections */
+	struct list unwatched;   /* of them, those only a backend is busy for */
+	struct deadline watch_late;
 	struct pool *pool;
 	struct pool_counts pool_counts;
 
