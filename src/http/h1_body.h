@@ -33,7 +33,7 @@ struct h1_body {
 	uint8_t state;
 	uint8_t refusal;  /* enum h1_refusal */
 	uint32_t line_len;
-	struct h1_body_trailers *trailer_block; /* heap; most have no trailers */
+	struct h1_body_trailers *trailer_block; /* heap; most have none */
 	struct http_fields trailers; /* valid after END until h1_body_fini */
 };
 

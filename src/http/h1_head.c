@@ -297,6 +297,14 @@ wishes_to_keep(const struct h1_head *h)
 			      options == H1_HEAD_KEEP_ALIVE;
 }
 
+/* Or agrees to it, in a response. */
+static bool
+asks_for_websocket(const struct h1_head *h)
+{
+	return h->minor > 0 && has_flag(h, H1_HEAD_UPGRADE) &&
+	    has_flag(h, H1_HEAD_WEBSOCKET);
+}
+
 /* What both sides of authority say, as far as there are two. */
 static bool
 host_agrees(const struct h1_head *h, const struct http_request *req)
@@ -350,8 +358,7 @@ h1_head_end_request(const struct h1_head *h, struct http_request *req)
 	req->keep_alive = wishes_to_keep(h);
 	req->expect_continue = has_flag(h, H1_HEAD_EXPECT);
 	req->te_trailers = has_flag(h, H1_HEAD_TRAILERS_OK);
-	req->upgrade_websocket = h->minor > 0 && has_flag(h, H1_HEAD_UPGRADE) &&
-	    has_flag(h, H1_HEAD_WEBSOCKET);
+	req->upgrade_websocket = asks_for_websocket(h);
 	return req->framing == HTTP_FRAMING_CHUNKED ?
 	    check_codings(&req->fields) : H1_REFUSAL_NONE;
 }
@@ -382,7 +389,7 @@ h1_head_end_response(const struct h1_head *h,
 	}
 	if (res->status == 101) {
 		res->upgrade_websocket = expected->upgrade_websocket &&
-		    h->minor > 0 && has_flag(h, H1_HEAD_UPGRADE) && has_flag(h, H1_HEAD_WEBSOCKET);
+		    asks_for_websocket(h);
 		if (!res->upgrade_websocket)
 			return H1_REFUSAL_INTERIM_UPGRADE;
 	}

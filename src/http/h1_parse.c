@@ -10,7 +10,7 @@
 #include "http/h1_parse.h"
 
 #include "http/h1_head.h"
-#include "http/http_field_private.h"
+#include "http/h1_plain.h"
 #include "http/scan.h"
 #include "http/uri.h"
 
@@ -186,158 +186,6 @@ read_field(struct pass *s)
 
 #if SCAN_SSE2
 
-/* So far before the end, loads of a line with a short name do not reach it. */
-enum { FAR = 2 * SCAN_WIDTH + 4 };
-
-struct plain_name {
-	unsigned len; /* 0: it is not plain */
-	unsigned id;
-};
-
-struct plain_line {
-	unsigned name_len;
-	unsigned id;
-	const char *value;
-	const char *stop; /* the CR behind it */
-};
-
-/*
- * Bytes that are those of a name in lower case but for case.  CR and 0x12
- * become '-' and '2' with the bit of lower case set, so controls are looked
- * for too.
- */
-static inline uint64_t
-same_bytes(__m128i v, const char *lower)
-{
-	__m128i same = _mm_cmpeq_epi8(scan_load(lower),
-	    _mm_or_si128(v, _mm_set1_epi8(0x20)));
-
-	return scan_mask(_mm_and_si128(same,
-	    _mm_cmpgt_epi8(v, _mm_set1_epi8(0x1f))));
-}
-
-/* Bytes that most names are made of. */
-static inline uint64_t
-plain_bytes(__m128i v)
-{
-	__m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
-
-	return scan_mask(_mm_or_si128(scan_equal(v, '-'),
-	    _mm_or_si128(scan_range(lower, 'a', 'z'),
-		scan_range(v, '0', '9'))));
-}
-
-/* A name of 16 to 31 bytes. */
-static COLD struct plain_name
-plain_long_name(const char *at, const char *end)
-{
-	const struct http_field_slot *slot;
-	struct plain_name name;
-	__m128i first, second;
-	uint64_t colon, bytes;
-
-	if (end - at < FAR + SCAN_WIDTH)
-		return (struct plain_name){ 0, FIELD_OTHER };
-	first = scan_load(at);
-	second = scan_load(at + SCAN_WIDTH);
-	colon = scan_mask(scan_equal(second, ':'));
-	if (colon == 0 || *at == ':')
-		return (struct plain_name){ 0, FIELD_OTHER };
-	bytes = colon ^ (colon - 1);
-	name.len = SCAN_WIDTH + scan_first(colon);
-	slot = http_field_slot(at, name.len);
-	name.id = slot->id;
-	if (name.len <= HTTP_FIELD_NAME_MAX && slot->name[name.len] == ':' &&
-	    same_bytes(first, slot->name) == 0xffff &&
-	    (same_bytes(second, slot->name + SCAN_WIDTH) & bytes) == bytes)
-		return name;
-	bytes >>= 1;
-	if (plain_bytes(first) != 0xffff ||
-	    (plain_bytes(second) & bytes) != bytes)
-		name.len = 0;
-	name.id = FIELD_OTHER;
-	return name;
-}
-
-static COLD __m128i
-load_last(const char *at, const char *end)
-{
-	return scan_load_padded(at, end);
-}
-
-/* A name of letters, digits and dashes, up to the first colon. */
-static inline __attribute__((always_inline)) bool
-plain_name(struct plain_line *line, const char *at, const char *end,
-    __m128i v)
-{
-	const struct http_field_slot *slot;
-	uint64_t colon = scan_mask(scan_equal(v, ':'));
-	uint64_t bytes = colon ^ (colon - 1); /* up to and with the colon */
-
-	/* No colon, or nothing before it. */
-	if (bytes - 2 > UINT16_MAX) {
-		struct plain_name name = plain_long_name(at, end);
-
-		line->name_len = name.len;
-		line->id = name.id;
-		return name.len != 0;
-	}
-	line->name_len = scan_first(colon);
-	slot = http_field_slot(at, line->name_len);
-	line->id = slot->id;
-	if ((same_bytes(v, slot->name) & bytes) == bytes)
-		return true;
-	line->id = FIELD_OTHER;
-	bytes >>= 1;
-	return (plain_bytes(v) & bytes) == bytes;
-}
-
-/*
- * A line as almost all are: a plain name, a colon, one space, a value without
- * tabs or blanks around it, CR and LF.
- */
-static inline __attribute__((always_inline)) bool
-plain_far_line(struct plain_line *line, const char *at, const char *end)
-{
-	const char *value;
-	uint64_t stops;
-
-	if (!plain_name(line, at, end, scan_load(at)))
-		return false;
-	value = line->value = at + line->name_len + 2;
-	if (value[-1] != ' ' || (unsigned char)value[0] <= ' ')
-		return false;
-	stops = scan_value_stops(value);
-	if (stops != 0) {
-		line->stop = value + scan_first(stops);
-	} else {
-		line->stop = scan_until(value + SCAN_WIDTH, end,
-		    scan_value_stops);
-		if (end - line->stop < 2)
-			return false;
-	}
-	return memcmp(line->stop, "\r\n", 2) == 0 &&
-	    (unsigned char)line->stop[-1] > ' ';
-}
-
-/* The same near the end. */
-static inline __attribute__((always_inline)) bool
-plain_near_line(struct plain_line *line, const char *at, const char *end)
-{
-	const char *value;
-
-	if (at >= end || *at == '\r' || !plain_name(line, at, end,
-	    end - at >= SCAN_WIDTH ? scan_load(at) : load_last(at, end)))
-		return false;
-	value = line->value = at + line->name_len + 2;
-	if (end - value < 3 || value[-1] != ' ' ||
-	    (unsigned char)value[0] <= ' ')
-		return false;
-	line->stop = scan_until(value, end, scan_value_stops);
-	return end - line->stop >= 2 && memcmp(line->stop, "\r\n", 2) == 0 &&
-	    (unsigned char)line->stop[-1] > ' ';
-}
-
 static inline __attribute__((always_inline)) enum line
 note_field(struct pass *s, const struct http_field *f)
 {
@@ -356,7 +204,7 @@ note_field(struct pass *s, const struct http_field *f)
 static inline __attribute__((always_inline)) enum line
 read_plain_fields(struct pass *s)
 {
-	struct plain_line line;
+	struct h1_plain_line line;
 	const char *at = s->at;
 	const char *end = s->end;
 	struct http_field *f = table + s->count;
@@ -364,8 +212,9 @@ read_plain_fields(struct pass *s)
 	uint64_t present = s->head.present;
 
 	while (f < f_end) {
-		if (end - at >= FAR ? !plain_far_line(&line, at, end) :
-				      !plain_near_line(&line, at, end))
+		if (end - at >= H1_PLAIN_FAR ?
+		    !h1_plain_far_line(&line, at, end) :
+		    !h1_plain_near_line(&line, at, end))
 			break;
 		f->name = at;
 		f->value = line.value;

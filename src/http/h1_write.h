@@ -18,9 +18,9 @@ struct h1_framing {
 	enum http_framing framing;
 	uint64_t content_length;
 	bool close;             /* Connection: close */
-	bool keep_alive;        /* Connection: keep-alive (to HTTP/1.0, or shown) */
+	bool keep_alive;        /* Connection: keep-alive, for HTTP/1.0 */
 	bool upgrade_websocket; /* Connection: Upgrade, Upgrade: websocket */
-	bool te_trailers;       /* requests: TE: trailers, named in Connection */
+	bool te_trailers;       /* requests: TE: trailers, and its option */
 };
 
 /*

@@ -39,7 +39,7 @@ enum http_framing {
 struct http_request {
 	struct span method;    /* as received; case matters */
 	struct span target;    /* as received */
-	struct span scheme;    /* "http", "https" of an absolute target; empty */
+	struct span scheme;    /* "http", "https" of an absolute target */
 	struct span authority; /* host[:port] as received: target's or Host's */
 	struct span host;      /* lower case, no port, no trailing dot */
 	struct span path;      /* as received; begins with '/', or is "*" */

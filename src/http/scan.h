@@ -174,7 +174,7 @@ scan_value(const char *p, const char *end, const char *base)
 	return scan_class(p, end, CHARS_VALUE);
 }
 
-/* The first byte that no target may hold (a space among them) or '?', or end. */
+/* The first '?' or byte that no target may hold, as a space, or end. */
 static inline const char *
 scan_target(const char *p, const char *end, const char *base)
 {

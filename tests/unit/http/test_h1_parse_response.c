@@ -210,7 +210,8 @@ static const struct head_row upgrades[] = {
 	    " +3"),
 	HEAD_ROW("no Upgrade", "HTTP/1.1 101 x\r\nConnection: Upgrade\r\n\r\n",
 	    "502 101 that nobody asked for @39"),
-	HEAD_ROW("no Connection", "HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n",
+	HEAD_ROW("no Connection",
+	    "HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n",
 	    "502 101 that nobody asked for @38"),
 	HEAD_ROW("h2c", "HTTP/1.1 101 x\r\nUpgrade: h2c\r\n"
 	    "Connection: Upgrade\r\n\r\n",
