@@ -340,6 +340,7 @@ finished(struct exchange *ex)
 	    ex->head_sent && !c->conn.failed;
 
 	proxy_send_out(c->proxy);
+	h1_body_fini(c->body);
 	c->ex = NULL;
 	c->body = NULL;
 	c->wait_since_ms = 0;

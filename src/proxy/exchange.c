@@ -13,6 +13,7 @@
 #include "base/now.h"
 #include "base/str.h"
 #include "proxy/backend_conn.h"
+#include "proxy/client_addr.h"
 #include "proxy/exchange_private.h"
 #include "proxy/module_def.h"
 #include "proxy/proxy_private.h"
@@ -75,6 +76,7 @@ exchange_new(struct proxy *proxy, const struct service *service,
 	ex->req = *req;
 	ex->started_us = now_us();
 	ex->is_held = true;
+	client_addr_find(ex);
 	deadline_init(&ex->total, on_total_timeout);
 	counter_add(&proxy->stats[PROXY_STAT_ACTIVE], 1);
 	return ex;
@@ -560,6 +562,18 @@ exchange_release(struct exchange *ex)
 		exchange_run(ex);
 }
 
+static void
+fail_late(struct exchange *ex)
+{
+	enum reason reason = ex->late_reason;
+
+	ex->late_reason = REASON_NONE;
+	if (ex->late_client)
+		exchange_on_client_failed(ex, reason, ex->late_detail);
+	else
+		exchange_on_backend_failed(ex, reason, ex->late_detail);
+}
+
 void
 exchange_resume(struct exchange *ex, enum verdict verdict)
 {
@@ -568,6 +582,11 @@ exchange_resume(struct exchange *ex, enum verdict verdict)
 	assert(ex->magic == EXCHANGE_MAGIC && ex->is_waiting);
 	assert(verdict != VERDICT_WAIT);
 	ex->is_waiting = false;
+	if (ex->late_reason != REASON_NONE) {
+		fail_late(ex);
+		proxy_flush(proxy);
+		return;
+	}
 	if (verdict == VERDICT_NEXT)
 		ex->hook_at++;
 	else
@@ -642,6 +661,22 @@ cut(struct exchange *ex, enum reason reason, const char *detail)
 	end_now(ex);
 }
 
+/*
+ * While a handler waits, a failure waits with it: the verdict that is still
+ * to come must not meet another wait.  Only a client that has gone ends it.
+ */
+static bool
+wait_first(struct exchange *ex, enum reason reason, const char *detail,
+    bool is_client)
+{
+	if (!ex->is_waiting)
+		return false;
+	ex->late_reason = reason;
+	ex->late_detail = detail;
+	ex->late_client = is_client;
+	return true;
+}
+
 void
 exchange_on_backend_failed(struct exchange *ex, enum reason reason,
     const char *detail)
@@ -657,13 +692,14 @@ exchange_on_backend_failed(struct exchange *ex, enum reason reason,
 		return;
 	}
 	exchange_drop_backend(ex);
+	if (wait_first(ex, reason, detail, false))
+		return;
 	if (ex->state == EXCHANGE_STREAM) {
 		cut(ex, reason, detail);
 		return;
 	}
 	if (ex->state == EXCHANGE_DONE || ex->state == EXCHANGE_FAIL)
 		return;
-	ex->is_waiting = false;
 	ex->resumed = VERDICT_NEXT;
 	ex->hook_at = 0;
 	if (ex->state == EXCHANGE_CONNECT || ex->state == EXCHANGE_AWAIT ||
@@ -702,12 +738,13 @@ exchange_on_client_failed(struct exchange *ex, enum reason reason,
 	}
 	ex->force_close = true;
 	ex->discard_request = true;
+	if (wait_first(ex, reason, detail, true))
+		return;
 	if (ex->head_sent) {
 		cut(ex, reason, detail);
 		return;
 	}
 	exchange_drop_backend(ex);
-	ex->is_waiting = false;
 	ex->resumed = VERDICT_NEXT;
 	ex->hook_at = 0;
 	exchange_note(ex, reason, detail);

@@ -162,6 +162,9 @@ struct exchange {
 	enum reason reason;
 	const char *detail; /* literal or in the arena; NULL */
 	const char *failed_in; /* a literal */
+	enum reason late_reason; /* told while a handler waited */
+	const char *late_detail;
+	bool late_client;   /* it was the client's failure, not the backend's */
 	enum reason last_reason; /* of the try before this one */
 	const char *last_detail;
 	uint32_t retries;   /* on other backends */

@@ -77,7 +77,6 @@ exchange_request_prepare(struct exchange *ex)
 	enum h1_refusal refusal = hop_strip_request(&ex->req);
 	enum reason reason;
 
-	client_addr_find(ex);
 	if (refusal != H1_REFUSAL_NONE) {
 		ex->detail = h1_refusal_text(refusal);
 		ex->force_close = true;
@@ -190,6 +189,9 @@ exchange_request_compose(struct exchange *ex)
 		return -1;
 	}
 	ex->up_host = host != NULL ? evaluate(ex, host) : ex->req.authority;
+	if (ex->up_host.len == 0) /* HTTP/1.0 may come without */
+		ex->up_host = ex->backend->spec->addr.u.sa.sa_family == AF_UNIX
+		    ? SPAN("localhost") : ex->backend->text;
 	http_fields_remove_id(&up->fields, FIELD_HOST);
 	client_addr_forward(ex, up);
 	if (ex->core->via)

@@ -26,7 +26,6 @@ struct module_env {
 	struct arena *arena; /* of the generation */
 	struct logtargets *log_targets;
 	unsigned workers;
-	bool is_check; /* weir -t: touch nothing outside */
 };
 
 /* Per worker: what handlers reach through exchange_worker(). */

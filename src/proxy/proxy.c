@@ -72,7 +72,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 		.loop = p->loop,
 		.ops = &backend_conn_pool_ops,
 		.lanes = boot->lanes,
-		.slots = boot->backend_slots,
+		.slots = backend_zone_slots(boot->backends),
 		.idle_max = boot->pool_idle_max,
 		.counts = &p->pool_counts,
 	};
@@ -276,8 +276,17 @@ proxy_flush(struct proxy *p)
 void
 proxy_drain(struct proxy *p)
 {
+	struct lane_counts *counts = &p->pool_counts.lane;
+
+	/*
+	 * Nobody is left to reuse them: a backend that drains too (one of
+	 * weir's own services, say) should not wait for them to expire.
+	 */
 	p->draining = true;
-	pool_drain(p->pool);
+	pool_close_idle(p->pool);
+	while (p->boot.lanes != NULL && lane_reap(p->boot.lanes,
+	    p->boot.backends, UINT64_MAX, counts) > 0)
+		continue;
 }
 
 bool

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct backend_zone;
 struct error;
 struct group;
 struct lane_set;
@@ -35,7 +36,7 @@ struct proxy_boot {
 	struct metrics *metrics;
 	uint32_t metrics_slot;       /* of this process */
 	const struct lane_set *lanes; /* NULL with one worker */
-	size_t backend_slots;
+	struct backend_zone *backends;
 	struct logring *log_ring;
 	unsigned slot;               /* worker slot, from 0 */
 	unsigned workers;

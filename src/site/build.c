@@ -16,7 +16,7 @@
 #include "site/modules.h"
 #include "upstream/group.h"
 
-enum { PARTS_MAX = 64 };
+enum { PARTS_MAX = 64, ADMIN_ROUTES = 2 };
 
 /* ---- levels: what is inherited ---- */
 
@@ -315,6 +315,14 @@ check_captures(struct build *b, const struct conf_node *node,
 }
 
 static int
+by_name(const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
+static int
 find_upstream(struct build *b, const struct conf_node *node, struct route *r)
 {
 	const struct conf_node *at = conf_node_get(node, "upstream");
@@ -330,6 +338,7 @@ find_upstream(struct build *b, const struct conf_node *node, struct route *r)
 		if (b->groups.entries[i].value != NULL)
 			names[count++] = b->groups.entries[i].key.p;
 	}
+	qsort(names, count, sizeof(*names), by_name);
 	nearest = conf_nearest(r->upstream, names);
 	conf_report_error(b->ctx->report, &at->value_place,
 	    "there is no upstream \"%s\"%s%s%s", r->upstream,
@@ -624,6 +633,7 @@ add_internal(struct build *b, struct service *service, const char *path,
 	r->internal = internal;
 	r->core = service->core;
 	route_table_add(&service->table, b->ctx->arena, r, b->ctx->report);
+	service->routes[service->route_count++] = r;
 }
 
 void
@@ -642,6 +652,8 @@ build_admin(struct build *b, const struct addr_spec *address,
 	init_route(b, &service->fallback, service);
 	service->fallback.name = "admin";
 	service->fallback.core = http->core;
+	service->routes = arena_alloc(b->ctx->arena,
+	    ADMIN_ROUTES * sizeof(*service->routes));
 	add_internal(b, service, "/metrics", admin_metrics);
 	add_internal(b, service, "/healthz", admin_healthz);
 	add_service(b, service);

@@ -494,7 +494,7 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 	boot->metrics = g->shared.metrics;
 	boot->metrics_slot = GENERATION_WORKER + slot;
 	boot->lanes = g->shared.lanes;
-	boot->backend_slots = s->backends_max;
+	boot->backends = g->shared.backends;
 	boot->log_ring = g->ring_list[GENERATION_WORKER + slot];
 	boot->slot = slot;
 	boot->workers = (unsigned)g->workers;

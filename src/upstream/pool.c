@@ -261,6 +261,14 @@ pool_drain(struct pool *pool)
 }
 
 void
+pool_close_idle(struct pool *pool)
+{
+	while (pool->idle > 0)
+		evict(pool, LIST_OF(pool->by_age.next, struct pool_item,
+		    by_age), &pool->counts->evicted);
+}
+
+void
 pool_free(struct pool *pool)
 {
 	uint64_t now = now_ms();

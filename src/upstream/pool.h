@@ -69,6 +69,8 @@ struct pool *pool_new(const struct pool_options *options);
 void pool_free(struct pool *pool);
 /* The same without freeing; what is put from now on is parked or closed. */
 void pool_drain(struct pool *pool);
+/* Close what is idle and park nothing: the whole of weir stops. */
+void pool_close_idle(struct pool *pool);
 uint32_t pool_idle_count(const struct pool *pool);
 
 /*
