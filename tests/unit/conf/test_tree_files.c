@@ -154,7 +154,7 @@ test_include_of_itself(void **state)
 static void
 test_include_depth(void **state)
 {
-	char name[16], text[32];
+	char name[24], text[32];
 
 	put_file(*state, "weir.conf", "@include \"1.conf\"\n");
 	for (int i = 1; i <= 11; i++) {
