@@ -181,11 +181,10 @@ conn_close_send(struct conn *c)
 	(void)shutdown(c->watch.fd, SHUT_WR);
 }
 
+/* All but the descriptor, which is closed next or given away. */
 static void
-forget(struct conn *c)
+let_go(struct conn *c)
 {
-	if (c->is_watched)
-		loop_remove(c->loop, &c->watch);
 	c->is_watched = false;
 	c->watch.fd = -1;
 	deadline_stop(c->loop, &c->deadline);
@@ -199,7 +198,9 @@ conn_close(struct conn *c, bool reset)
 
 	if (fd < 0)
 		return;
-	forget(c);
+	if (c->is_watched)
+		loop_forget(c->loop, &c->watch);
+	let_go(c);
 	if (reset)
 		sock_reset(fd);
 	else
@@ -211,6 +212,8 @@ conn_detach(struct conn *c)
 {
 	int fd = c->watch.fd;
 
-	forget(c);
+	if (c->is_watched)
+		loop_remove(c->loop, &c->watch);
+	let_go(c);
 	return fd;
 }

@@ -85,7 +85,16 @@ loop_remove(struct loop *loop, struct loop_watch *w)
 {
 	if (w->fd < 0)
 		return;
-	loop->ops->remove(loop, w);
+	loop->ops->remove(loop, w, false);
+	w->fd = -1;
+}
+
+void
+loop_forget(struct loop *loop, struct loop_watch *w)
+{
+	if (w->fd < 0)
+		return;
+	loop->ops->remove(loop, w, true);
 	w->fd = -1;
 }
 

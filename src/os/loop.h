@@ -72,6 +72,11 @@ int loop_add_reader(struct loop *loop, struct loop_watch *w, int fd,
  * Harmless where fd is -1.
  */
 void loop_remove(struct loop *loop, struct loop_watch *w);
+/*
+ * The same for a descriptor that is closed right after and has no duplicate in
+ * another process: the kernel forgets it by itself, so no system call is made.
+ */
+void loop_forget(struct loop *loop, struct loop_watch *w);
 /* The owner met EAGAIN or a short transfer in these directions. */
 void loop_blocked(struct loop *loop, struct loop_watch *w, unsigned events);
 

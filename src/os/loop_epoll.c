@@ -56,11 +56,12 @@ epoll_add(struct loop *loop, struct loop_watch *w, enum loop_kind kind)
 }
 
 static void
-epoll_remove(struct loop *loop, struct loop_watch *w)
+epoll_remove(struct loop *loop, struct loop_watch *w, bool is_closing)
 {
 	struct backend *b = loop->backend;
 
-	epoll_ctl(b->fd, EPOLL_CTL_DEL, w->fd, NULL);
+	if (!is_closing)
+		epoll_ctl(b->fd, EPOLL_CTL_DEL, w->fd, NULL);
 	/* What was fetched for it is no longer of use to anyone. */
 	for (int i = b->at + 1; i < b->count; i++) {
 		if (b->events[i].data.ptr == w) {

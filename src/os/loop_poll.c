@@ -66,11 +66,12 @@ poll_add(struct loop *loop, struct loop_watch *w, enum loop_kind kind)
 
 /* The last one fills the gap; see poll_wait_events() for why that is safe. */
 static void
-poll_remove(struct loop *loop, struct loop_watch *w)
+poll_remove(struct loop *loop, struct loop_watch *w, bool is_closing)
 {
 	struct backend *b = loop->backend;
 	uint32_t last;
 
+	(void)is_closing;
 	assert(w->poll_index < b->count && b->slots[w->poll_index].watch == w);
 	last = --b->count;
 	if (w->poll_index == last)

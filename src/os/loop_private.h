@@ -16,7 +16,8 @@ struct loop_ops {
 	/* w->fd is set; -1 with errno on failure. */
 	int (*add)(struct loop *loop, struct loop_watch *w,
 	    enum loop_kind kind);
-	void (*remove)(struct loop *loop, struct loop_watch *w);
+	void (*remove)(struct loop *loop, struct loop_watch *w,
+	    bool is_closing);
 	void (*blocked)(struct loop *loop, struct loop_watch *w,
 	    unsigned events); /* NULL: nothing to do */
 	/* Wait, read the clocks, call back for each event. */
