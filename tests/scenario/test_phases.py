@@ -5,6 +5,8 @@ it skips this file.
 """
 # SPDX-License-Identifier: BSD-2-Clause
 import os
+import socket
+import threading
 import time
 
 import pytest
@@ -272,3 +274,30 @@ def test_fail_in_a_body(weir, phase):
         kind, response = outcome(client)
         assert kind != "complete" or response.status == 500
     assert weir.get("/own").status == 200
+
+
+def test_backend_leaves_while_a_handler_waits(start, origin):
+    """The failure waits for the verdict; the worker lives on."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def hang_up():
+        try:
+            while True:
+                server.accept()[0].close()
+        except OSError:
+            pass  # the test is over
+    threading.Thread(target=hang_up, daemon=True).start()
+    weir = start(conf.config(
+        [conf.service({"path": "/", "upstream": "two", "test": {
+            "pause": "200ms", "phases": ["upstream_connected"]}},
+            {"path": "/alone", "upstream": "one", "test": {
+                "pause": "200ms", "phases": ["upstream_connected"]}},
+            {"path_exact": "/own", "respond": {"body": "own"}})],
+        [conf.upstream("two", "127.0.0.1:%d" % server.getsockname()[1],
+                       origin),
+         conf.upstream("one", "127.0.0.1:%d" % server.getsockname()[1])]))
+    with server:
+        assert weir.get("/hello").body == b"Hello World!\n"
+        assert weir.get("/alone").status == 502
+        assert weir.get("/own").body == b"own"
+        server.shutdown(socket.SHUT_RDWR)
