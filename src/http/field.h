@@ -17,7 +17,7 @@
 
 struct arena;
 
-/* Known names.  At most 64: http_fields.present has a bit for each. */
+/* Known names.  At most 63: http_fields.present has a bit for each. */
 #define HTTP_FIELD_LIST(X)                                  \
 	X(ACCEPT, "Accept")                                 \
 	X(ACCEPT_ENCODING, "Accept-Encoding")               \
@@ -99,7 +99,8 @@ struct http_field {
 
 struct http_fields {
 	struct http_field *items;
-	uint64_t present; /* bit per id: one was added, perhaps dropped since */
+	/* Bit per id: one was added, perhaps dropped since; and the next. */
+	uint64_t present;
 	uint32_t count;
 	uint32_t size;    /* room in items */
 };
@@ -120,6 +121,15 @@ static inline bool
 http_fields_may_have(const struct http_fields *f, enum http_field_id id)
 {
 	return (f->present >> id & 1) != 0;
+}
+
+/* Of `present`: a name with an underscore was added. */
+#define HTTP_FIELDS_UNDERSCORE (UINT64_C(1) << 63)
+
+static inline bool
+http_fields_may_have_underscore(const struct http_fields *f)
+{
+	return (f->present & HTTP_FIELDS_UNDERSCORE) != 0;
 }
 
 /* FIELD_OTHER if the name is not in the list; case does not matter. */

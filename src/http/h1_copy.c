@@ -24,9 +24,11 @@ move_fields(struct arena *a, struct http_fields *f, const char *from,
 	struct http_field *items = arena_alloc(a, size * sizeof(*items));
 
 	for (uint32_t i = 0; i < f->count; i++) {
-		items[i] = f->items[i];
-		items[i].name = to + (items[i].name - from);
-		items[i].value = to + (items[i].value - from);
+		const struct http_field *old = &f->items[i];
+
+		items[i] = *old;
+		items[i].name = to + (old->name - from);
+		items[i].value = to + (old->value - from);
 	}
 	f->items = items;
 	f->size = size;

@@ -139,6 +139,8 @@ add_field(struct pass *s, const struct name *name, const char *p,
 			return refuse(s, p, refusal);
 	}
 	s->head.present |= UINT64_C(1) << name->id;
+	if ((name->flags & HTTP_FIELD_UNDERSCORE) != 0)
+		s->head.present |= HTTP_FIELDS_UNDERSCORE;
 	s->count++;
 	s->at = stop + 2;
 	return LINE_DONE;

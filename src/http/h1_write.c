@@ -4,28 +4,18 @@
 
 #include <assert.h>
 
-/* Behind the value of a field as it was received: CR and LF. */
-enum { LINE_END = 2 };
+/*
+ * All writers of pieces return the end of what they wrote; `end` is that of
+ * the memory, and NULL means that it did not fit.
+ */
 
-/* Where len more bytes may be written; NULL if they do not fit. */
-static inline char *
-claim(struct str *out, size_t len)
-{
-	if (len > out->cap - out->len || out->overflow) {
-		out->overflow = true;
-		return NULL;
-	}
-	return out->p + out->len;
-}
+enum {
+	LINE_END = 2, /* CR and LF */
+	/* No more than framing, connection and the empty line take. */
+	TAIL_MAX = 192,
+};
 
-/* Up to there was written. */
-static inline void
-release(struct str *out, const char *end)
-{
-	out->len = (size_t)(end - out->p);
-}
-
-/* Append a few bytes, mostly, without a call; the end of the copy. */
+/* A few bytes, mostly, without a call; there is room. */
 static inline char *
 put(char *to, const char *from, size_t len)
 {
@@ -37,6 +27,9 @@ put(char *to, const char *from, size_t len)
 	} else if (len >= 8) {
 		memcpy(to, from, 8);
 		memcpy(to + len - 8, from + len - 8, 8);
+	} else if (len >= 4) {
+		memcpy(to, from, 4);
+		memcpy(to + len - 4, from + len - 4, 4);
 	} else {
 		for (size_t i = 0; i < len; i++)
 			to[i] = from[i];
@@ -48,67 +41,94 @@ put(char *to, const char *from, size_t len)
 	((char *)memcpy((to), (literal), sizeof(literal) - 1) + \
 	    sizeof(literal) - 1)
 
-/* -- fields ------------------------------------------------------------ */
-
-static void
-write_run(struct str *out, const char *run, const char *end)
+static inline char *
+start(const struct str *out)
 {
-	size_t len = (size_t)(end - run);
-	char *p = claim(out, len);
-
-	if (p != NULL)
-		release(out, put(p, run, len));
+	return out->overflow ? NULL : out->p + out->len;
 }
 
-static void
-write_field(struct str *out, const struct http_field *f)
+static inline void
+finish(struct str *out, const char *p)
 {
-	char *p = claim(out, f->name_len + f->value_len + sizeof(": \r\n") - 1);
-
 	if (p == NULL)
-		return;
+		out->overflow = true;
+	else
+		out->len = (size_t)(p - out->p);
+}
+
+static inline bool
+has_room(const char *p, const char *end, size_t len)
+{
+	return p != NULL && (size_t)(end - p) >= len;
+}
+
+/* -- fields ------------------------------------------------------------ */
+
+static inline char *
+put_field(char *p, const char *end, const struct http_field *f)
+{
+	if (!has_room(p, end, (size_t)f->name_len + f->value_len +
+	    sizeof(": \r\n") - 1))
+		return NULL;
 	p = put(p, f->name, f->name_len);
 	p = PUT(p, ": ");
 	p = put(p, f->value, f->value_len);
-	release(out, PUT(p, "\r\n"));
+	return PUT(p, "\r\n");
 }
 
-/* The fields but those of that id, which the caller writes itself. */
-static void
-write_fields(struct str *out, const struct http_fields *fields,
+static inline char *
+put_run(char *p, const char *end, const char *run, const char *run_end)
+{
+	size_t len = (size_t)(run_end - run);
+
+	return has_room(p, end, len) ? put(p, run, len) : NULL;
+}
+
+static inline bool
+is_verbatim(const struct http_field *f)
+{
+	return (f->flags & (HTTP_FIELD_VERBATIM | HTTP_FIELD_DROPPED)) ==
+	    HTTP_FIELD_VERBATIM;
+}
+
+/*
+ * The fields but those of that id, which the caller writes itself.  Verbatim
+ * lines that lie together are copied together.
+ */
+static char *
+put_fields(char *p, const char *end, const struct http_fields *fields,
     unsigned except)
 {
-	const char *run = NULL;
-	const char *run_end = NULL;
+	const struct http_field *f = fields->items;
+	const struct http_field *f_end;
 
-	for (uint32_t i = 0; i < fields->count; i++) {
-		const struct http_field *f = &fields->items[i];
-		unsigned flags = f->flags;
+	if (fields->count == 0)
+		return p;
+	for (f_end = f + fields->count; f < f_end; ) {
+		const char *run = f->name;
+		const char *run_end;
 
-		if ((flags & HTTP_FIELD_DROPPED) != 0 || f->id == except)
-			continue;
-		if ((flags & HTTP_FIELD_VERBATIM) != 0) {
-			if (f->name != run_end) {
-				if (run != NULL)
-					write_run(out, run, run_end);
-				run = f->name;
-			}
-			run_end = f->value + f->value_len + LINE_END;
-			continue;
+		if ((f->flags & HTTP_FIELD_DROPPED) != 0 || f->id == except) {
+			f++;
+		} else if (!is_verbatim(f)) {
+			p = put_field(p, end, f++);
+		} else {
+			do {
+				run_end = f->value + f->value_len + LINE_END;
+				f++;
+			} while (f < f_end && is_verbatim(f) &&
+			    f->name == run_end && f->id != except);
+			p = put_run(p, end, run, run_end);
 		}
-		if (run != NULL)
-			write_run(out, run, run_end);
-		run = run_end = NULL;
-		write_field(out, f);
 	}
-	if (run != NULL)
-		write_run(out, run, run_end);
+	return p;
 }
 
 void
 h1_write_fields(struct str *out, const struct http_fields *fields)
 {
-	write_fields(out, fields, FIELD_ID_COUNT);
+	finish(out, put_fields(start(out), out->p + out->cap, fields,
+	    FIELD_ID_COUNT));
 }
 
 /* -- what the writer adds ---------------------------------------------- */
@@ -117,15 +137,16 @@ h1_write_fields(struct str *out, const struct http_fields *fields)
 static char *
 put_u64(char *to, uint64_t n)
 {
-	char digits[20];
-	char *end = digits + sizeof(digits);
-	char *p = end;
+	char *end = to;
+	uint64_t rest = n;
 
-	do {
-		*--p = (char)('0' + n % 10);
-		n /= 10;
-	} while (n > 0);
-	return put(to, p, (size_t)(end - p));
+	do
+		end++;
+	while ((rest /= 10) > 0);
+	for (to = end; n >= 10; n /= 10)
+		*--to = (char)('0' + n % 10);
+	*--to = (char)('0' + n);
+	return end;
 }
 
 /* The next of the options of one Connection field. */
@@ -158,13 +179,10 @@ put_connection(char *p, const struct h1_framing *framing)
 	return PUT(p, "\r\n");
 }
 
-/* Framing, Connection, and the empty line; composed first: it is short. */
-static void
-write_end(struct str *out, const struct h1_framing *framing)
+/* Framing, Connection, and the empty line; there is room for TAIL_MAX. */
+static inline char *
+put_tail(char *p, const struct h1_framing *framing)
 {
-	char text[192];
-	char *p = text;
-
 	if (framing->framing == HTTP_FRAMING_LENGTH) {
 		p = PUT(p, "Content-Length: ");
 		p = put_u64(p, framing->content_length);
@@ -172,11 +190,30 @@ write_end(struct str *out, const struct h1_framing *framing)
 	} else if (framing->framing == HTTP_FRAMING_CHUNKED) {
 		p = PUT(p, "Transfer-Encoding: chunked\r\n");
 	}
-	if (framing->close || framing->keep_alive ||
-	    framing->upgrade_websocket || framing->te_trailers)
+	if (framing->close || framing->upgrade_websocket ||
+	    framing->te_trailers)
 		p = put_connection(p, framing);
-	p = PUT(p, "\r\n");
-	write_run(out, text, p);
+	else if (framing->keep_alive)
+		p = PUT(p, "Connection: keep-alive\r\n");
+	return PUT(p, "\r\n");
+}
+
+static __attribute__((noinline)) char *
+put_tail_tightly(char *p, const char *end, const struct h1_framing *framing)
+{
+	char text[TAIL_MAX];
+
+	return put_run(p, end, text, put_tail(text, framing));
+}
+
+/* The end of a head: its fields, and what follows them. */
+static inline char *
+put_end(char *p, const char *end, const struct http_fields *fields,
+    unsigned except, const struct h1_framing *framing)
+{
+	p = put_fields(p, end, fields, except);
+	return has_room(p, end, TAIL_MAX) ? put_tail(p, framing) :
+					    put_tail_tightly(p, end, framing);
 }
 
 /* -- heads ------------------------------------------------------------- */
@@ -185,40 +222,47 @@ void
 h1_write_request(struct str *out, const struct http_request *req,
     struct span target, struct span host, const struct h1_framing *framing)
 {
-	char *p = claim(out, req->method.len + target.len + host.len +
-	    sizeof("  HTTP/1.1\r\nHost: \r\n") - 1);
+	const char *end = out->p + out->cap;
+	char *p = start(out);
 
 	assert(framing->framing != HTTP_FRAMING_CLOSE);
-	if (p == NULL)
-		return;
-	p = put(p, req->method.p, req->method.len);
-	*p++ = ' ';
-	p = put(p, target.p, target.len);
-	p = PUT(p, " HTTP/1.1\r\nHost: ");
-	p = put(p, host.p, host.len);
-	release(out, PUT(p, "\r\n"));
-	write_fields(out, &req->fields, FIELD_HOST);
-	write_end(out, framing);
+	if (has_room(p, end, req->method.len + target.len + host.len +
+	    sizeof("  HTTP/1.1\r\nHost: \r\n") - 1)) {
+		p = put(p, req->method.p, req->method.len);
+		*p++ = ' ';
+		p = put(p, target.p, target.len);
+		p = PUT(p, " HTTP/1.1\r\nHost: ");
+		p = put(p, host.p, host.len);
+		p = PUT(p, "\r\n");
+		p = put_end(p, end, &req->fields, FIELD_HOST, framing);
+	} else {
+		p = NULL;
+	}
+	finish(out, p);
 }
 
 void
 h1_write_response(struct str *out, const struct http_response *res,
     const struct h1_framing *framing)
 {
-	char *p = claim(out, res->reason.len + sizeof("HTTP/1.1 200 \r\n") - 1);
+	const char *end = out->p + out->cap;
+	char *p = start(out);
 
 	assert(res->status >= 100 && res->status <= 999);
-	if (p == NULL)
-		return;
-	p = PUT(p, "HTTP/1.1 ");
-	*p++ = (char)('0' + res->status / 100);
-	*p++ = (char)('0' + res->status / 10 % 10);
-	*p++ = (char)('0' + res->status % 10);
-	*p++ = ' ';
-	p = put(p, res->reason.p, res->reason.len);
-	release(out, PUT(p, "\r\n"));
-	write_fields(out, &res->fields, FIELD_ID_COUNT);
-	write_end(out, framing);
+	if (has_room(p, end, res->reason.len +
+	    sizeof("HTTP/1.1 200 \r\n") - 1)) {
+		p = PUT(p, "HTTP/1.1 ");
+		*p++ = (char)('0' + res->status / 100);
+		*p++ = (char)('0' + res->status / 10 % 10);
+		*p++ = (char)('0' + res->status % 10);
+		*p++ = ' ';
+		p = put(p, res->reason.p, res->reason.len);
+		p = PUT(p, "\r\n");
+		p = put_end(p, end, &res->fields, FIELD_ID_COUNT, framing);
+	} else {
+		p = NULL;
+	}
+	finish(out, p);
 }
 
 void

@@ -115,9 +115,8 @@ strip(struct http_fields *f, uint64_t ids, uint64_t protected)
 
 	if ((f->present & ids) == 0)
 		return H1_REFUSAL_NONE;
-	for (uint32_t i = 0; i < f->count; i++) {
-		struct http_field *field = &f->items[i];
-
+	for (struct http_field *field = f->items, *end = field + f->count;
+	     field < end; field++) {
 		if (!has_bit(ids, field->id))
 			continue;
 		field->flags |= HTTP_FIELD_DROPPED;

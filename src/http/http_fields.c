@@ -7,6 +7,8 @@
 
 enum { FIRST_SIZE = 16 };
 
+static_assert(FIELD_ID_COUNT <= 63, "present has a bit for each");
+
 static bool
 is_named(const struct http_field *f, enum http_field_id id, struct span name)
 {
@@ -60,9 +62,13 @@ field_rename(struct http_fields *f, struct http_field *field,
 	field->name = name.p;
 	field->name_len = (uint16_t)name.len;
 	field->id = (uint8_t)http_field_lookup(name);
-	field->flags = memchr(name.p, '_', name.len) != NULL ?
-	    HTTP_FIELD_UNDERSCORE : 0;
+	field->flags = 0;
 	f->present |= UINT64_C(1) << field->id;
+	if (field->id == FIELD_OTHER &&
+	    memchr(name.p, '_', name.len) != NULL) {
+		field->flags = HTTP_FIELD_UNDERSCORE;
+		f->present |= HTTP_FIELDS_UNDERSCORE;
+	}
 }
 
 static void
@@ -75,20 +81,24 @@ field_set(struct http_fields *f, struct http_field *field, struct span name,
 	field->value_len = (uint32_t)value.len;
 }
 
+static __attribute__((noinline)) void
+grow(struct http_fields *f, struct arena *a)
+{
+	uint32_t size = f->size < FIRST_SIZE ? FIRST_SIZE : f->size * 2;
+	struct http_field *items = arena_alloc(a, size * sizeof(*items));
+
+	if (f->count > 0)
+		memcpy(items, f->items, f->count * sizeof(*items));
+	f->items = items;
+	f->size = size;
+}
+
 /* A place at the end; the table grows in a. */
-static struct http_field *
+static inline struct http_field *
 append(struct http_fields *f, struct arena *a)
 {
-	if (f->count == f->size) {
-		uint32_t size = f->size < FIRST_SIZE ? FIRST_SIZE : f->size * 2;
-		struct http_field *items =
-		    arena_alloc(a, size * sizeof(*items));
-
-		if (f->count > 0)
-			memcpy(items, f->items, f->count * sizeof(*items));
-		f->items = items;
-		f->size = size;
-	}
+	if (f->count == f->size)
+		grow(f, a);
 	return &f->items[f->count++];
 }
 
@@ -153,7 +163,18 @@ http_fields_remove(struct http_fields *f, struct span name)
 unsigned
 http_fields_remove_id(struct http_fields *f, enum http_field_id id)
 {
-	return remove_all(f, id, http_field_spelling(id));
+	unsigned n = 0;
+
+	if (!http_fields_may_have(f, id) || id == FIELD_OTHER)
+		return 0;
+	for (uint32_t i = 0; i < f->count; i++) {
+		if (f->items[i].id != id ||
+		    (f->items[i].flags & HTTP_FIELD_DROPPED) != 0)
+			continue;
+		f->items[i].flags |= HTTP_FIELD_DROPPED;
+		n++;
+	}
+	return n;
 }
 
 unsigned

@@ -55,7 +55,7 @@ treat_underscores(struct exchange *ex)
 	struct http_fields *fields = &ex->req.fields;
 
 	if (ex->core->underscore_fields == CORE_UNDERSCORE_PASS ||
-	    !http_fields_may_have(fields, FIELD_OTHER))
+	    !http_fields_may_have_underscore(fields))
 		return REASON_NONE;
 	for (uint32_t i = 0; i < fields->count; i++) {
 		struct http_field *f = &fields->items[i];

@@ -42,7 +42,8 @@ render_fields(struct str *out, const struct http_fields *fields)
 		str_lit(out, "|");
 		str_span(out, http_field_name(f));
 		if ((f->flags & HTTP_FIELD_UNDERSCORE) != 0)
-			str_lit(out, "_");
+			str_cstr(out, http_fields_may_have_underscore(fields) ?
+			    "_" : "?");
 		if ((f->flags & HTTP_FIELD_VERBATIM) != 0)
 			str_lit(out, ": ");
 		else
