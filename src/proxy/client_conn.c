@@ -10,81 +10,16 @@
  */
 #include "proxy/client_conn.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/heap_alloc.h"
-#include "base/now.h"
-#include "http/date.h"
-#include "http/h1_body.h"
-#include "http/h1_parse.h"
-#include "http/h1_write.h"
-#include "net/listener.h"
 #include "os/sock.h"
-#include "proxy/exchange.h"
-#include "proxy/proxy_private.h"
+#include "proxy/client_conn_private.h"
+#include "proxy/client_send.h"
+#include "proxy/client_wait.h"
 #include "proxy/relay.h"
-#include "proxy/route.h"
-
-enum {
-	CLIENT_CONN_MAGIC = 0x636c6e74,
-	SPARE_FIELDS = 8,
-	CHUNK_LINE_MAX = 4096,
-	LINGER_MS = 2000,        /* reading on after a last answer */
-	LINGER_BYTES = 4194304,  /* at most */
-	RATE_CHECK_MS = 1000,
-};
-
-enum client_conn_state {
-	STATE_IDLE,     /* between requests, or before the first */
-	STATE_HEAD,     /* part of a head has come */
-	STATE_EXCHANGE,
-	STATE_LAST,     /* the last answer is being flushed */
-	STATE_LINGER,   /* FIN sent; reading what the client still sends */
-	STATE_CLOSED,   /* waits for the end of the turn */
-};
-
-/* Bytes that had to be kept over the end of a turn; heap, rarely there. */
-struct kept {
-	struct h1_state h1;
-	size_t len;
-	size_t size;
-	char bytes[];
-};
-
-struct client_conn {
-	struct conn conn;
-	uint32_t magic;
-	uint8_t state;         /* enum client_conn_state */
-	bool is_reading;       /* on the stack: resume has nothing to do */
-	bool body_done;        /* of the current request */
-	bool chunked_out;      /* framing of the current response */
-	bool close_after;      /* Connection: close was said */
-	bool no_body;          /* the response has none to send (HEAD, 304) */
-	bool was_cut;
-	bool until_close;      /* the response ends with the connection */
-	bool is_reader_slow;   /* bytes wait for the client */
-	bool fin_wanted;       /* once what waits is sent */
-	bool is_admin;
-	struct proxy *proxy;
-	const struct listener_spec *spec;
-	struct exchange *ex;
-	struct kept *kept;
-	struct h1_body *body;  /* in the exchange's arena */
-	struct list all;
-	struct list unwatched; /* in the proxy's, or alone */
-	struct client_conn *next_dead;
-	struct loop_task task;
-	uint64_t id;
-	uint64_t wait_since_ms; /* waiting for this client alone; 0 = not */
-	uint64_t waited_ms;     /* for this body, or for this reader, before */
-	uint64_t wait_bytes;    /* moved meanwhile; read while lingering */
-	uint64_t received_before, sent_before; /* this exchange's first byte */
-	uint32_t requests;
-	struct addr_ip peer;
-};
 
 static const struct client_ops ops;
 
@@ -94,41 +29,12 @@ client_conn_bytes(void)
 	return sizeof(struct client_conn);
 }
 
-static const struct service *
-service_of(const struct client_conn *c)
-{
-	return c->spec->service;
-}
-
-static struct client_conn *
-of_exchange(const struct exchange *ex)
-{
-	struct client_conn *c = ex->client;
-
-	assert(c->magic == CLIENT_CONN_MAGIC);
-	return c;
-}
-
 static void on_event(struct loop_watch *w, unsigned events);
 static void on_deadline(struct deadline *d);
 static void on_task(struct loop_task *t);
 static void serve(struct client_conn *c);
 
-static void
-arm(struct client_conn *c, uint64_t wait_ms)
-{
-	deadline_set(c->proxy->loop, &c->conn.deadline, now_ms() + wait_ms);
-}
-
 /* ---- life and death ---- */
-
-/* From now on something is waited for that only this client can bring. */
-static int
-watch(struct client_conn *c)
-{
-	list_remove(&c->unwatched);
-	return conn_watch(&c->conn);
-}
 
 /*
  * A whole request has come with the connection: until it is answered there is
@@ -152,7 +58,7 @@ set_idle(struct client_conn *c)
 	list_remove(&c->unwatched);
 	c->state = STATE_IDLE;
 	counter_add(&c->proxy->stats[PROXY_STAT_CONN_IDLE], 1);
-	arm(c, service_of(c)->core->keepalive_timeout_ms);
+	client_conn_arm(c, client_conn_service(c)->core->keepalive_timeout_ms);
 }
 
 static void
@@ -201,7 +107,7 @@ client_conn_watch_late(struct proxy *proxy)
 		struct client_conn *c =
 		    LIST_OF(node, struct client_conn, unwatched);
 
-		if (watch(c) != 0)
+		if (client_conn_watch(c) != 0)
 			give_up(c);
 	}
 	proxy_flush(proxy);
@@ -250,13 +156,13 @@ client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
 	counter_add(&proxy->stats[PROXY_STAT_CONNECTIONS], 1);
 	counter_add(&proxy->stats[PROXY_STAT_CONN_OPEN], 1);
 	set_idle(c);
-	arm(c, service_of(c)->core->client_header_timeout_ms);
+	client_conn_arm(c, client_conn_service(c)->core->client_header_timeout_ms);
 	c->conn.readable = true; /* with TCP_DEFER_ACCEPT it mostly is */
 	serve(c);
 	if (c->state == STATE_EXCHANGE && c->body_done && !c->ex->is_tunnel &&
 	    !c->conn.is_watched)
 		watch_later(c);
-	else if (c->state != STATE_CLOSED && watch(c) != 0)
+	else if (c->state != STATE_CLOSED && client_conn_watch(c) != 0)
 		give_up(c);
 	proxy_flush(proxy);
 }
@@ -269,14 +175,14 @@ linger(struct client_conn *c)
 		drop(c, false);
 		return;
 	}
-	if (watch(c) != 0) {
+	if (client_conn_watch(c) != 0) {
 		drop(c, false);
 		return;
 	}
 	c->state = STATE_LINGER;
 	c->wait_bytes = 0;
 	conn_close_send(&c->conn);
-	arm(c, LINGER_MS);
+	client_conn_arm(c, LINGER_MS);
 	c->conn.readable = true;
 	if (!c->task.is_queued)
 		loop_defer(c->proxy->loop, &c->task);
@@ -293,7 +199,7 @@ finish_last(struct client_conn *c)
 		return;
 	}
 	if (conn_pending(&c->conn) > 0) {
-		arm(c, service_of(c)->core->client_write_timeout_ms);
+		client_conn_arm(c, client_conn_service(c)->core->client_write_timeout_ms);
 		return;
 	}
 	if (c->was_cut && c->until_close) {
@@ -320,7 +226,7 @@ bytes_out(const struct client_conn *c)
 static void
 book_bytes(struct exchange *ex)
 {
-	struct client_conn *c = of_exchange(ex);
+	struct client_conn *c = client_conn_of(ex);
 	uint64_t behind = c->kept != NULL && c->body_done ? c->kept->len : 0;
 	uint64_t received = c->conn.received - behind;
 	uint64_t out = bytes_out(c);
@@ -334,7 +240,7 @@ book_bytes(struct exchange *ex)
 static void
 finished(struct exchange *ex)
 {
-	struct client_conn *c = of_exchange(ex);
+	struct client_conn *c = client_conn_of(ex);
 	bool keep = !c->close_after && !ex->force_close && !c->was_cut &&
 	    !ex->client_gone && c->body_done && !ex->is_tunnel &&
 	    ex->head_sent && !c->conn.failed;
@@ -365,202 +271,10 @@ finished(struct exchange *ex)
 		loop_defer(c->proxy->loop, &c->task);
 }
 
-/* ---- sending ---- */
-
-static bool
-response_has_body(const struct exchange *ex)
-{
-	return ex->req.method_id != HTTP_METHOD_HEAD &&
-	    ex->res.status != 204 && ex->res.status != 304;
-}
-
-/* The last exchange of this connection? */
-static bool
-must_close(const struct client_conn *c, const struct exchange *ex)
-{
-	const struct core_conf *core = ex->core;
-
-	return !ex->req.keep_alive || ex->force_close || c->proxy->draining ||
-	    !ex->request_body.in_ended ||
-	    (core->keepalive_requests != 0 &&
-	    c->requests >= core->keepalive_requests);
-}
-
-/* How the end of this response will be known to the client. */
-static void
-choose_framing(struct client_conn *c, struct exchange *ex,
-    struct h1_framing *framing)
-{
-	const struct http_response *res = &ex->res;
-	bool changes =
-	    ex->route->phases.chains[PHASE_RESPONSE_BODY].count > 0 ||
-	    ex->route->phases.chains[PHASE_UPSTREAM_RESPONSE_BODY].count > 0 ||
-	    ex->route->phases.chains[PHASE_RESPONSE_TRAILERS].count > 0 ||
-	    ex->route->phases.chains[PHASE_UPSTREAM_RESPONSE_TRAILERS].count >
-	    0;
-
-	c->no_body = !response_has_body(ex);
-	framing->framing = (enum http_framing)res->framing;
-	framing->content_length = res->content_length;
-	if (ex->is_answered) {
-		framing->framing = HTTP_FRAMING_LENGTH;
-		framing->content_length = ex->answer.len;
-	}
-	if (res->status == 204)
-		framing->framing = HTTP_FRAMING_NONE;
-	if (framing->framing == HTTP_FRAMING_NONE || c->no_body)
-		return;
-	if (framing->framing == HTTP_FRAMING_LENGTH && !changes)
-		return;
-	framing->framing = ex->req.minor >= 1 ? HTTP_FRAMING_CHUNKED
-					      : HTTP_FRAMING_CLOSE;
-}
-
-static void
-send_head(struct exchange *ex)
-{
-	struct client_conn *c = of_exchange(ex);
-	struct h1_framing framing = { .framing = HTTP_FRAMING_NONE };
-	struct http_response *res = &ex->res;
-
-	if (ex->is_tunnel) {
-		(void)watch(c); /* a failure ends with the idle timeout */
-		framing.upgrade_websocket = true;
-		c->close_after = true;
-		h1_write_response(proxy_out(c->proxy, &c->conn), res,
-		    &framing);
-		return;
-	}
-	choose_framing(c, ex, &framing);
-	c->close_after = must_close(c, ex) ||
-	    framing.framing == HTTP_FRAMING_CLOSE;
-	framing.close = c->close_after;
-	framing.keep_alive = !c->close_after;
-	c->chunked_out = framing.framing == HTTP_FRAMING_CHUNKED;
-	c->until_close = framing.framing == HTTP_FRAMING_CLOSE;
-	if (!http_fields_may_have(&res->fields, FIELD_DATE) ||
-	    http_fields_get(&res->fields, FIELD_DATE) == NULL)
-		http_fields_add_id(&res->fields, &ex->arena, FIELD_DATE,
-		    date_now());
-	h1_write_response(proxy_out(c->proxy, &c->conn), res, &framing);
-}
-
-static void
-send_interim(struct exchange *ex, const struct http_response *res)
-{
-	struct client_conn *c = of_exchange(ex);
-	struct h1_framing framing = { .framing = HTTP_FRAMING_NONE };
-
-	h1_write_response(proxy_out(c->proxy, &c->conn), res, &framing);
-	proxy_send_out(c->proxy);
-}
-
-/*
- * When the present wait for the client must end: by its limit, or to look at
- * the rate that is asked of it.
- */
-static void
-arm_wait(struct client_conn *c, uint64_t limit_ms)
-{
-	const struct core_conf *core = c->ex->core;
-	uint64_t now = now_ms();
-	uint64_t due = c->wait_since_ms + limit_ms;
-	uint64_t waited = c->waited_ms + (now - c->wait_since_ms);
-	uint64_t check = now + RATE_CHECK_MS;
-
-	if (waited < core->client_body_min_rate_after_ms)
-		check = now + core->client_body_min_rate_after_ms - waited;
-	if (core->client_body_min_rate != 0 && check < due)
-		due = check;
-	deadline_set(c->proxy->loop, &c->conn.deadline, due);
-}
-
-/* Bytes moved in waited_ms are fewer than the least rate wants. */
-static bool
-is_too_slow(const struct client_conn *c, uint64_t bytes)
-{
-	const struct core_conf *core = c->ex->core;
-	uint64_t waited = c->waited_ms + (c->wait_since_ms != 0
-	    ? now_ms() - c->wait_since_ms : 0);
-
-	return core->client_body_min_rate != 0 && waited != 0 &&
-	    waited >= core->client_body_min_rate_after_ms &&
-	    bytes * 1000 / waited < core->client_body_min_rate;
-}
-
-/* Begin or go on to wait for a client that does not read. */
-static void
-note_reader(struct client_conn *c, bool progress)
-{
-	uint64_t now = now_ms();
-
-	if (conn_pending(&c->conn) == 0)
-		return;
-	if (!c->is_reader_slow) {
-		c->is_reader_slow = true;
-		c->waited_ms = 0;
-		c->wait_bytes = c->conn.sent;
-		c->wait_since_ms = now;
-	} else if (progress) {
-		c->waited_ms += now - c->wait_since_ms;
-		c->wait_since_ms = now;
-	}
-	arm_wait(c, c->ex->core->client_write_timeout_ms);
-}
-
-static void
-send_body(struct exchange *ex, struct span bytes)
-{
-	struct client_conn *c = of_exchange(ex);
-	struct proxy *proxy = c->proxy;
-
-	if (c->no_body || bytes.len == 0 || c->conn.failed)
-		return;
-	if (c->chunked_out)
-		h1_write_chunk(proxy_out(proxy, &c->conn), bytes.len);
-	proxy_out_bytes(proxy, &c->conn, bytes);
-	if (c->chunked_out)
-		str_lit(proxy_out(proxy, &c->conn), "\r\n");
-	if (ex->is_tunnel)
-		arm(c, ex->core->tunnel_idle_timeout_ms);
-	else
-		note_reader(c, false);
-}
-
-static void
-send_end(struct exchange *ex, struct http_fields *trailers)
-{
-	struct client_conn *c = of_exchange(ex);
-
-	if (c->chunked_out && !c->no_body && !ex->is_tunnel)
-		h1_write_last_chunk(proxy_out(c->proxy, &c->conn), trailers);
-	if (!ex->is_tunnel && (c->body_done || !c->close_after))
-		return;
-	/* Nothing more will be sent, though more may be received. */
-	c->fin_wanted = true;
-	proxy_send_out(c->proxy);
-	if (conn_pending(&c->conn) == 0)
-		conn_close_send(&c->conn);
-	if (ex->is_tunnel)
-		arm(c, ex->core->client_write_timeout_ms);
-}
-
-static size_t
-room(struct exchange *ex)
-{
-	struct client_conn *c = of_exchange(ex);
-	size_t pending = conn_pending(&c->conn);
-	size_t buffer = (size_t)ex->core->buffer;
-
-	if (pending == 0)
-		return SIZE_MAX;
-	return pending < buffer ? buffer - pending : 0;
-}
-
 static void
 resume(struct exchange *ex)
 {
-	struct client_conn *c = of_exchange(ex);
+	struct client_conn *c = client_conn_of(ex);
 
 	if (c->is_reading || c->task.is_queued)
 		return;
@@ -572,39 +286,39 @@ resume(struct exchange *ex)
 static void
 cut(struct exchange *ex)
 {
-	of_exchange(ex)->was_cut = true;
+	client_conn_of(ex)->was_cut = true;
 }
 
 static struct addr_ip
 peer(const struct exchange *ex)
 {
-	return of_exchange(ex)->peer;
+	return client_conn_of(ex)->peer;
 }
 
 static void
 local(const struct exchange *ex, struct addr *addr)
 {
-	sock_local(of_exchange(ex)->conn.watch.fd, addr);
+	sock_local(client_conn_of(ex)->conn.watch.fd, addr);
 }
 
 static uint64_t
 connection_id(const struct exchange *ex)
 {
-	return of_exchange(ex)->id;
+	return client_conn_of(ex)->id;
 }
 
 static uint32_t
 connection_requests(const struct exchange *ex)
 {
-	return of_exchange(ex)->requests;
+	return client_conn_of(ex)->requests;
 }
 
 static const struct client_ops ops = {
-	.send_interim = send_interim,
-	.send_head = send_head,
-	.send_body = send_body,
-	.send_end = send_end,
-	.room = room,
+	.send_interim = client_send_interim,
+	.send_head = client_send_head,
+	.send_body = client_send_body,
+	.send_end = client_send_end,
+	.room = client_send_room,
 	.resume = resume,
 	.cut = cut,
 	.book_bytes = book_bytes,
@@ -643,7 +357,7 @@ keep(struct client_conn *c, struct span in)
 static struct span
 feed_body(struct client_conn *c, struct span in)
 {
-	const struct core_conf *core = service_of(c)->core;
+	const struct core_conf *core = client_conn_service(c)->core;
 	const struct h1_body_limits limits = {
 		.chunk_line_max = CHUNK_LINE_MAX,
 		.trailers_max = (size_t)core->header_size_max,
@@ -711,7 +425,7 @@ begin_exchange(struct client_conn *c, struct arena *arena,
 	c->wait_since_ms = 0;
 	c->waited_ms = 0;
 	deadline_clear(&c->conn.deadline);
-	ex = exchange_new(c->proxy, service_of(c), &ops, c, arena, req);
+	ex = exchange_new(c->proxy, client_conn_service(c), &ops, c, arena, req);
 	c->ex = ex;
 	c->body = arena_alloc(&ex->arena, sizeof(*c->body));
 	h1_body_init(c->body, (enum http_framing)req->framing,
@@ -763,7 +477,7 @@ refuse_head(struct client_conn *c, const struct h1_state *h1)
 static void
 feed(struct client_conn *c, struct span in)
 {
-	const struct core_conf *core = service_of(c)->core;
+	const struct core_conf *core = client_conn_service(c)->core;
 	const struct h1_limits limits = {
 		.head_max = (size_t)core->header_size_max,
 		.line_max = (size_t)core->request_line_max,
@@ -783,7 +497,7 @@ feed(struct client_conn *c, struct span in)
 			if (c->state == STATE_IDLE) {
 				leave_idle(c);
 				c->state = STATE_HEAD;
-				arm(c, core->client_header_timeout_ms);
+				client_conn_arm(c, core->client_header_timeout_ms);
 			}
 			fresh = *h1;
 			keep(c, in);
@@ -833,7 +547,7 @@ on_eof(struct client_conn *c, bool failed)
 static char *
 receive_place(struct client_conn *c, size_t *len)
 {
-	size_t head_max = (size_t)service_of(c)->core->header_size_max;
+	size_t head_max = (size_t)client_conn_service(c)->core->header_size_max;
 	struct kept *k = c->kept;
 	size_t wanted;
 
@@ -867,61 +581,18 @@ receive_place(struct client_conn *c, size_t *len)
 	}
 }
 
-/* Silence that is allowed to the client's body at this time. */
-static uint64_t
-sender_limit(const struct client_conn *c)
-{
-	const struct core_conf *core = c->ex->core;
-
-	return c->ex->head_sent || core->streaming
-	    ? core->stream_idle_timeout_ms : core->client_body_timeout_ms;
-}
-
-static bool
-sender_is_too_slow(const struct client_conn *c)
-{
-	return !c->ex->head_sent && !c->ex->core->streaming &&
-	    is_too_slow(c, c->ex->request_body.bytes);
-}
-
-/* From here on the client alone is waited for. */
-static void
-wait_for_sender(struct client_conn *c)
-{
-	if (c->ex->is_tunnel || c->is_reader_slow)
-		return;
-	if (sender_is_too_slow(c)) {
-		exchange_on_client_failed(c->ex, REASON_BODY_TIMEOUT,
-		    "below client_body_min_rate");
-		return;
-	}
-	if (c->wait_since_ms == 0)
-		c->wait_since_ms = now_ms();
-	arm_wait(c, sender_limit(c));
-}
-
-/* It sent something. */
-static void
-sender_progressed(struct client_conn *c)
-{
-	if (c->wait_since_ms == 0 || c->is_reader_slow)
-		return;
-	c->waited_ms += now_ms() - c->wait_since_ms;
-	c->wait_since_ms = 0;
-}
-
 /* Bytes while an exchange is on: of its body, of its tunnel, or behind it. */
 static void
 feed_exchange(struct client_conn *c, struct span in)
 {
 	if (!c->body_done) {
-		sender_progressed(c);
+		client_wait_progressed(c);
 		in = feed_body(c, in);
 	}
 	if (in.len == 0 || c->state == STATE_CLOSED)
 		return;
 	if (c->state == STATE_EXCHANGE && c->ex->is_tunnel) {
-		arm(c, c->ex->core->tunnel_idle_timeout_ms);
+		client_conn_arm(c, c->ex->core->tunnel_idle_timeout_ms);
 		relay_on_tunnel(c->ex, in, false);
 		return;
 	}
@@ -1009,9 +680,9 @@ serve(struct client_conn *c)
 	if (c->state != STATE_EXCHANGE || c->body_done)
 		return;
 	if (!c->conn.readable && relay_request_room(c->ex) > 0)
-		wait_for_sender(c);
+		client_wait_sender(c);
 	else
-		sender_progressed(c); /* it is the backend that we wait for */
+		client_wait_progressed(c); /* it is the backend that we wait for */
 }
 
 static void
@@ -1042,7 +713,7 @@ on_writable(struct client_conn *c)
 		if (conn_pending(&c->conn) == 0)
 			finish_last(c);
 		else
-			arm(c, service_of(c)->core->client_write_timeout_ms);
+			client_conn_arm(c, client_conn_service(c)->core->client_write_timeout_ms);
 		return;
 	}
 	if (c->ex == NULL)
@@ -1056,9 +727,9 @@ on_writable(struct client_conn *c)
 		else if (!c->ex->is_tunnel)
 			deadline_clear(&c->conn.deadline);
 	} else if (c->ex->is_tunnel) {
-		arm(c, c->ex->core->tunnel_idle_timeout_ms);
+		client_conn_arm(c, c->ex->core->tunnel_idle_timeout_ms);
 	} else {
-		note_reader(c, true);
+		client_wait_reader(c, true);
 	}
 	if (conn_pending(&c->conn) <= c->ex->core->buffer / 2)
 		relay_on_client_writable(c->ex);
@@ -1090,33 +761,6 @@ on_event(struct loop_watch *w, unsigned events)
 
 /* ---- deadlines ---- */
 
-static void
-on_exchange_deadline(struct client_conn *c)
-{
-	struct exchange *ex = c->ex;
-	uint64_t waiting = now_ms() - c->wait_since_ms;
-
-	if (ex->is_tunnel) {
-		exchange_on_client_failed(ex, REASON_CLIENT_GONE,
-		    "idle tunnel");
-	} else if (c->wait_since_ms == 0) {
-		return; /* nobody waits for the client now */
-	} else if (c->is_reader_slow) {
-		if (waiting >= ex->core->client_write_timeout_ms ||
-		    is_too_slow(c, c->conn.sent - c->wait_bytes))
-			exchange_on_client_failed(ex, REASON_WRITE_TIMEOUT,
-			    NULL);
-		else
-			arm_wait(c, ex->core->client_write_timeout_ms);
-	} else if (!c->body_done) {
-		if (waiting >= sender_limit(c) || sender_is_too_slow(c))
-			exchange_on_client_failed(ex, REASON_BODY_TIMEOUT,
-			    NULL);
-		else
-			arm_wait(c, sender_limit(c));
-	}
-}
-
 /* A head that took too long is answered and logged (RFC 9110, 15.5.9). */
 static void
 on_head_deadline(struct client_conn *c)
@@ -1145,7 +789,7 @@ on_deadline(struct deadline *d)
 		on_head_deadline(c);
 		break;
 	case STATE_EXCHANGE:
-		on_exchange_deadline(c);
+		client_wait_expired(c);
 		break;
 	case STATE_LAST:
 		drop(c, true);
