@@ -21,7 +21,7 @@ put(char *to, const char *from, size_t len)
 {
 	if (len > 32) {
 		memcpy(to, from, len);
-	} else if (len >= 16) {
+	} else if (len > 16) {
 		memcpy(to, from, 16);
 		memcpy(to + len - 16, from + len - 16, 16);
 	} else if (len >= 8) {

@@ -79,7 +79,7 @@ drop_named(struct http_fields *f, struct span value, uint64_t protected,
 	return H1_REFUSAL_NONE;
 }
 
-static enum h1_refusal
+static __attribute__((noinline)) enum h1_refusal
 drop_connection(struct http_fields *f, uint64_t protected)
 {
 	unsigned named = 0;
@@ -117,7 +117,7 @@ strip(struct http_fields *f, uint64_t ids, uint64_t protected)
 		return H1_REFUSAL_NONE;
 	for (struct http_field *field = f->items, *end = field + f->count;
 	     field < end; field++) {
-		if (!has_bit(ids, field->id))
+		if ((ids >> field->id & 1) == 0)
 			continue;
 		field->flags |= HTTP_FIELD_DROPPED;
 		if (field->id == FIELD_CONNECTION && !is_keep_alive(field))

@@ -2,7 +2,7 @@
 /* http_field - known field names: one slot of a table for each. */
 #include "http/http_field_private.h"
 
-static const struct span spellings[FIELD_ID_COUNT] = {
+const struct span http_field_spellings[FIELD_ID_COUNT] = {
 #define X(id, text) [FIELD_##id] = { text, sizeof(text) - 1 },
 	HTTP_FIELD_LIST(X)
 #undef X
@@ -84,5 +84,5 @@ http_field_lookup(struct span name)
 struct span
 http_field_spelling(enum http_field_id id)
 {
-	return spellings[id];
+	return http_field_spellings[id];
 }

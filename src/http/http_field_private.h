@@ -13,6 +13,8 @@
 
 enum { HTTP_FIELD_NAME_MAX = 30, HTTP_FIELD_SLOTS = 256 };
 
+extern const struct span http_field_spellings[FIELD_ID_COUNT];
+
 /* The one known name that may lie in a slot. */
 struct http_field_slot {
 	char name[HTTP_FIELD_NAME_MAX + 1]; /* lower case, a colon, NULs */

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "base/arena.h"
-#include "http/field.h"
+#include "http/http_field_private.h"
 
 enum { FIRST_SIZE = 16 };
 
@@ -109,17 +109,34 @@ http_fields_add(struct http_fields *f, struct arena *a, struct span name,
 	field_set(f, append(f, a), name, value);
 }
 
+static void
+add_known(struct http_fields *f, enum http_field_id id, struct span value)
+{
+	const struct span *name = &http_field_spellings[id];
+
+	assert(id != FIELD_OTHER && value.len <= UINT32_MAX);
+	f->items[f->count++] = (struct http_field){ .name = name->p,
+		.name_len = (uint16_t)name->len, .id = (uint8_t)id,
+		.value = value.p, .value_len = (uint32_t)value.len };
+	f->present |= UINT64_C(1) << id;
+}
+
+static __attribute__((noinline)) void
+grow_and_add_known(struct http_fields *f, struct arena *a,
+    enum http_field_id id, struct span value)
+{
+	grow(f, a);
+	add_known(f, id, value);
+}
+
 void
 http_fields_add_id(struct http_fields *f, struct arena *a,
     enum http_field_id id, struct span value)
 {
-	struct span name = http_field_spelling(id);
-
-	assert(id != FIELD_OTHER && value.len <= UINT32_MAX);
-	*append(f, a) = (struct http_field){ .name = name.p,
-		.name_len = (uint16_t)name.len, .id = (uint8_t)id,
-		.value = value.p, .value_len = (uint32_t)value.len };
-	f->present |= UINT64_C(1) << id;
+	if (f->count < f->size)
+		add_known(f, id, value);
+	else
+		grow_and_add_known(f, a, id, value);
 }
 
 void
