@@ -10,8 +10,9 @@ from pathlib import Path
 from tap import BUILDDIR, SRCDIR, Report, skip
 
 PAGE = "man/weir.conf.5"
-# Internal, for the tests alone.
-HIDDEN = {"http.test"}
+# Internal, for the tests alone; and modules from outside the tree.
+HIDDEN = {"http.test"} | {
+    f"http.{name}" for name in os.environ.get("WEIR_OUTSIDE", "").split()}
 
 LEVEL = re.compile(r'^\.\\" options of "([a-z_.]*)"$')
 OPTION = re.compile(r"^\.It Ic (\S+) Pq (.*)$")
@@ -179,7 +180,7 @@ def without_guests(srcdir, builddir, rows):
 
 
 if __name__ == "__main__":
-    weir = Path(os.environ.get("WEIR_BIN") or BUILDDIR / "weir")
+    weir = Path(os.environ.get("WEIR") or BUILDDIR / "weir")
     if not weir.exists() or not (BUILDDIR / PAGE).exists():
         skip("weir and its manual are not built")
     out = subprocess.run([weir, "--dump-options"], check=True,
