@@ -42,7 +42,6 @@ AC_DEFUN([WEIR_MODULES_END], [
 			[*" $weir_name "*], [],
 			[AC_MSG_ERROR([--enable-modules: there is no module $weir_name; known are default, all,$weir_modules_known])])
 	done
-	external_modules=
 	external_objects=
 	external_rules=external.mk
 	: >external.mk
@@ -58,7 +57,6 @@ AC_DEFUN([WEIR_MODULES_END], [
 	for weir_dir in $weir_list; do
 		WEIR_MODULE_EXTERNAL
 	done
-	AC_SUBST([external_modules])
 	AC_SUBST([external_objects])
 	AC_SUBST_FILE([external_rules])
 	weir_modules_def=
@@ -89,7 +87,6 @@ AC_DEFUN([WEIR_MODULE_EXTERNAL], [
 	AS_CASE([" $weir_modules "], [*" $weir_name "*],
 		[AC_MSG_ERROR([--with-module: there are two modules $weir_name])])
 	weir_modules="$weir_modules $weir_name"
-	external_modules="$external_modules $weir_name"
 	for weir_file in $weir_src; do
 		weir_base=`echo $weir_file | $SED "s,^modules/$weir_name/,,"`
 		AS_CASE([$weir_base], [*.c], [

@@ -10,9 +10,8 @@ from pathlib import Path
 from tap import BUILDDIR, SRCDIR, Report, skip
 
 PAGE = "man/weir.conf.5"
-# Internal, for the tests alone; and modules from outside the tree.
-HIDDEN = {"http.test"} | {
-    f"http.{name}" for name in os.environ.get("WEIR_OUTSIDE", "").split()}
+# Internal, for the tests alone.
+HIDDEN = {"http.test"}
 
 LEVEL = re.compile(r'^\.\\" options of "([a-z_.]*)"$')
 OPTION = re.compile(r"^\.It Ic (\S+) Pq (.*)$")
