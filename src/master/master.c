@@ -199,7 +199,10 @@ on_deadline(struct deadline *d)
 static void
 on_children_ready(void *arg)
 {
-	enter_serving(arg);
+	struct master *m = arg;
+
+	if (m->state == MASTER_STARTING)
+		enter_serving(m);
 }
 
 static void
@@ -281,7 +284,9 @@ on_stop_signal(struct master *m, int number)
 
 	if (m->state == MASTER_ENDING || m->state == MASTER_STOPPING)
 		return;
-	if (number == SIGTERM && m->state == MASTER_SERVING) {
+	/* While others still start, those that serve already have clients. */
+	if (number == SIGTERM && (m->state == MASTER_SERVING ||
+	    (m->state == MASTER_STARTING && m->daemonize.status_fd < 0))) {
 		enter_draining(m);
 		return;
 	}
