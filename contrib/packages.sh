@@ -9,7 +9,7 @@ build_packages="autoconf automake make gcc libc6-dev pkg-config
 optional_packages="libnghttp2-dev libc-ares-dev libjansson-dev
 	libseccomp-dev libbrotli-dev libzstd-dev libhiredis-dev"
 # Unit tests, scenarios, lint.
-test_packages="libcmocka-dev clang python3 python3-pytest
+test_packages="libcmocka-dev clang libclang-rt-dev python3 python3-pytest
 	python3-pytest-xdist mandoc curl
 	openssl procps"
 # Servers and clients nobody here wrote; scenarios without theirs are skipped.

@@ -91,13 +91,13 @@ AC_DEFUN([WEIR_COMPILER_FLAGS], [
 		weir_flag="$weir_flag -fno-omit-frame-pointer"
 		weir_sanitize=
 		WEIR_TRY_FLAG([weir_sanitize], [$weir_flag],
-			[AC_MSG_ERROR([$CC has no sanitizers])])
+			[AC_MSG_ERROR([$CC has no sanitizers (those of clang: Debian package libclang-rt-dev)])])
 		BUILD_CFLAGS="$BUILD_CFLAGS $weir_sanitize"
 		BUILD_LDFLAGS="$BUILD_LDFLAGS $weir_sanitize"
 	])
 	AS_IF([test "x$enable_fuzzing" != xno], [
 		WEIR_TRY_FLAG([BUILD_CFLAGS], [-fsanitize=fuzzer-no-link],
-			[AC_MSG_ERROR([--enable-fuzzing needs CC=clang with libFuzzer])])
+			[AC_MSG_ERROR([--enable-fuzzing needs CC=clang with libFuzzer (Debian: clang, libclang-rt-dev)])])
 		BUILD_LDFLAGS="$BUILD_LDFLAGS -fsanitize=fuzzer-no-link"
 		FUZZ_LDFLAGS="-fsanitize=fuzzer"
 	])
