@@ -10,8 +10,7 @@ optional_packages="libnghttp2-dev libc-ares-dev libjansson-dev
 	libseccomp-dev libbrotli-dev libzstd-dev libhiredis-dev"
 # Unit tests, scenarios, lint.
 test_packages="libcmocka-dev clang libclang-rt-dev python3 python3-pytest
-	python3-pytest-xdist mandoc curl
-	openssl procps"
+	python3-pytest-xdist mandoc curl openssl procps"
 # Servers and clients nobody here wrote; scenarios without theirs are skipped.
 real_packages="nginx-light nodejs chromium python3-websockets"
 
@@ -29,7 +28,7 @@ packages_as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
-	elif [ "$CI" = true ]; then
+	elif [ "${CI-}" = true ]; then
 		sudo -n "$@"
 	else
 		sudo "$@"
@@ -51,7 +50,19 @@ packages_install()
 		return 1
 	fi
 	echo "Installing $missing" >&2
-	packages_as_root apt-get update -q >/dev/null
+	# A server that is installed is not to be started as well.
+	policy=/usr/sbin/policy-rc.d
+	[ ! -e $policy ] || policy=
+	if [ -n "$policy" ]; then
+		printf '#!/bin/sh\nexit 101\n' |
+			packages_as_root tee $policy >/dev/null
+		packages_as_root chmod 755 $policy
+	fi
+	status=0
+	packages_as_root apt-get update -q >/dev/null </dev/null
 	packages_as_root env DEBIAN_FRONTEND=noninteractive apt-get install \
-		-q -y --no-install-recommends $missing >/dev/null </dev/null
+		-q -y --no-install-recommends $missing >/dev/null </dev/null ||
+		status=$?
+	[ -z "$policy" ] || packages_as_root rm -f $policy
+	return $status
 }
