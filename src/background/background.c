@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "background/commands.h"
 #include "background/discovery.h"
 #include "background/logwriter.h"
 #include "base/error.h"
@@ -42,6 +43,7 @@ struct background {
 	struct loop_watch lifeline; /* readable: all others have gone */
 	struct logwriter *writer;
 	struct discovery *discovery;
+	struct commands *commands;
 	struct deadline reap;
 	struct lane_counts lane_counts;
 	bool is_orphan;
@@ -90,6 +92,15 @@ replace_logs(struct background *b, const struct channel_message *m)
 }
 
 static void
+serve_command(struct background *b, const struct channel_message *m)
+{
+	if (m->fd_count != 1)
+		return;
+	commands_serve(b->commands, m->fds[0], m->body);
+	m->fds[0] = -1;
+}
+
+static void
 on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct background *b = LIST_OF(channel, struct background, channel);
@@ -105,6 +116,9 @@ on_message(struct channel *channel, const struct channel_message *m)
 		break;
 	case CHANNEL_LOGS:
 		replace_logs(b, m);
+		break;
+	case CHANNEL_CONTROL:
+		serve_command(b, m);
 		break;
 	default:
 		break; /* not for this process, or of another version */
@@ -148,6 +162,7 @@ start_tasks(struct background *b, struct error *err)
 	b->writer = logwriter_start(&config);
 	if (b->writer == NULL)
 		return error_set(err, "starting the log writer");
+	b->commands = commands_new(b->loop);
 	if (shared->lanes != NULL)
 		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
 	b->discovery = discovery_start(b->loop, shared->groups,
@@ -189,6 +204,7 @@ close_all(struct background *b)
 {
 	if (b->loop == NULL)
 		return;
+	commands_free(b->commands);
 	if (b->discovery != NULL)
 		discovery_stop(b->discovery);
 	if (b->writer != NULL) {
