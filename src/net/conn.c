@@ -2,6 +2,7 @@
 /* conn - receiving, sending and closing of one byte stream. */
 #include "net/conn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ conn_init(struct conn *c, struct loop *loop, struct block_pool *pool, int fd,
 	deadline_init(&c->deadline, on_deadline);
 	c->loop = loop;
 	c->pool = pool;
+	c->stream = NULL;
 	pipe_init(&c->out);
 	c->received = 0;
 	c->sent = 0;
@@ -27,6 +29,54 @@ conn_init(struct conn *c, struct loop *loop, struct block_pool *pool, int fd,
 	c->failed = false;
 	c->is_watched = false;
 	c->send_closed = false;
+	c->is_truncated = false;
+}
+
+void
+conn_set_stream(struct conn *c, struct conn_stream *stream)
+{
+	assert(c->stream == NULL);
+	c->stream = stream;
+}
+
+int
+conn_handshake(struct conn *c)
+{
+	return c->stream != NULL ? c->stream->ops->handshake(c) : 0;
+}
+
+struct span
+conn_alpn(const struct conn *c)
+{
+	return c->stream != NULL ? c->stream->ops->alpn(c)
+				 : span_of(NULL, 0);
+}
+
+bool
+conn_fact(const struct conn *c, enum conn_fact fact, struct str *out)
+{
+	return c->stream != NULL && c->stream->ops->fact(c, fact, out);
+}
+
+int
+conn_move(struct conn *to, struct conn *from, loop_event_fn *on_event,
+    deadline_fn *on_deadline)
+{
+	bool was_watched = from->is_watched;
+	int fd = from->watch.fd;
+
+	if (was_watched)
+		loop_remove(from->loop, &from->watch);
+	deadline_stop(from->loop, &from->deadline);
+	*to = *from;
+	to->watch = (struct loop_watch){ .on_event = on_event, .fd = fd };
+	deadline_init(&to->deadline, on_deadline);
+	to->is_watched = false;
+	from->watch.fd = -1;
+	from->is_watched = false;
+	from->stream = NULL;
+	pipe_init(&from->out);
+	return was_watched ? conn_watch(to) : 0;
 }
 
 int
@@ -62,6 +112,14 @@ block(struct conn *c, unsigned events)
 
 ssize_t
 conn_receive(struct conn *c, void *p, size_t len)
+{
+	if (c->stream != NULL)
+		return c->stream->ops->receive(c, p, len);
+	return conn_receive_raw(c, p, len);
+}
+
+ssize_t
+conn_receive_raw(struct conn *c, void *p, size_t len)
 {
 	ssize_t n;
 
@@ -114,6 +172,14 @@ send_run(struct conn *c, struct span bytes)
 
 int
 conn_send(struct conn *c, struct span bytes)
+{
+	if (c->stream != NULL)
+		return c->stream->ops->send(c, bytes);
+	return conn_send_raw(c, bytes);
+}
+
+int
+conn_send_raw(struct conn *c, struct span bytes)
 {
 	ssize_t n = 0;
 
@@ -169,6 +235,8 @@ conn_flush(struct conn *c)
 			block(c, LOOP_WRITABLE);
 		}
 	}
+	if (c->send_closed && c->out.len == 0)
+		(void)shutdown(c->watch.fd, SHUT_WR);
 	return 0;
 }
 
@@ -178,7 +246,10 @@ conn_close_send(struct conn *c)
 	if (c->send_closed)
 		return;
 	c->send_closed = true;
-	(void)shutdown(c->watch.fd, SHUT_WR);
+	if (c->stream != NULL && !c->failed)
+		c->stream->ops->close_send(c);
+	if (c->out.len == 0)
+		(void)shutdown(c->watch.fd, SHUT_WR);
 }
 
 /* All but the descriptor, which is closed next or given away. */
@@ -188,6 +259,9 @@ let_go(struct conn *c)
 	c->is_watched = false;
 	c->watch.fd = -1;
 	deadline_stop(c->loop, &c->deadline);
+	if (c->stream != NULL)
+		c->stream->ops->free(c);
+	c->stream = NULL;
 	pipe_fini(&c->out, c->pool);
 }
 
@@ -198,6 +272,8 @@ conn_close(struct conn *c, bool reset)
 
 	if (fd < 0)
 		return;
+	if (c->stream != NULL && !reset && !c->send_closed && !c->failed)
+		c->stream->ops->close_send(c);
 	if (c->is_watched)
 		loop_forget(c->loop, &c->watch);
 	let_go(c);
@@ -212,6 +288,7 @@ conn_detach(struct conn *c)
 {
 	int fd = c->watch.fd;
 
+	assert(c->stream == NULL);
 	if (c->is_watched)
 		loop_remove(c->loop, &c->watch);
 	let_go(c);

@@ -3,8 +3,10 @@
  * conn - one byte stream of a peer, watched by the loop.
  *
  * Remembers readiness between edges, holds what the kernel did not take, and
- * has the one deadline of its state.  Who makes the bytes (plain, later TLS)
- * is hidden behind conn_receive() and conn_send().
+ * has the one deadline of its state.  The bytes are the socket's own, or those
+ * of a stream laid over it (TLS: tls_stream.h), which nobody above needs to
+ * know: conn_receive() and conn_send() are the same.  What waits in `out` is
+ * what goes on the wire: a stream has made its records of it already.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -18,22 +20,60 @@
 #include "base/span.h"
 #include "os/loop.h"
 
-struct conn_stream_ops;
+struct conn;
+struct str;
+
+/* What can be told of a stream; see conn_fact(). */
+enum conn_fact {
+	CONN_FACT_VERSION,     /* "TLSv1.3" */
+	CONN_FACT_CIPHER,
+	CONN_FACT_SERVER_NAME, /* that the client asked for */
+	CONN_FACT_ALPN,
+	CONN_FACT_RESUMED,     /* "1" or "0" */
+	CONN_FACT_PEER_SUBJECT, /* of the peer's certificate, RFC 2253 */
+	CONN_FACT_PEER_ISSUER,
+	CONN_FACT_PEER_SERIAL, /* hexadecimal */
+	CONN_FACT_PEER_FINGERPRINT, /* SHA-256, hexadecimal */
+	CONN_FACT_PEER_NAMES,  /* "DNS:a,IP:b": its alternative names */
+	CONN_FACT_PEER_VERIFY, /* "ok", "none", or what is wrong */
+	CONN_FACT_EARLY,       /* "1": the request came as early data */
+};
+
+/* How a stream over the socket works; it is the first member of its struct. */
+struct conn_stream_ops {
+	/* As conn_handshake(), _receive(), _send(). */
+	int (*handshake)(struct conn *c);
+	ssize_t (*receive)(struct conn *c, void *p, size_t len);
+	int (*send)(struct conn *c, struct span bytes);
+	/* Its own end of sending, before FIN. */
+	void (*close_send)(struct conn *c);
+	void (*free)(struct conn *c);
+	struct span (*alpn)(const struct conn *c);
+	bool (*fact)(const struct conn *c, enum conn_fact fact,
+	    struct str *out);
+};
+
+struct conn_stream {
+	const struct conn_stream_ops *ops;
+	uint64_t given; /* bytes that conn_send() was given */
+};
 
 struct conn {
 	struct loop_watch watch; /* watch.fd is the socket, -1 = closed */
 	struct deadline deadline;
 	struct loop *loop;
 	struct block_pool *pool; /* of `out` */
+	struct conn_stream *stream; /* NULL: the socket's bytes as they are */
 	struct pipe out;         /* bytes that the kernel refused so far */
-	uint64_t received;       /* bytes, in all */
+	uint64_t received;       /* bytes given to the owner, in all */
 	uint64_t sent;           /* bytes that the kernel took, in all */
 	bool readable;
 	bool writable;
 	bool peer_closed;  /* FIN seen by the loop; data may still wait */
 	bool failed;       /* reset or other error: reads and writes fail */
 	bool is_watched;
-	bool send_closed;  /* we sent FIN */
+	bool send_closed;  /* we sent FIN, or will once `out` is empty */
+	bool is_truncated; /* it ended without the stream's own end */
 };
 
 enum { CONN_EOF = 0, CONN_AGAIN = -1, CONN_FAILED = -2 };
@@ -43,12 +83,40 @@ void conn_init(struct conn *c, struct loop *loop, struct block_pool *pool,
     int fd, loop_event_fn *on_event, deadline_fn *on_deadline);
 /* -1 with errno: out of memory for watches. */
 int conn_watch(struct conn *c);
+/*
+ * Lay a stream over the socket, before the first byte; takes it.  Then call
+ * conn_handshake() until it is done, before anything is received or sent.
+ */
+void conn_set_stream(struct conn *c, struct conn_stream *stream);
+/*
+ * 0 = done, CONN_AGAIN (call again when readable), CONN_EOF, CONN_FAILED.  What
+ * it sends and the kernel refuses waits in `out`.  A plain conn is done.
+ */
+int conn_handshake(struct conn *c);
+/*
+ * Give a live connection to another struct: descriptor, stream, readiness, and
+ * what waits in `out`.  `from` is then as if closed.  -1 with errno: no memory
+ * to watch it; `to` is then to be closed.
+ */
+int conn_move(struct conn *to, struct conn *from, loop_event_fn *on_event,
+    deadline_fn *on_deadline);
+/* Is it encrypted? */
+static inline bool
+conn_is_secure(const struct conn *c)
+{
+	return c->stream != NULL;
+}
+/* The protocol that was negotiated; empty if none was, or without TLS. */
+struct span conn_alpn(const struct conn *c);
+/* Write a fact of the stream; false if there is none, or it is empty. */
+bool conn_fact(const struct conn *c, enum conn_fact fact, struct str *out);
 /* Note what the loop reported. */
 void conn_note(struct conn *c, unsigned events);
 
 /*
  * Receive at most len bytes: > 0, or CONN_EOF, CONN_AGAIN, CONN_FAILED (errno
- * kept).  A short read counts as drained, unless the peer closed.
+ * kept).  A short read counts as drained, unless the peer closed.  At CONN_EOF
+ * is_truncated says that somebody on the way may have cut it (RFC 8446, 6.1).
  */
 ssize_t conn_receive(struct conn *c, void *p, size_t len);
 /*
@@ -64,11 +132,22 @@ conn_pending(const struct conn *c)
 {
 	return c->out.len;
 }
-/* No more will be sent: FIN, once `out` is empty (the caller sees to it). */
+/* Bytes that conn_send() was given, whether they have left or not. */
+static inline uint64_t
+conn_given(const struct conn *c)
+{
+	return c->stream != NULL ? c->stream->given : c->sent + c->out.len;
+}
+/* No more will be sent: FIN, once `out` is empty. */
 void conn_close_send(struct conn *c);
 /* Closes; with reset the peer sees RST rather than FIN. */
 void conn_close(struct conn *c, bool reset);
-/* Give the descriptor away, unwatched; the conn is then closed. */
+/* Give the descriptor of a plain conn away, unwatched; it is then closed. */
 int conn_detach(struct conn *c);
+
+/* ---- for streams: the socket's own bytes ---- */
+
+ssize_t conn_receive_raw(struct conn *c, void *p, size_t len);
+int conn_send_raw(struct conn *c, struct span bytes);
 
 #endif
