@@ -61,6 +61,12 @@ slab_get(struct slab *s)
 	return item;
 }
 
+void *
+slab_get_zeroed(struct slab *s)
+{
+	return memset(slab_get(s), 0, s->item_bytes);
+}
+
 void
 slab_put(struct slab *s, void *item)
 {

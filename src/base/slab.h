@@ -24,6 +24,8 @@ void slab_init(struct slab *s, size_t item_bytes);
 void slab_fini(struct slab *s);
 /* Not cleared; never NULL. */
 void *slab_get(struct slab *s);
+/* The same, cleared. */
+void *slab_get_zeroed(struct slab *s);
 void slab_put(struct slab *s, void *item);
 
 #endif

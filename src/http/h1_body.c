@@ -49,11 +49,11 @@ h1_body_init(struct h1_body *b, enum http_framing framing,
 void
 h1_body_fini(struct h1_body *b)
 {
-	if (b->trailer_block != NULL) {
-		free(b->trailer_block->bytes);
-		free(b->trailer_block->items);
-		free(b->trailer_block);
-	}
+	if (b->trailer_block == NULL)
+		return;
+	free(b->trailer_block->bytes);
+	free(b->trailer_block->items);
+	free(b->trailer_block);
 	b->trailer_block = NULL;
 	b->trailers = (struct http_fields){ .count = 0 };
 }
@@ -309,7 +309,7 @@ read_trailers(struct h1_body *b, const struct h1_body_limits *limits,
 
 /* -- all of it --------------------------------------------------------- */
 
-static enum h1_body_event
+static __attribute__((noinline)) enum h1_body_event
 next_chunked(struct h1_body *b, const struct h1_body_limits *limits,
     struct span *in, struct span *data)
 {

@@ -30,9 +30,10 @@ put(char *to, const char *from, size_t len)
 	} else if (len >= 4) {
 		memcpy(to, from, 4);
 		memcpy(to + len - 4, from + len - 4, 4);
-	} else {
-		for (size_t i = 0; i < len; i++)
-			to[i] = from[i];
+	} else if (len > 0) {
+		to[0] = from[0];
+		to[len / 2] = from[len / 2];
+		to[len - 1] = from[len - 1];
 	}
 	return to + len;
 }
@@ -137,16 +138,13 @@ h1_write_fields(struct str *out, const struct http_fields *fields)
 static char *
 put_u64(char *to, uint64_t n)
 {
-	char *end = to;
-	uint64_t rest = n;
+	char digits[20];
+	char *p = digits + sizeof(digits);
 
-	do
-		end++;
-	while ((rest /= 10) > 0);
-	for (to = end; n >= 10; n /= 10)
-		*--to = (char)('0' + n % 10);
-	*--to = (char)('0' + n);
-	return end;
+	for (; n >= 10; n /= 10)
+		*--p = (char)('0' + n % 10);
+	*--p = (char)('0' + n);
+	return put(to, p, (size_t)(digits + sizeof(digits) - p));
 }
 
 /* The next of the options of one Connection field. */

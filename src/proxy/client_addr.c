@@ -8,6 +8,10 @@
 
 enum { LIST_MAX = 64, VALUE_MAX = 2048 };
 
+static const uint64_t x_forwarded = UINT64_C(1) << FIELD_X_FORWARDED_FOR |
+    UINT64_C(1) << FIELD_X_FORWARDED_PROTO |
+    UINT64_C(1) << FIELD_X_FORWARDED_HOST;
+
 static bool
 is_trusted(const struct core_conf *core, const struct addr_ip *ip)
 {
@@ -181,6 +185,26 @@ put_forwarded(struct exchange *ex, struct http_request *up,
 	append(ex, up, FIELD_FORWARDED, str_view(&out));
 }
 
+/* The usual case: nobody before us said anything of the kind. */
+static void
+add_all(struct exchange *ex, struct http_request *up, struct span ip)
+{
+	static const struct span scheme = { "http", 4 };
+	struct span host = ex->req.authority;
+	char *to = arena_alloc(&ex->arena, ip.len + scheme.len + host.len +
+	    http_fields_line_bytes(FIELD_X_FORWARDED_FOR) +
+	    http_fields_line_bytes(FIELD_X_FORWARDED_PROTO) +
+	    http_fields_line_bytes(FIELD_X_FORWARDED_HOST));
+
+	to = http_fields_add_line(&up->fields, &ex->arena,
+	    FIELD_X_FORWARDED_FOR, ip, to);
+	to = http_fields_add_line(&up->fields, &ex->arena,
+	    FIELD_X_FORWARDED_PROTO, scheme, to);
+	if (host.len > 0)
+		http_fields_add_line(&up->fields, &ex->arena,
+		    FIELD_X_FORWARDED_HOST, host, to);
+}
+
 void
 client_addr_forward(struct exchange *ex, struct http_request *up)
 {
@@ -195,9 +219,15 @@ client_addr_forward(struct exchange *ex, struct http_request *up)
 			str_lit(&out, "unknown");
 		else
 			addr_ip_put(&out, &peer);
-		append(ex, up, FIELD_X_FORWARDED_FOR, str_view(&out));
-		replace(ex, up, FIELD_X_FORWARDED_PROTO, SPAN("http"));
-		replace(ex, up, FIELD_X_FORWARDED_HOST, ex->req.authority);
+		if ((up->fields.present & x_forwarded) == 0) {
+			add_all(ex, up, str_view(&out));
+		} else {
+			append(ex, up, FIELD_X_FORWARDED_FOR, str_view(&out));
+			replace(ex, up, FIELD_X_FORWARDED_PROTO,
+			    SPAN("http"));
+			replace(ex, up, FIELD_X_FORWARDED_HOST,
+			    ex->req.authority);
+		}
 	} else if (!ex->peer_trusted) {
 		http_fields_remove_id(&up->fields, FIELD_X_FORWARDED_FOR);
 		http_fields_remove_id(&up->fields, FIELD_X_FORWARDED_PROTO);

@@ -32,12 +32,7 @@ choose_framing(struct client_conn *c, struct exchange *ex,
     struct h1_framing *framing)
 {
 	const struct http_response *res = &ex->res;
-	bool changes =
-	    ex->route->phases.chains[PHASE_RESPONSE_BODY].count > 0 ||
-	    ex->route->phases.chains[PHASE_UPSTREAM_RESPONSE_BODY].count > 0 ||
-	    ex->route->phases.chains[PHASE_RESPONSE_TRAILERS].count > 0 ||
-	    ex->route->phases.chains[PHASE_UPSTREAM_RESPONSE_TRAILERS].count >
-	    0;
+	bool changes = (ex->route->phases.used & PHASES_OF_RESPONSE_BODY) != 0;
 
 	c->no_body = !response_has_body(ex);
 	framing->framing = (enum http_framing)res->framing;

@@ -61,9 +61,8 @@ exchange_new(struct proxy *proxy, const struct service *service,
     const struct client_ops *ops, void *client, struct arena *arena,
     const struct http_request *req)
 {
-	struct exchange *ex = slab_get(&proxy->exchanges);
+	struct exchange *ex = slab_get_zeroed(&proxy->exchanges);
 
-	memset(ex, 0, sizeof(*ex));
 	ex->magic = EXCHANGE_MAGIC;
 	ex->proxy = proxy;
 	ex->service = service;
@@ -139,12 +138,13 @@ run_hooks(struct exchange *ex, const struct phase_chain *chain)
 static inline enum verdict
 hooks(struct exchange *ex, enum phase phase)
 {
-	const struct phase_chain *chain = &ex->route->phases.chains[phase];
+	const struct phase_table *phases = &ex->route->phases;
 
 	ex->phase = phase;
-	if (chain->count == 0 && ex->resumed == VERDICT_NEXT)
+	if ((phases->used & PHASE_BIT(phase)) == 0 &&
+	    ex->resumed == VERDICT_NEXT)
 		return VERDICT_NEXT;
-	return run_hooks(ex, chain);
+	return run_hooks(ex, &phases->chains[phase]);
 }
 
 static enum flow

@@ -14,7 +14,10 @@
 #include "proxy/proxy_private.h"
 #include "proxy/route.h"
 
-enum { VALUE_MAX = 4096, TARGET_MAX = 65536 };
+enum {
+	VALUE_MAX = 4096,
+	FIELDS_ADDED_MAX = 12, /* before the table has to grow */
+};
 
 /* The path as routes see it; the same path goes upstream. */
 static enum reason
@@ -168,21 +171,35 @@ add_via(struct exchange *ex, struct http_request *up)
 	http_fields_add_id(&up->fields, &ex->arena, FIELD_VIA, value);
 }
 
+/* A table of its own for this try: what goes on to a backend, but Host. */
+static void
+copy_fields(struct exchange *ex, struct http_fields *to)
+{
+	const struct http_fields *from = &ex->req.fields;
+	uint32_t size = from->count + FIELDS_ADDED_MAX;
+	struct http_field *item =
+	    arena_alloc(&ex->arena, size * sizeof(*item));
+
+	*to = (struct http_fields){ .items = item, .present = from->present,
+		.size = size };
+	for (uint32_t i = 0; i < from->count; i++) {
+		const struct http_field *f = &from->items[i];
+
+		if ((f->flags & HTTP_FIELD_DROPPED) == 0 &&
+		    f->id != FIELD_HOST)
+			*item++ = *f;
+	}
+	to->count = (uint32_t)(item - to->items);
+}
+
 int
 exchange_request_compose(struct exchange *ex)
 {
 	struct http_request *up = &ex->up_req;
 	const struct template *host = ex->group->conf->host;
-	uint32_t size = ex->req.fields.count + 12;
-	struct http_field *items =
-	    arena_alloc(&ex->arena, size * sizeof(*items));
 
 	*up = ex->req;
-	if (up->fields.count > 0)
-		memcpy(items, up->fields.items,
-		    up->fields.count * sizeof(*items));
-	up->fields.items = items;
-	up->fields.size = size;
+	copy_fields(ex, &up->fields);
 	ex->up_target = target_of(ex);
 	if (ex->up_target.len == 0) {
 		ex->detail = "rewrite_path made no path";
@@ -192,7 +209,6 @@ exchange_request_compose(struct exchange *ex)
 	if (ex->up_host.len == 0) /* HTTP/1.0 may come without */
 		ex->up_host = ex->backend->spec->addr.u.sa.sa_family == AF_UNIX
 		    ? SPAN("localhost") : ex->backend->text;
-	http_fields_remove_id(&up->fields, FIELD_HOST);
 	client_addr_forward(ex, up);
 	if (ex->core->via)
 		add_via(ex, up);

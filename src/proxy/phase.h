@@ -129,6 +129,17 @@ struct phase_chain {
 
 struct phase_table {
 	struct phase_chain chains[PHASE_COUNT];
+	uint32_t used; /* PHASE_BIT() of each whose chain is not empty */
+};
+
+#define PHASE_BIT(phase) (UINT32_C(1) << (phase))
+
+enum {
+	/* Whose handlers may change the bytes of a response's body. */
+	PHASES_OF_RESPONSE_BODY = PHASE_BIT(PHASE_UPSTREAM_RESPONSE_BODY) |
+	    PHASE_BIT(PHASE_UPSTREAM_RESPONSE_TRAILERS) |
+	    PHASE_BIT(PHASE_RESPONSE_BODY) |
+	    PHASE_BIT(PHASE_RESPONSE_TRAILERS),
 };
 
 const char *phase_name(enum phase phase);

@@ -15,13 +15,17 @@ enum { REPLAY_RUNS_MAX = 1048576 / BLOCK_BYTES + 2 };
 struct relay_path {
 	enum phase phases[2];
 	unsigned phase_count;
+	uint32_t used; /* PHASE_BIT() of them */
 	bool is_request;
 };
 
 static const struct relay_path request_path = {
-	{ PHASE_REQUEST_BODY, PHASE_REQUEST_BODY }, 1, true };
+	{ PHASE_REQUEST_BODY, PHASE_REQUEST_BODY }, 1,
+	PHASE_BIT(PHASE_REQUEST_BODY), true };
 static const struct relay_path response_path = {
-	{ PHASE_UPSTREAM_RESPONSE_BODY, PHASE_RESPONSE_BODY }, 2, false };
+	{ PHASE_UPSTREAM_RESPONSE_BODY, PHASE_RESPONSE_BODY }, 2,
+	PHASE_BIT(PHASE_UPSTREAM_RESPONSE_BODY) |
+	    PHASE_BIT(PHASE_RESPONSE_BODY), false };
 
 static struct relay *
 relay_of(struct exchange *ex, const struct relay_path *path)
@@ -103,9 +107,9 @@ request_sink(struct exchange *ex, struct span bytes, bool is_end)
 		end_request(ex);
 }
 
-/* Trailers, and what a handler makes of them, then the end. */
+/* What handlers make of the trailers, which may begin with more body. */
 static void
-end_response(struct exchange *ex)
+filter_trailers(struct exchange *ex)
 {
 	static const enum phase phases[] = { PHASE_UPSTREAM_RESPONSE_TRAILERS,
 		PHASE_RESPONSE_TRAILERS };
@@ -127,6 +131,17 @@ end_response(struct exchange *ex)
 				ex->client_ops->send_body(ex, body);
 		}
 	}
+}
+
+static void
+end_response(struct exchange *ex)
+{
+	struct relay *r = &ex->response_body;
+
+	if ((ex->route->phases.used &
+	    (PHASE_BIT(PHASE_UPSTREAM_RESPONSE_TRAILERS) |
+	    PHASE_BIT(PHASE_RESPONSE_TRAILERS))) != 0)
+		filter_trailers(ex);
 	r->out_ended = true;
 	if (!ex->client_gone)
 		ex->client_ops->send_end(ex, r->trailers);
@@ -162,6 +177,16 @@ handler_failed(struct exchange *ex, enum verdict verdict)
 	ex->body_failed = true;
 }
 
+static inline void
+sink(struct exchange *ex, const struct relay_path *path, struct span in,
+    bool is_end)
+{
+	if (path->is_request)
+		request_sink(ex, in, is_end);
+	else
+		response_sink(ex, in, is_end);
+}
+
 /*
  * A piece reaches handler number at.  Recursion is as deep as a route has
  * body handlers, whatever the peers send.
@@ -176,10 +201,7 @@ push(struct exchange *ex, const struct relay_path *path, uint32_t at,
 	if (ex->body_failed)
 		return;
 	if (h == NULL) {
-		if (path->is_request)
-			request_sink(ex, in, is_end);
-		else
-			response_sink(ex, in, is_end);
+		sink(ex, path, in, is_end);
 		return;
 	}
 	if (r->is_paused && r->held_at == at) {
@@ -226,6 +248,17 @@ push(struct exchange *ex, const struct relay_path *path, uint32_t at,
 			return;
 		}
 	} while (in.len > 0);
+}
+
+/* A piece comes from the source. */
+static inline void
+push_first(struct exchange *ex, const struct relay_path *path, struct span in,
+    bool is_end)
+{
+	if ((ex->route->phases.used & path->used) == 0 && !ex->body_failed)
+		sink(ex, path, in, is_end);
+	else
+		push(ex, path, 0, in, is_end);
 }
 
 /* Feed the path from what waits in a pipe. */
@@ -310,7 +343,7 @@ relay_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
 		r->out_ended |= is_end;
 		return;
 	}
-	push(ex, &request_path, 0, bytes, is_end);
+	push_first(ex, &request_path, bytes, is_end);
 	after_push(ex);
 }
 
@@ -411,7 +444,7 @@ relay_on_response_body(struct exchange *ex, struct span bytes, bool is_end,
 	if (ex->is_tunnel)
 		response_sink(ex, bytes, is_end);
 	else
-		push(ex, &response_path, 0, bytes, is_end);
+		push_first(ex, &response_path, bytes, is_end);
 	if (ex->body_failed) {
 		after_push(ex);
 		return;

@@ -183,8 +183,12 @@ static void
 fill_phases(struct build *b, const struct build_level *level,
     struct phase_table *table)
 {
-	for (unsigned i = 0; i < PHASE_COUNT; i++)
+	table->used = 0;
+	for (unsigned i = 0; i < PHASE_COUNT; i++) {
 		fill_chain(b, level, (enum phase)i, &table->chains[i]);
+		if (table->chains[i].count > 0)
+			table->used |= PHASE_BIT(i);
+	}
 }
 
 /* ---- routes ---- */
