@@ -13,9 +13,10 @@ AC_DEFUN([WEIR_ARG_BUILD], [
 	AC_ARG_ENABLE([werror], [AS_HELP_STRING([--enable-werror],
 		[make every warning an error])],
 		[], [enable_werror=no])
-	AC_ARG_ENABLE([lto], [AS_HELP_STRING([--enable-lto],
-		[optimise at link time])],
-		[], [enable_lto=no])
+	AC_ARG_ENABLE([lto], [AS_HELP_STRING([--disable-lto],
+		[do not optimise weir at link time, which is done where the
+		compiler makes objects that can be linked in both ways])],
+		[], [enable_lto=auto])
 	AC_ARG_ENABLE([coverage], [AS_HELP_STRING([--enable-coverage],
 		[record which lines the tests reach])],
 		[], [enable_coverage=no])
@@ -37,7 +38,8 @@ AC_DEFUN([WEIR_ARG_BUILD], [
 	AC_DEFINE_UNQUOTED([WEIR_GROUP], ["$with_group"],
 		[Group of the workers when the configuration names none.])
 	AM_CONDITIONAL([FUZZING], [test "x$enable_fuzzing" != xno])
-	AM_CONDITIONAL([LTO], [test "x$enable_lto" != xno])
+	AS_IF([test "x$enable_sanitizers$enable_fuzzing" != xnono ||
+		test "x$enable_coverage" != xno], [enable_lto=no])
 ])
 
 # WEIR_TRY_FLAG(VARIABLE, FLAGS, [IF-REFUSED]): append FLAGS to VARIABLE if
@@ -101,13 +103,17 @@ AC_DEFUN([WEIR_COMPILER_FLAGS], [
 		BUILD_LDFLAGS="$BUILD_LDFLAGS -fsanitize=fuzzer-no-link"
 		FUZZ_LDFLAGS="-fsanitize=fuzzer"
 	])
+	# The objects hold machine code too: tests are linked with that.
+	NO_LTO_LDFLAGS=
 	AS_IF([test "x$enable_lto" != xno], [
 		weir_lto=
-		WEIR_TRY_FLAG([weir_lto], [-flto=auto],
-			[WEIR_TRY_FLAG([weir_lto], [-flto],
-			[AC_MSG_ERROR([$CC cannot optimise at link time])])])
-		BUILD_CFLAGS="$BUILD_CFLAGS $weir_lto"
-		BUILD_LDFLAGS="$BUILD_LDFLAGS $weir_lto"
+		WEIR_TRY_FLAG([weir_lto], [-flto=auto -ffat-lto-objects],
+			[AS_IF([test "x$enable_lto" = xyes], [AC_MSG_ERROR(
+			[$CC makes no objects for both ways of linking])])])
+		AS_IF([test -n "$weir_lto"], [
+			BUILD_CFLAGS="$BUILD_CFLAGS $weir_lto"
+			NO_LTO_LDFLAGS="-fno-lto"
+		])
 	])
 	AS_IF([test "x$enable_coverage" != xno], [
 		WEIR_TRY_FLAG([BUILD_CFLAGS], [--coverage],
@@ -118,33 +124,17 @@ AC_DEFUN([WEIR_COMPILER_FLAGS], [
 	AC_SUBST([BUILD_CFLAGS])
 	AC_SUBST([BUILD_CPPFLAGS])
 	AC_SUBST([BUILD_LDFLAGS])
+	AC_SUBST([NO_LTO_LDFLAGS])
 	AC_SUBST([FUZZ_LDFLAGS])
 	AC_SUBST([WEIR_SANITIZERS], [$enable_sanitizers])
 	AC_SUBST([WEIR_FUZZING], [$enable_fuzzing])
 ])
 
-# WEIR_PROG_AR: archives of link-time objects need the compiler's own tools.
+# WEIR_PROG_AR: the archiver, and nm for the tests.
 AC_DEFUN([WEIR_PROG_AR], [
-	AS_IF([test "x$enable_lto" != xno], [
-		AS_IF([$CC --version 2>/dev/null | grep -q clang], [
-			AC_CHECK_TOOLS([AR], [llvm-ar llvm-ar-14], [ar])
-			AC_CHECK_TOOLS([RANLIB], [llvm-ranlib llvm-ranlib-14],
-				[ranlib])
-		], [
-			AC_CHECK_TOOLS([AR], [gcc-ar], [ar])
-			AC_CHECK_TOOLS([RANLIB], [gcc-ranlib], [ranlib])
-		])
-	])
 	AM_PROG_AR
 	AC_PROG_RANLIB
-])
-
-# WEIR_PROG_NM: reads what the compiler makes.
-AC_DEFUN([WEIR_PROG_NM], [
-	AS_IF([test "x$enable_lto" = xno], [AC_CHECK_TOOLS([NM], [nm])],
-		[$CC --version 2>/dev/null | grep -q clang],
-		[AC_CHECK_TOOLS([NM], [llvm-nm llvm-nm-14])],
-		[AC_CHECK_TOOLS([NM], [gcc-nm])])
+	AC_CHECK_TOOLS([NM], [nm])
 ])
 
 # WEIR_PROG_PYTEST: the first Python 3 that has pytest, or none of the two.

@@ -274,7 +274,7 @@ read_trailers(struct h1_body *b, const struct h1_body_limits *limits,
 		.fields_max = limits->trailer_fields_max };
 	struct h1_body_trailers *t = b->trailer_block;
 	struct http_fields fields;
-	size_t before, kept, used;
+	size_t before, kept, used = 0;
 
 	if (t == NULL && in->len >= 2 && in->p[0] == '\r' &&
 	    in->p[1] == '\n') {
