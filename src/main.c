@@ -84,7 +84,10 @@ load(const struct cli *cli)
 static int
 serve(const struct cli *cli, struct generation *g)
 {
+	static const struct metric_set *const metric_sets[] = {
+		&logwriter_metrics, NULL };
 	const struct master_boot boot = {
+		.metric_sets = metric_sets,
 		.generation = g,
 		.conf_name = name_of(cli),
 		.version = version_text(),
@@ -94,7 +97,6 @@ serve(const struct cli *cli, struct generation *g)
 
 	log_set_level(
 	    (enum log_level)generation_settings(g)->error_log.level);
-	generation_add_metrics(g, &logwriter_metrics);
 	return master_run(&boot);
 }
 

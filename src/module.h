@@ -25,6 +25,7 @@
 #include "os/logring.h"
 #include "os/logtarget.h"
 #include "os/loop.h"
+#include "os/shmem.h"
 #include "proxy/exchange.h"
 #include "proxy/module_def.h"
 #include "proxy/phase.h"

@@ -245,7 +245,7 @@ accesslog_is_active(const void *conf_ptr)
 	return conf->logs.count > 0;
 }
 
-/* Nothing is opened here: the master does that, once all are known. */
+/* Nothing is opened here: only what serves opens logs. */
 static int
 accesslog_start(const struct module_env *env, void *conf_ptr,
     struct error *err)
@@ -254,11 +254,25 @@ accesslog_start(const struct module_env *env, void *conf_ptr,
 	struct log *logs = conf->logs.items;
 
 	for (size_t i = 0; i < conf->logs.count; i++) {
-		int target = logtarget_add(env->log_targets, logs[i].path,
-		    err);
+		if (logtarget_add(env->log_targets, logs[i].path, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+accesslog_attach(const struct module_env *env, void *conf_ptr,
+    struct error *err)
+{
+	struct accesslog_conf *conf = conf_ptr;
+	struct log *logs = conf->logs.items;
+
+	for (size_t i = 0; i < conf->logs.count; i++) {
+		int target = logtarget_number(env->log_targets, logs[i].path);
 
 		if (target < 0)
-			return -1;
+			return error_set(err, "log %s is unknown",
+			    logs[i].path);
 		logs[i].target = (unsigned)target;
 	}
 	return 0;
@@ -319,5 +333,6 @@ const struct module mod_accesslog = {
 	.conf_size = sizeof(struct accesslog_conf),
 	.is_active = accesslog_is_active,
 	.start = accesslog_start,
+	.attach = accesslog_attach,
 	.hooks = { [PHASE_LOG] = accesslog_on_log },
 };

@@ -72,7 +72,10 @@ struct logwriter {
 static struct logoutput *
 output_of(const struct logwriter *w, unsigned target)
 {
-	return target < w->output_count ? w->outputs[target] : NULL;
+	if (target >= w->output_count ||
+	    w->config.targets->items[target].uses == 0)
+		return NULL;
+	return w->outputs[target];
 }
 
 static void

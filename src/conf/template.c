@@ -168,7 +168,7 @@ resolve(const struct compiler *c, struct span name, struct op *op)
 		return error_set(c->err,
 		    "`${%s}` needs a name behind its last dot", var->name);
 	if (is_prefix(var) && var->check != NULL)
-		return var->check(op->arg, c->err);
+		return var->check(c->vars->context, op->arg, c->err);
 	return 0;
 }
 

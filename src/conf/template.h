@@ -31,13 +31,17 @@ struct template_var {
 	const char *name;  /* "client.ip"; "custom." takes an argument */
 	template_fn *value;
 	const char *help;  /* one line, for weir.conf(5) */
-	/* For a prefix: NULL, or checks arg at load (-1 and err). */
-	int (*check)(struct span arg, struct error *err);
+	/*
+	 * For a prefix: NULL, or checks arg at load (-1 and err); context is
+	 * the table's.
+	 */
+	int (*check)(const void *context, struct span arg, struct error *err);
 };
 
 struct template_vars {
 	const struct template_var *items;
 	size_t count;
+	const void *context; /* for check; NULL = none */
 };
 
 /* NULL and err (with the nearest name) on failure.  Memory from a. */

@@ -48,16 +48,12 @@ struct children *
 children_new(const struct children_config *config)
 {
 	struct children *c = heap_alloc_zeroed(1, sizeof(*c));
-	const struct generation_shared *shared =
-	    generation_shared(config->generation);
 
 	c->config = *config;
+	c->shared = generation_shared(config->generation)->shared;
 	list_init(&c->all);
-	c->process_count = shared->ring_count;
-	c->process_used =
-	    heap_alloc_zeroed(c->process_count, sizeof(*c->process_used));
-	c->stats = metrics_block(shared->metrics, &children_metrics,
-	    GENERATION_MASTER, 0);
+	c->stats = metrics_block(&c->shared->metrics, &children_metrics,
+	    SHARED_MASTER, 0);
 	c->slot_count = config->workers + 1;
 	c->slots = heap_alloc_zeroed(c->slot_count, sizeof(*c->slots));
 	for (size_t i = 0; i < c->slot_count; i++) {
@@ -85,7 +81,6 @@ children_free(struct children *c)
 	for (size_t i = 0; i < c->slot_count; i++)
 		deadline_stop(c->config.loop, &c->slots[i].restart);
 	free(c->slots);
-	free(c->process_used);
 	free(c);
 }
 
@@ -404,13 +399,13 @@ children_on_exit(struct children *c, pid_t pid, int status)
 		    LOOP_READABLE);
 	channel_stop(&child->channel);
 	list_remove(&child->node);
-	c->process_used[child->process] = false;
 	forget_adopter(c, child);
 	slot = child->slot;
 	has_slot = slot->current == child;
 	if (has_slot)
 		slot->current = NULL;
 	report_exit(child, status);
+	shared_give_process(c->shared, child->process);
 	arrange_adoption(c);
 	if (has_slot && !c->has_failed)
 		replace(slot, child);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* children_fork - making a process, up to its main function. */
-#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -75,31 +74,6 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 			   : config->worker_main(&boot));
 }
 
-/*
- * A worker's own place in counters and logs, another one while a predecessor
- * that is leaving still has that: each has one writer.
- */
-static int
-take_process(struct child_slot *slot)
-{
-	struct children *c = slot->children;
-	size_t own = slot->is_background
-	    ? GENERATION_BACKGROUND : GENERATION_WORKER + slot->number;
-	size_t first_spare = GENERATION_WORKER + c->config.workers;
-
-	assert(own < c->process_count);
-	if (c->process_used[own] && !slot->is_background) {
-		for (own = first_spare; own < c->process_count; own++) {
-			if (!c->process_used[own])
-				break;
-		}
-	}
-	if (own >= c->process_count || c->process_used[own])
-		return -1;
-	c->process_used[own] = true;
-	return (int)own;
-}
-
 static struct child *
 add_child(struct child_slot *slot, pid_t pid, unsigned process)
 {
@@ -114,6 +88,7 @@ add_child(struct child_slot *slot, pid_t pid, unsigned process)
 	child->channel.watch.fd = -1;
 	list_push_back(&slot->children->all, &child->node);
 	slot->current = child;
+	slot->process = process;
 	return child;
 }
 
@@ -122,13 +97,16 @@ children_fork(struct child_slot *slot, channel_fn *on_message,
     struct error *err)
 {
 	struct children *c = slot->children;
-	int process = take_process(slot);
+	/* Its predecessor's, unless that one is still leaving. */
+	int process = shared_take_process(c->shared, slot->process);
 	struct child *child;
 	int fds[2];
 	pid_t pid;
 
 	if (process < 0)
-		return error_set(err, "its predecessors have not left yet");
+		return error_set(err, "all %zu process slots are taken: too "
+		    "many processes are still leaving",
+		    c->shared->process_count);
 	if (fdpass_pair(fds) != 0) {
 		error_set_errno(err, errno, "making a channel");
 		goto fail;
@@ -155,6 +133,6 @@ children_fork(struct child_slot *slot, channel_fn *on_message,
 		kill(pid, SIGKILL);
 	return 0;
 fail:
-	c->process_used[process] = false;
+	shared_give_process(c->shared, (unsigned)process);
 	return -1;
 }

@@ -9,6 +9,7 @@
 #include "master/children.h"
 #include "os/channel.h"
 #include "os/deadline.h"
+#include "site/shared.h"
 
 /* Rows of children_metrics. */
 enum {
@@ -46,6 +47,7 @@ struct child_slot {
 	struct child *adopter;  /* accepts from its sockets meanwhile */
 	struct deadline restart;
 	unsigned quick_deaths;  /* in a row */
+	unsigned process;       /* that its last one had; 0 = none yet */
 };
 
 struct children {
@@ -53,8 +55,7 @@ struct children {
 	struct list all;          /* living processes */
 	struct child_slot *slots; /* the background process, then workers */
 	size_t slot_count;
-	bool *process_used;       /* by process slot */
-	size_t process_count;
+	struct shared *shared;
 	_Atomic uint64_t *stats;
 	bool was_ready;
 	bool has_failed;

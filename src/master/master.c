@@ -9,6 +9,7 @@
  */
 #include "master/master.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -30,15 +31,15 @@
 #include "os/channel.h"
 #include "os/logtarget.h"
 #include "os/proc.h"
-#include "os/proc_cpu.h"
 #include "os/signals.h"
 #include "site/generation.h"
+#include "site/shared.h"
 
 enum {
 	KILL_AFTER_MS = 2000, /* what was told to end at once */
 	LOGS_AFTER_MS = 5000, /* what writes the last lines */
 	PARENT_AFTER_MS = 5000, /* the daemon's parent waits so much longer */
-	WORKERS_MAX = 256,
+	METRIC_SETS_MAX = 16, /* of the processes' own */
 };
 
 enum master_state {
@@ -60,6 +61,7 @@ struct master {
 	struct proc_account account;
 	struct logtarget_output log_output;
 	struct listener_set listeners; /* until a stop */
+	struct shared *shared;
 	struct children *children;
 	unsigned workers;
 	int lifeline[2];
@@ -261,7 +263,8 @@ reopen_logs(struct master *m)
 	for (unsigned id = 0; id < targets->count; id++) {
 		struct error err;
 
-		if (targets->items[id].kind != LOGTARGET_FILE)
+		if (targets->items[id].uses == 0 ||
+		    targets->items[id].kind != LOGTARGET_FILE)
 			continue;
 		if (logtarget_reopen(targets, id, &err) != 0) {
 			log_error(NULL, "%s; the old file stays in use",
@@ -331,16 +334,6 @@ on_signal(void *arg, int number, pid_t sender)
 
 /* ---- start ---- */
 
-static unsigned
-count_workers(const struct settings *settings)
-{
-	unsigned n = settings->workers;
-
-	if (n == SETTINGS_WORKERS_AUTO)
-		n = proc_cpu_count();
-	return n < WORKERS_MAX ? n : WORKERS_MAX;
-}
-
 static int
 open_loop(struct master *m, struct error *err)
 {
@@ -353,6 +346,25 @@ open_loop(struct master *m, struct error *err)
 	deadline_init(&m->deadline, on_deadline);
 	return signals_start(&m->signals, m->loop, handled, HANDLED_COUNT,
 	    on_signal, m, err);
+}
+
+static int
+open_shared(struct master *m, struct error *err)
+{
+	const struct metric_set *sets[METRIC_SETS_MAX] = { &children_metrics };
+	struct shared_config config = {
+		.settings = m->settings,
+		.workers = m->workers,
+		.metric_sets = sets,
+		.metric_set_count = 1,
+	};
+
+	for (size_t i = 0; m->boot->metric_sets[i] != NULL; i++) {
+		assert(config.metric_set_count < METRIC_SETS_MAX);
+		sets[config.metric_set_count++] = m->boot->metric_sets[i];
+	}
+	m->shared = shared_new(&config, err);
+	return m->shared == NULL ? -1 : 0;
 }
 
 /* Everything outside of this process that serving needs. */
@@ -370,8 +382,8 @@ open_resources(struct master *m, struct error *err)
 	if (geteuid() == 0 &&
 	    account_choose(&m->account, m->settings, err) != 0)
 		return -1;
-	generation_add_metrics(g, &children_metrics);
-	if (generation_prepare(g, m->workers, err) != 0)
+	if (open_shared(m, err) != 0 ||
+	    generation_attach(g, m->shared, err) != 0)
 		return -1;
 	specs = generation_listeners(g, &count);
 	if (listener_set_open(&m->listeners, specs, count, m->workers,
@@ -439,6 +451,8 @@ close_all(struct master *m)
 		signals_stop(&m->signals);
 	}
 	loop_free(m->loop);
+	generation_detach(m->boot->generation);
+	shared_free(m->shared);
 }
 
 static int
@@ -474,7 +488,7 @@ master_run(const struct master_boot *boot)
 	int status = 1;
 
 	daemonize_init(&m.daemonize);
-	m.workers = count_workers(m.settings);
+	m.workers = m.settings->workers;
 	log_set_process("master");
 	if (m.settings->daemon) {
 		int who = daemonize_start(&m.daemonize,

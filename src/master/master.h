@@ -10,10 +10,14 @@
 
 #include "site/boot.h"
 
+struct metric_set;
+
 struct master_boot {
-	struct generation *generation; /* loaded, not yet prepared */
+	struct generation *generation; /* loaded, not yet attached */
 	const char *conf_name;         /* for the title */
 	const char *version;
+	/* Counters of the other processes; ends with NULL. */
+	const struct metric_set *const *metric_sets;
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
 };

@@ -16,14 +16,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
 
-enum { LAYOUT_VERSION = 1, UNIT = 16 };
+#define ZONE_NAME "log"
+
+enum { LAYOUT_VERSION = 2, UNIT = 16 };
 
 /* In the zone; producer, consumer and `wake` have a cache line each. */
 struct logring_zone {
@@ -60,34 +61,60 @@ logring_kick_open(struct error *err)
 	return fd;
 }
 
-int
-logring_open(struct logring *r, unsigned slot, uint64_t bytes, int kick_fd,
-    struct error *err)
+static uint64_t
+ring_size(uint64_t bytes)
 {
-	char name[SHMEM_NAME_MAX];
+	uint64_t size = LOGRING_BYTES_MIN;
 
-	memset(r, 0, sizeof(*r));
-	r->zone.fd = -1;
-	r->kick_fd = kick_fd;
-	r->size = LOGRING_BYTES_MIN;
-	while (r->size < bytes && r->size < (uint64_t)1 << 40)
-		r->size *= 2;
-	snprintf(name, sizeof(name), "log.%u", slot);
-	if (shmem_create(&r->zone, name, LAYOUT_VERSION,
-	    sizeof(struct logring_zone) + r->size, err) != 0)
+	while (size < bytes && size < (uint64_t)1 << 40)
+		size *= 2;
+	return size;
+}
+
+static size_t
+zone_bytes(size_t count, uint64_t bytes)
+{
+	return count * (sizeof(struct logring_zone) +
+	    (size_t)ring_size(bytes));
+}
+
+static void
+place(const struct shmem *zone, struct logring *rings, size_t count,
+    uint64_t bytes, int kick_fd)
+{
+	char *at = zone->data;
+
+	for (size_t i = 0; i < count; i++) {
+		rings[i] = (struct logring){
+			.kick_fd = kick_fd,
+			.size = ring_size(bytes),
+			.head = (void *)at,
+			.bytes = at + sizeof(struct logring_zone),
+		};
+		at += sizeof(struct logring_zone) + rings[i].size;
+	}
+}
+
+int
+logring_open_all(struct shmem *zone, struct logring *rings, size_t count,
+    uint64_t bytes, int kick_fd, struct error *err)
+{
+	if (shmem_create(zone, ZONE_NAME, LAYOUT_VERSION,
+	    zone_bytes(count, bytes), err) != 0)
 		return -1;
-	r->head = r->zone.data;
-	r->bytes = (char *)r->zone.data + sizeof(struct logring_zone);
+	place(zone, rings, count, bytes, kick_fd);
 	return 0;
 }
 
-void
-logring_close(struct logring *r)
+int
+logring_adopt_all(struct shmem *zone, int fd, struct logring *rings,
+    size_t count, uint64_t bytes, int kick_fd, struct error *err)
 {
-	if (r->head == NULL)
-		return;
-	r->head = NULL;
-	shmem_close(&r->zone);
+	if (shmem_adopt(zone, fd, ZONE_NAME, LAYOUT_VERSION,
+	    zone_bytes(count, bytes), err) != 0)
+		return -1;
+	place(zone, rings, count, bytes, kick_fd);
+	return 0;
 }
 
 static struct record *

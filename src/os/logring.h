@@ -38,7 +38,6 @@ enum logring_wake {
 
 /* A process's view of one ring; inherited by fork. */
 struct logring {
-	struct shmem zone;
 	struct logring_zone *head; /* in the zone */
 	char *bytes;               /* in the zone */
 	uint64_t size;             /* a power of two */
@@ -49,12 +48,16 @@ struct logring {
 /* The eventfd that all rings share, -1 and err on failure.  Caller closes. */
 int logring_kick_open(struct error *err) __attribute__((warn_unused_result));
 /*
- * The ring of one process slot, zone "log.SLOT"; bytes is rounded up to a
- * power of two.  Before the fork.  -1 and err on failure.
+ * The rings of count process slots, in one zone "log"; bytes of each is rounded
+ * up to a power of two.  Before the fork.  -1 and err on failure.
  */
-int logring_open(struct logring *r, unsigned slot, uint64_t bytes,
-    int kick_fd, struct error *err) __attribute__((warn_unused_result));
-void logring_close(struct logring *r);
+int logring_open_all(struct shmem *zone, struct logring *rings, size_t count,
+    uint64_t bytes, int kick_fd, struct error *err)
+    __attribute__((warn_unused_result));
+/* The same in a zone that was handed on; takes fd, also on failure. */
+int logring_adopt_all(struct shmem *zone, int fd, struct logring *rings,
+    size_t count, uint64_t bytes, int kick_fd, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* For the producer. */
 

@@ -10,6 +10,7 @@
  */
 #include "os/logtarget.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -88,13 +89,13 @@ full_path(const char *path, struct error *err)
 	return full;
 }
 
-int
-logtarget_add(struct logtargets *t, const char *path, struct error *err)
+/* The name by which the table knows path; caller frees. */
+static char *
+table_name(const char *path, struct error *err)
 {
 	static const char *const aliases[][2] = {
 		{ "/dev/stderr", "stderr" }, { "/dev/stdout", "stdout" },
 	};
-	char *full;
 
 	if (path == NULL)
 		path = "stderr";
@@ -102,27 +103,87 @@ logtarget_add(struct logtargets *t, const char *path, struct error *err)
 		if (strcmp(path, aliases[i][0]) == 0)
 			path = aliases[i][1];
 	}
-	if (path[0] == '\0' || path[strlen(path) - 1] == '/')
-		return error_set(err, "log path \"%s\": not the name of a file",
+	if (path[0] == '\0' || path[strlen(path) - 1] == '/') {
+		error_set(err, "log path \"%s\": not the name of a file",
 		    path);
-	full = full_path(path, err);
-	if (full == NULL)
-		return -1;
-	for (size_t i = 0; i < t->count; i++) {
-		if (strcmp(t->items[i].path, full) == 0) {
-			free(full);
-			return (int)i;
-		}
+		return NULL;
 	}
-	if (t->count == LOGTARGET_MAX) {
-		free(full);
+	return full_path(path, err);
+}
+
+static int
+find(const struct logtargets *t, const char *name)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->items[i].uses > 0 &&
+		    strcmp(t->items[i].path, name) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* A free number that no living process knows as another output's, or -1. */
+static int
+find_free(struct logtargets *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->items[i].uses == 0 && t->items[i].released < t->oldest)
+			return (int)i;
+	}
+	if (t->count == LOGTARGET_MAX)
+		return -1;
+	t->items = heap_alloc_grow(t->items, t->count + 1, sizeof(*t->items));
+	return (int)t->count++;
+}
+
+int
+logtarget_add(struct logtargets *t, const char *path, struct error *err)
+{
+	char *name = table_name(path, err);
+	int id;
+
+	if (name == NULL)
+		return -1;
+	id = find(t, name);
+	if (id >= 0) {
+		free(name);
+		t->items[id].uses++;
+		return id;
+	}
+	id = find_free(t);
+	if (id < 0) {
+		free(name);
 		return error_set(err, "log path \"%s\": more than %d logs",
 		    path, LOGTARGET_MAX);
 	}
-	t->items = heap_alloc_grow(t->items, t->count + 1, sizeof(*t->items));
-	t->items[t->count] = (struct logtarget){ .path = full, .fd = -1,
-		.kind = kind_of(full) };
-	return (int)t->count++;
+	t->items[id] = (struct logtarget){ .path = name, .fd = -1,
+		.kind = kind_of(name), .uses = 1 };
+	return id;
+}
+
+int
+logtarget_number(const struct logtargets *t, const char *path)
+{
+	struct error err;
+	char *name = table_name(path, &err);
+	int id = name != NULL ? find(t, name) : -1;
+
+	free(name);
+	return id;
+}
+
+void
+logtarget_release(struct logtargets *t, unsigned id)
+{
+	struct logtarget *target = &t->items[id];
+
+	assert(id < t->count && target->uses > 0);
+	if (--target->uses > 0)
+		return;
+	if (target->fd >= 0)
+		close(target->fd);
+	free(target->path);
+	*target = (struct logtarget){ .fd = -1, .released = t->epoch };
 }
 
 static enum logtarget_medium
@@ -248,7 +309,8 @@ int
 logtarget_open_all(struct logtargets *t, struct error *err)
 {
 	for (unsigned id = 0; id < t->count; id++) {
-		if (t->items[id].fd < 0 && open_target(t, id, err) != 0)
+		if (t->items[id].uses > 0 && t->items[id].fd < 0 &&
+		    open_target(t, id, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -257,7 +319,7 @@ logtarget_open_all(struct logtargets *t, struct error *err)
 int
 logtarget_reopen(struct logtargets *t, unsigned id, struct error *err)
 {
-	if (t->items[id].kind != LOGTARGET_FILE)
+	if (t->items[id].uses == 0 || t->items[id].kind != LOGTARGET_FILE)
 		return 0;
 	return open_target(t, id, err);
 }

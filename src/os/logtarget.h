@@ -2,11 +2,11 @@
 /*
  * logtarget - the outputs that logs are written to, by number.
  *
- * Numbers are given when a configuration is loaded, and mean the same to all
- * processes and generations: the table only grows.  The master opens files, as
- * root; others inherit the descriptors.  No write blocks: pipes and terminals
- * get an open file description of their own with O_NONBLOCK where that is
- * possible, so that the one that weir was given stays as it is.
+ * Numbers mean the same to all processes and generations: one is another
+ * output's only when nobody lives who knew it before.  The master opens files,
+ * as root; others inherit the descriptors.  No write blocks: pipes and
+ * terminals get an open file description of their own with O_NONBLOCK where
+ * that is possible, so that the one that weir was given stays as it is.
  */
 #ifndef OS_LOGTARGET_H
 #define OS_LOGTARGET_H
@@ -53,12 +53,21 @@ struct logtarget {
 	int fd;     /* -1 = not open */
 	bool journal; /* lines get journald's "<N>" in front */
 	uint64_t retry_at_ms; /* syslog: no connect before */
+	unsigned uses;        /* 0 = free: without path and descriptor */
+	uint64_t released;    /* free since then, by logtargets.epoch */
 };
 
 struct logtargets {
 	struct logtarget *items;
 	size_t count;
 	const char *syslog_path; /* "/dev/log" */
+	/*
+	 * Time as configurations count it: a number that was released at
+	 * `epoch` may be another's once the oldest process that lives was
+	 * forked later, that is when `oldest` has passed it.
+	 */
+	uint64_t epoch;
+	uint64_t oldest;
 };
 
 void logtarget_init(struct logtargets *t);
@@ -67,9 +76,14 @@ void logtarget_fini(struct logtargets *t);
 /*
  * The number of path ("stderr", "stdout", "syslog", a path; NULL = "stderr"),
  * the same for the same path; -1 and err if it cannot be one.  Opens nothing.
+ * Each call is to be undone by a release.
  */
 int logtarget_add(struct logtargets *t, const char *path, struct error *err)
     __attribute__((warn_unused_result));
+/* The number of a path that was added; -1 = it was not. */
+int logtarget_number(const struct logtargets *t, const char *path);
+/* After the last one the output is closed, and its number is free. */
+void logtarget_release(struct logtargets *t, unsigned id);
 /* Open all that are not open; -1 and err names the first that failed. */
 int logtarget_open_all(struct logtargets *t, struct error *err)
     __attribute__((warn_unused_result));

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "conf/item.h"
 #include "proxy/phase.h"
@@ -20,12 +21,28 @@ struct error;
 struct exchange;
 struct logtargets;
 struct logring;
+struct shmem;
 
-/* What a module's start may use; in the master, before workers are forked. */
+/* What start and attach may use; in the master, before workers are forked. */
 struct module_env {
 	struct arena *arena; /* of the generation */
+	/*
+	 * In start the configuration's own table, to which it adds what it will
+	 * write to; in attach that of all generations, which has the numbers
+	 * (logtarget_number()).
+	 */
 	struct logtargets *log_targets;
 	unsigned workers;
+	/*
+	 * In attach: shared memory of that name, layout version and size.  0:
+	 * an earlier generation or a predecessor has left it, with what is in
+	 * it; 1: it is new and all zero; -1 and err on failure.  It stays as
+	 * long as a generation has asked for it.
+	 */
+	int (*zone)(const struct module_env *env, const char *name,
+	    uint32_t layout_version, size_t bytes,
+	    const struct shmem **zone, struct error *err);
+	void *owner; /* who fills this struct */
 };
 
 /* Per worker: what handlers reach through exchange_worker(). */
@@ -51,6 +68,14 @@ struct module {
 	bool (*is_active)(const void *conf);
 	/* Once for each conf struct; -1 and err refuses the configuration. */
 	int (*start)(const struct module_env *env, void *conf,
+	    struct error *err);
+	/*
+	 * The same when this configuration is to serve (never for -t): takes
+	 * its place in what all generations share.  What it books there is
+	 * given back when the generation has gone; -1 and err: it will not
+	 * serve.
+	 */
+	int (*attach)(const struct module_env *env, void *conf,
 	    struct error *err);
 	hook_fn *hooks[PHASE_COUNT];          /* the phases of heads */
 	body_fn *body_hooks[PHASE_COUNT];     /* *_BODY */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct backend_zone;
+struct conf_node;
 struct error;
 struct group;
 struct lane_set;
@@ -38,6 +39,7 @@ struct proxy_boot {
 	const struct lane_set *lanes; /* NULL with one worker */
 	struct backend_zone *backends;
 	struct logring *log_ring;
+	const struct conf_node *custom; /* of the configuration, or NULL */
 	unsigned slot;               /* worker slot, from 0 */
 	unsigned workers;
 	/* Stop or go on watching the listeners (descriptors, connections). */

@@ -11,20 +11,9 @@
 #include "conf/tree.h"
 #include "http/uri.h"
 #include "proxy/exchange.h"
+#include "proxy/proxy_private.h"
 #include "proxy/route.h"
 #include "upstream/group.h"
-
-/*
- * While a configuration is loaded, and for good afterwards: the newest
- * generation's.  Workers hold one generation only.
- */
-static const struct conf_node *custom_group;
-
-void
-vars_set_custom(const struct conf_node *custom)
-{
-	custom_group = custom;
-}
 
 #define VAR(fn) \
 	static bool fn(const void *subject, struct span arg, struct str *out)
@@ -401,10 +390,9 @@ VAR(error_detail)
 }
 
 static const struct conf_node *
-custom_node(struct span name)
+custom_node(const struct conf_node *group, struct span name)
 {
-	const struct conf_node *node =
-	    custom_group != NULL ? custom_group->first : NULL;
+	const struct conf_node *node = group != NULL ? group->first : NULL;
 
 	while (node != NULL && !span_eq(span_cstr(node->name), name))
 		node = node->next;
@@ -413,10 +401,10 @@ custom_node(struct span name)
 
 VAR(custom)
 {
-	const struct conf_node *node = custom_node(arg);
 	EX;
+	const struct conf_node *node =
+	    custom_node(ex->proxy->boot.custom, arg);
 
-	(void)ex;
 	if (node == NULL)
 		return false;
 	switch (node->type) {
@@ -458,18 +446,20 @@ VAR(pid)
 }
 
 static int
-check_token(struct span arg, struct error *err)
+check_token(const void *context, struct span arg, struct error *err)
 {
+	(void)context;
 	if (http_is_token(arg))
 		return 0;
 	return error_set(err, "\"%.*s\" is no field name", SPAN_ARG(arg));
 }
 
 static int
-check_number(struct span arg, struct error *err)
+check_number(const void *context, struct span arg, struct error *err)
 {
 	uint64_t n;
 
+	(void)context;
 	if (span_u64(arg, &n) == 0 && n < ROUTE_CAPTURES_MAX)
 		return 0;
 	return error_set(err, "\"%.*s\" is no number of a capture (0 to %d)",
@@ -477,9 +467,9 @@ check_number(struct span arg, struct error *err)
 }
 
 static int
-check_custom(struct span arg, struct error *err)
+check_custom(const void *context, struct span arg, struct error *err)
 {
-	if (custom_node(arg) != NULL)
+	if (custom_node(context, arg) != NULL)
 		return 0;
 	return error_set(err, "the group custom has no \"%.*s\"",
 	    SPAN_ARG(arg));
@@ -559,4 +549,7 @@ static const struct template_var all[] = {
 	{ "pid", pid, "number of the worker process", NULL },
 };
 
-const struct template_vars vars_all = { all, sizeof(all) / sizeof(*all) };
+const struct template_vars vars_all = {
+	.items = all,
+	.count = sizeof(all) / sizeof(*all),
+};

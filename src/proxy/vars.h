@@ -5,11 +5,10 @@
 
 #include "conf/template.h"
 
+/*
+ * Whoever compiles with a copy gives it a context: the group `custom` (a struct
+ * conf_node), in which ${custom.NAME} is looked up.
+ */
 extern const struct template_vars vars_all;
-
-struct conf_node;
-
-/* The `custom` group, for ${custom.NAME}; borrowed by the generation. */
-void vars_set_custom(const struct conf_node *custom);
 
 #endif

@@ -13,7 +13,7 @@ struct proc_account;
 
 struct process_boot {
 	struct generation *generation;
-	unsigned process; /* enum generation_process: slot of counters, logs */
+	unsigned process; /* slot of counters and logs, see shared.h */
 	unsigned slot;    /* of a worker */
 	unsigned workers;
 	int channel_fd;

@@ -25,9 +25,9 @@ struct group;
 struct lane_set;
 struct logring;
 struct logtargets;
-struct metric_set;
 struct metrics;
 struct proxy_boot;
+struct shared;
 struct str;
 
 /* Where a configuration comes from, and what the command line overrides. */
@@ -51,48 +51,44 @@ void generation_free(struct generation *g);
 const struct settings *generation_settings(const struct generation *g);
 const struct listener_spec *generation_listeners(const struct generation *g,
     size_t *count);
-/* Counters of a higher floor; before generation_prepare().  Borrows set. */
-void generation_add_metrics(struct generation *g,
-    const struct metric_set *set);
 /*
- * Shared memory and log targets that this configuration needs; in the master,
- * as root, before the first fork.  workers: slots.
+ * It will serve: log outputs are opened, counters named, backends bound, and
+ * modules take their zones.  In the master, as root, before its processes are
+ * forked.  -1 and err on failure, with everything undone.
  */
-int generation_prepare(struct generation *g, size_t workers,
-    struct error *err);
-/* Slots of counters and log rings: one a process. */
-enum generation_process {
-	GENERATION_MASTER,
-	GENERATION_BACKGROUND,
-	GENERATION_WORKER, /* and the worker's slot on top */
-};
+int generation_attach(struct generation *g, struct shared *shared,
+    struct error *err) __attribute__((warn_unused_result));
+/* Its processes have gone.  Harmless on one that is not attached. */
+void generation_detach(struct generation *g);
 
-/* What generation_prepare() made; inherited by all processes. */
+/* What generation_attach() found or made; inherited by all processes. */
 struct generation_shared {
+	struct shared *shared;        /* NULL = not attached */
 	struct logtargets *targets;
 	unsigned error_log;           /* target of the error log */
-	struct logring *const *rings; /* by enum generation_process */
+	struct logring *const *rings; /* by process slot */
 	size_t ring_count;
 	int kick_fd;                  /* wakes the log writer */
 	struct metrics *metrics;
 	struct group *const *groups;
 	size_t group_count;
 	struct backend_zone *backends;
-	struct lane_set *lanes;       /* NULL with one worker */
+	struct lane_set *lanes;       /* NULL while there is one worker */
 };
 
 const struct generation_shared *generation_shared(const struct generation *g);
 /*
- * In a worker: all of boot but loop, set_accepting and arg.  Whatever a
- * process of its own needs to use the generation is set up here.
+ * In a worker: all of boot but what belongs to the process itself (loop, ring
+ * and slot of counters, set_accepting and arg).  Whatever a process of its own
+ * needs to use the generation is set up here.
  */
 void generation_boot_proxy(const struct generation *g, unsigned slot,
     struct proxy_boot *boot);
 /*
  * In the master, when a process has died: what it was serving, in words for
- * the log (nothing if nothing), and its gauges are reset.
+ * the log (nothing if nothing).
  */
-void generation_process_ended(struct generation *g, unsigned process,
+void generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving);
 /*
  * Every option table, for the documentation's test.  place: where in the

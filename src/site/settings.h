@@ -8,7 +8,7 @@
 
 #include "conf/item.h"
 
-enum { SETTINGS_WORKERS_AUTO = 0 };
+enum { SETTINGS_WORKERS_AUTO = 0, SETTINGS_WORKERS_MAX = 256 };
 
 struct settings_error_log {
 	const char *path; /* NULL or "stderr": stderr; "syslog" */
@@ -38,6 +38,7 @@ struct settings {
 	uint32_t routes_max;
 	uint64_t log_ring_bytes;
 	uint64_t shutdown_timeout_ms;
+	uint32_t max_draining_generations;
 	uint64_t orphan_timeout_ms;
 	uint32_t upstream_keepalive_pool_size;
 	struct settings_admin admin;

@@ -189,6 +189,12 @@ backend_zone_free(struct backend_zone *zone)
 	free(zone);
 }
 
+const struct shmem *
+backend_zone_memory(const struct backend_zone *zone)
+{
+	return &zone->memory;
+}
+
 size_t
 backend_zone_slots(const struct backend_zone *zone)
 {

@@ -28,6 +28,7 @@ struct arena;
 struct backend_zone;
 struct error;
 struct group;
+struct shmem;
 struct str;
 
 enum {
@@ -122,6 +123,7 @@ int backend_publish(const struct backend *b,
 /* Shared memory for slots backends; NULL and err on failure. */
 struct backend_zone *backend_zone_new(size_t slots, struct error *err);
 void backend_zone_free(struct backend_zone *zone);
+const struct shmem *backend_zone_memory(const struct backend_zone *zone);
 size_t backend_zone_slots(const struct backend_zone *zone);
 struct backend_slot *backend_zone_slot(const struct backend_zone *zone,
     size_t slot);

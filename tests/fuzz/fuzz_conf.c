@@ -114,7 +114,8 @@ static const struct template_var var_items[] = {
 	{ "request.header.", put_ip, "", NULL },
 };
 
-static const struct template_vars vars = { var_items, 2 };
+static const struct template_vars vars = { .items = var_items,
+	.count = 2 };
 
 static void
 require(bool condition)

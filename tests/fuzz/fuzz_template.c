@@ -46,10 +46,11 @@ put_half(const void *subject, struct span arg, struct str *out)
 }
 
 static int
-check_number(struct span arg, struct error *err)
+check_number(const void *context, struct span arg, struct error *err)
 {
 	uint64_t n;
 
+	(void)context;
 	if (span_u64(arg, &n) == 0)
 		return 0;
 	return error_set(err, "%.*s is no number", SPAN_ARG(arg));
@@ -64,7 +65,7 @@ static const struct template_var items[] = {
 };
 
 static const struct template_vars vars = {
-	items, sizeof(items) / sizeof(items[0]),
+	.items = items, .count = sizeof(items) / sizeof(items[0]),
 };
 
 static void

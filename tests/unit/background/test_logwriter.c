@@ -31,6 +31,7 @@
 enum { RINGS = 2, COUNTERS = 16, TEXT_MAX = 64 << 20 };
 
 static char directory[] = "/tmp/test_logwriter.XXXXXX";
+static struct shmem ring_zone;
 static struct logring rings[RINGS];
 static struct logring *const ring_list[RINGS] = { &rings[0], &rings[1] };
 static struct logtargets targets;
@@ -59,9 +60,8 @@ setup_with(enum loop_backend backend)
 	log_lines[0] = '\0';
 	log_set_sink(keep_log_line, NULL);
 	kick_fd = logring_kick_open(&err);
-	for (unsigned i = 0; i < RINGS; i++)
-		assert_int_equal(logring_open(&rings[i], i, 65536, kick_fd,
-		    &err), 0);
+	assert_int_equal(logring_open_all(&ring_zone, rings, RINGS, 65536,
+	    kick_fd, &err), 0);
 	logtarget_init(&targets);
 	loop = loop_new(backend, &err);
 	assert_non_null(loop);
@@ -93,8 +93,7 @@ teardown(void **state)
 	writer = NULL;
 	loop_free(loop);
 	logtarget_fini(&targets);
-	for (unsigned i = 0; i < RINGS; i++)
-		logring_close(&rings[i]);
+	shmem_close(&ring_zone);
 	close(kick_fd);
 	log_set_sink(NULL, NULL);
 	return 0;

@@ -54,10 +54,11 @@ put_arg(const void *subject, struct span arg, struct str *out)
 }
 
 static int
-check_number(struct span arg, struct error *err)
+check_number(const void *context, struct span arg, struct error *err)
 {
 	uint64_t n;
 
+	(void)context;
 	return span_u64(arg, &n) == 0 ? 0 :
 	    error_set(err, "`%.*s` is no number", SPAN_ARG(arg));
 }
@@ -72,7 +73,8 @@ static const struct template_var items[] = {
 	{ "route.match.", put_arg, "", check_number },
 };
 
-static const struct template_vars vars = { items, ROWS(items) };
+static const struct template_vars vars = { .items = items,
+	.count = ROWS(items) };
 
 static void
 test_measures(void **state)

@@ -169,6 +169,7 @@ static const struct template_var thing_var_items[] = {
 	{ "request.header.", thing_put_ip, "a field \"of\" the request", NULL },
 };
 
-static const struct template_vars thing_vars = { thing_var_items, 2 };
+static const struct template_vars thing_vars = {
+	.items = thing_var_items, .count = 2 };
 
 #endif

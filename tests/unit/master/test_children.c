@@ -30,8 +30,12 @@
 #include "os/logring.h"
 #include "os/signals.h"
 #include "site/generation.h"
+#include "site/settings.h"
+#include "site/shared.h"
 
-enum { WORKERS = 3, PROCESSES = GENERATION_WORKER + WORKERS + 1, NOTES = 256 };
+enum { WORKERS = 3, NOTES = 256 };
+/* The lowest free ones, in the order of their forks. */
+enum { BACKGROUND = SHARED_FIRST_CHILD, FIRST_WORKER = BACKGROUND + 1 };
 
 /* What a worker's next life is to be. */
 enum plan { PLAN_SERVE, PLAN_FAIL, PLAN_EXIT, PLAN_CRASH, PLAN_DEAF };
@@ -44,17 +48,15 @@ struct note {
 	pid_t pid;
 };
 
-struct shared {
+struct board {
 	_Atomic int plan[WORKERS];
 	_Atomic unsigned count;
 	struct note notes[NOTES];
 };
 
+static struct board *board;
 static struct shared *shared;
 static struct generation_shared parts;
-static struct logring rings[PROCESSES];
-static struct logring *ring_list[PROCESSES];
-static struct metrics metrics;
 static struct loop *loop;
 static struct signals child_signals;
 static struct children *children;
@@ -73,7 +75,7 @@ generation_shared(const struct generation *g)
 }
 
 void
-generation_process_ended(struct generation *g, unsigned process,
+generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving)
 {
 	(void)g;
@@ -90,10 +92,10 @@ static struct channel own_channel;
 static void
 note(int type, int body)
 {
-	unsigned at = atomic_fetch_add(&shared->count, 1);
-	struct note *n = &shared->notes[at % NOTES];
+	unsigned at = atomic_fetch_add(&board->count, 1);
+	struct note *n = &board->notes[at % NOTES];
 
-	n->slot = own->process == GENERATION_BACKGROUND ? -1
+	n->slot = own->process == BACKGROUND ? -1
 							 : (int)own->slot;
 	n->body = body;
 	n->process = own->process;
@@ -150,7 +152,7 @@ live(const struct process_boot *boot)
 static int
 worker_life(const struct process_boot *boot)
 {
-	switch ((enum plan)atomic_load(&shared->plan[boot->slot])) {
+	switch ((enum plan)atomic_load(&board->plan[boot->slot])) {
 	case PLAN_FAIL:
 		channel_send_fd(boot->channel_fd, CHANNEL_FAILED, "no luck",
 		    7, NULL, 0);
@@ -249,9 +251,9 @@ notes_of(int slot, int type)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < atomic_load(&shared->count); i++)
-		n += shared->notes[i].slot == slot &&
-		    atomic_load(&shared->notes[i].type) == type;
+	for (unsigned i = 0; i < atomic_load(&board->count); i++)
+		n += board->notes[i].slot == slot &&
+		    atomic_load(&board->notes[i].type) == type;
 	return n;
 }
 
@@ -260,10 +262,10 @@ last_life(int slot)
 {
 	const struct note *last = NULL;
 
-	for (unsigned i = 0; i < atomic_load(&shared->count); i++) {
-		if (shared->notes[i].slot == slot &&
-		    atomic_load(&shared->notes[i].type) == 0)
-			last = &shared->notes[i];
+	for (unsigned i = 0; i < atomic_load(&board->count); i++) {
+		if (board->notes[i].slot == slot &&
+		    atomic_load(&board->notes[i].type) == 0)
+			last = &board->notes[i];
 	}
 	return last;
 }
@@ -282,9 +284,12 @@ setup(void **state)
 {
 	static const int numbers[] = { SIGCHLD };
 	static const struct metric_set *const sets[] = { &children_metrics };
-	const struct metrics_config config = { .sets = sets, .set_count = 1,
-		.process_slots = PROCESSES, .routes_max = 1,
-		.upstreams_max = 1, .backends_max = 1 };
+	const struct settings settings = { .routes_max = 1,
+		.backends_max = 1, .max_draining_generations = 1,
+		.log_ring_bytes = LOGRING_BYTES_MIN };
+	const struct shared_config config = { .settings = &settings,
+		.workers = WORKERS, .metric_sets = sets,
+		.metric_set_count = 1 };
 	static struct listener_set listeners;
 	struct children_config c = { .workers = WORKERS,
 		.listeners = &listeners, .worker_main = worker_life,
@@ -297,20 +302,17 @@ setup(void **state)
 	ready_count = failed_count = ended_count = 0;
 	memset(log_text, 0, sizeof(log_text));
 	log_set_sink(keep_log, NULL);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || pipe(lifeline) != 0 ||
-	    metrics_open(&metrics, &config, &err) != 0)
+	if (board == MAP_FAILED || pipe(lifeline) != 0)
 		return -1;
-	for (unsigned i = 0; i < PROCESSES; i++) {
-		if (logring_open(&rings[i], i, LOGRING_BYTES_MIN, -1,
-		    &err) != 0)
-			return -1;
-		ring_list[i] = &rings[i];
-	}
-	parts.rings = ring_list;
-	parts.ring_count = PROCESSES;
-	parts.metrics = &metrics;
+	shared = shared_new(&config, &err);
+	if (shared == NULL)
+		return -1;
+	parts.shared = shared;
+	parts.rings = shared->ring_list;
+	parts.ring_count = shared->process_count;
+	parts.metrics = &shared->metrics;
 	loop = loop_new(LOOP_AUTO, &err);
 	if (loop == NULL || signals_start(&child_signals, loop, numbers, 1,
 	    on_child_signal, NULL, &err) != 0)
@@ -340,10 +342,8 @@ teardown(void **state)
 	children_free(children);
 	signals_stop(&child_signals);
 	loop_free(loop);
-	for (unsigned i = 0; i < PROCESSES; i++)
-		logring_close(&rings[i]);
-	metrics_close(&metrics);
-	munmap(shared, sizeof(*shared));
+	shared_free(shared);
+	munmap(board, sizeof(*board));
 	close(lifeline[0]);
 	close(lifeline[1]);
 	return 0;
@@ -370,8 +370,8 @@ test_ready(void **state)
 	assert_true(children_has_background(children));
 	for (int slot = 0; slot < WORKERS; slot++)
 		assert_int_equal(last_life(slot)->process,
-		    GENERATION_WORKER + slot);
-	assert_int_equal(last_life(-1)->process, GENERATION_BACKGROUND);
+		    FIRST_WORKER + slot);
+	assert_int_equal(last_life(-1)->process, BACKGROUND);
 	assert_int_equal(failed_count, 0);
 }
 
@@ -400,7 +400,7 @@ test_killed_worker(void **state)
 	assert_int_equal(notes_of(2, CHANNEL_ADOPT), 1);
 	assert_int_equal(notes_of(0, CHANNEL_ADOPT), 0);
 	assert_int_not_equal(last_life(1)->pid, victim);
-	assert_int_equal(last_life(1)->process, GENERATION_WORKER + 1);
+	assert_int_equal(last_life(1)->process, FIRST_WORKER + 1);
 	assert_int_equal(children_count_workers(children), WORKERS);
 	snprintf(text, sizeof(text), "worker 1 (pid %ld) was killed by "
 	    "SIGKILL; it was serving its purpose", (long)victim);
@@ -421,11 +421,11 @@ test_adopter_dies(void **state)
 {
 	(void)state;
 	start();
-	atomic_store(&shared->plan[2], PLAN_DEAF);
+	atomic_store(&board->plan[2], PLAN_DEAF);
 	kill(last_life(2)->pid, SIGKILL);
 	while (notes_of(0, CHANNEL_ADOPT) == 0)
 		loop_turn(loop, 20);
-	atomic_store(&shared->plan[0], PLAN_DEAF);
+	atomic_store(&board->plan[0], PLAN_DEAF);
 	kill(last_life(0)->pid, SIGKILL);
 	assert_true(until(slot_2_is_adopted_by_1));
 }
@@ -454,17 +454,17 @@ test_crash_loop(void **state)
 
 	(void)state;
 	start();
-	atomic_store(&shared->plan[0], PLAN_CRASH);
+	atomic_store(&board->plan[0], PLAN_CRASH);
 	kill(last_life(0)->pid, SIGKILL);
 	turns(700);
-	starts = metrics_sum(&metrics, &children_metrics, 0, 0);
+	starts = metrics_sum(&shared->metrics, &children_metrics, 0, 0);
 	/* 4 at the start, 5 at once, then after 50, 100, 200 ms, ... */
 	assert_true(starts >= 4 + 6 && starts <= 4 + 5 + 4);
 	assert_non_null(strstr(log_text, "worker 0: the next one starts in "
 	    "100 ms"));
-	assert_true(metrics_sum(&metrics, &children_metrics, 0, 1) >= 6);
+	assert_true(metrics_sum(&shared->metrics, &children_metrics, 0, 1) >= 6);
 	/* And it recovers. */
-	atomic_store(&shared->plan[0], PLAN_SERVE);
+	atomic_store(&board->plan[0], PLAN_SERVE);
 	starts = notes_of(0, 0);
 	for (int i = 0; i < 100 && notes_of(0, 0) == starts; i++)
 		turns(20);
@@ -492,7 +492,7 @@ test_failed_start(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		if (i > 0)
 			assert_int_equal(setup(state), 0);
-		atomic_store(&shared->plan[1], rows[i].plan);
+		atomic_store(&board->plan[1], rows[i].plan);
 		assert_int_equal(children_start(children, &err), 0);
 		assert_true(until(has_failed));
 		turns(50);
@@ -510,7 +510,7 @@ test_failed_start(void **state)
 static bool
 slot_0_has_a_successor(void)
 {
-	return notes_of(0, 0) == 2;
+	return notes_of(0, 0) == 2 && notes_of(1, CHANNEL_ADOPT) == 1;
 }
 
 /* Told by a signal to go: both live, each with counters of its own. */
@@ -525,8 +525,7 @@ test_leaving(void **state)
 	kill(first, SIGTERM);
 	assert_true(until(slot_0_has_a_successor));
 	assert_int_equal(children_count_workers(children), WORKERS + 1);
-	assert_int_equal(last_life(0)->process, GENERATION_WORKER + WORKERS);
-	assert_int_equal(notes_of(1, CHANNEL_ADOPT), 1);
+	assert_int_equal(last_life(0)->process, FIRST_WORKER + WORKERS);
 	kill(first, SIGKILL);
 	turns(100);
 	assert_int_equal(children_count_workers(children), WORKERS);
@@ -573,7 +572,7 @@ test_end_without_background(void **state)
 	assert_true(until(no_worker_is_left));
 	children_kill_background(children);
 	assert_true(until(nobody_is_left));
-	assert_int_equal(metrics_sum(&metrics, &children_metrics, 0, 2), 1);
+	assert_int_equal(metrics_sum(&shared->metrics, &children_metrics, 0, 2), 1);
 	children_end_background(children);
 	assert_true(children_has_background(children));
 	assert_true(until(nobody_is_left));
@@ -585,7 +584,7 @@ test_kill(void **state)
 {
 	(void)state;
 	start();
-	atomic_store(&shared->plan[1], PLAN_DEAF);
+	atomic_store(&board->plan[1], PLAN_DEAF);
 	kill(last_life(1)->pid, SIGKILL);
 	turns(100);
 	children_stop(children);

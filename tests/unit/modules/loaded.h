@@ -83,7 +83,8 @@ loaded_conf(struct loaded *l, const struct module *m, const char *text)
 		conf = NULL;
 	conf_report_print(report, out);
 	conf_report_free(report);
-	if (conf != NULL && m->start(&env, conf, &err) != 0) {
+	if (conf != NULL && (m->start(&env, conf, &err) != 0 ||
+	    (m->attach != NULL && m->attach(&env, conf, &err) != 0))) {
 		fputs(err.text, out);
 		conf = NULL;
 	}

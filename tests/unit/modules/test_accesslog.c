@@ -17,6 +17,7 @@ enum { LINE_BYTES = 8192 };
 
 static struct loaded loaded;
 static struct logring ring;
+static struct shmem ring_zone;
 static char line[LINE_BYTES + 1];
 
 static int
@@ -25,7 +26,7 @@ setup(void **state)
 	struct error err;
 
 	loaded_init(&loaded);
-	if (logring_open(&ring, 0, 1, -1, &err) != 0)
+	if (logring_open_all(&ring_zone, &ring, 1, 1, -1, &err) != 0)
 		return -1;
 	loaded.proxy.module_worker.log_ring = &ring;
 	*state = &loaded;
@@ -37,7 +38,7 @@ static int
 teardown(void **state)
 {
 	loaded_fini(*state);
-	logring_close(&ring);
+	shmem_close(&ring_zone);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "os/logring.h"
 
 struct fixture {
+	struct shmem zone;
 	struct logring ring;
 	int kick_fd;
 };
@@ -30,7 +31,7 @@ setup(void **state)
 
 	f.kick_fd = logring_kick_open(&err);
 	if (f.kick_fd < 0 ||
-	    logring_open(&f.ring, 3, 1, f.kick_fd, &err) != 0)
+	    logring_open_all(&f.zone, &f.ring, 1, 1, f.kick_fd, &err) != 0)
 		return -1;
 	*state = &f;
 	return 0;
@@ -41,7 +42,7 @@ teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	logring_close(&f->ring);
+	shmem_close(&f->zone);
 	close(f->kick_fd);
 	return 0;
 }
@@ -133,14 +134,19 @@ size_is_a_power_of_two(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct logring r;
+		struct shmem zone;
+		struct logring r[2];
 		struct error err;
 
-		assert_int_equal(logring_open(&r, 1, cases[i].ask, -1, &err),
-		    0);
-		assert_int_equal(r.size, cases[i].want);
-		assert_string_equal(r.zone.name, "log.1");
-		logring_close(&r);
+		assert_int_equal(logring_open_all(&zone, r, 2, cases[i].ask,
+		    -1, &err), 0);
+		assert_int_equal(r[1].size, cases[i].want);
+		assert_string_equal(zone.name, "log");
+		/* One behind the other, and nothing is behind the last. */
+		assert_ptr_equal(r[1].head, r[0].bytes + r[0].size);
+		assert_ptr_equal(r[1].bytes + r[1].size,
+		    (char *)zone.data + zone.data_bytes);
+		shmem_close(&zone);
 	}
 }
 
@@ -339,7 +345,7 @@ static void
 nonsense_empties_the_ring(void **state)
 {
 	struct fixture *f = *state;
-	char *whole = f->ring.zone.data;
+	char *whole = f->zone.data;
 	unsigned broken = 0;
 
 	srand(1);

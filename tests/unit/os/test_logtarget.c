@@ -125,6 +125,31 @@ bad_paths_are_refused(void **state)
 	assert_int_equal(add("/x/7"), 7);
 }
 
+/* A number is another's once nobody lives who knew it before. */
+static void
+numbers_are_released(void **state)
+{
+	unsigned a, b;
+
+	(void)state;
+	targets.epoch = targets.oldest = 1;
+	a = add("/x/a");
+	b = add("/x/b");
+	assert_int_equal(add("/x/a"), a);
+	assert_int_equal(logtarget_number(&targets, "/x/a"), a);
+	logtarget_release(&targets, a);
+	assert_int_equal(logtarget_number(&targets, "/x/a"), a);
+	logtarget_release(&targets, a);
+	assert_int_equal(logtarget_number(&targets, "/x/a"), -1);
+	assert_int_not_equal(add("/x/c"), a);
+	targets.epoch = 2;
+	assert_int_not_equal(add("/x/d"), a);
+	targets.oldest = 2;
+	assert_int_equal(add("/x/e"), a);
+	assert_int_equal(add("/x/b"), b);
+	assert_int_equal(targets.count, 4);
+}
+
 static void
 files_are_made_and_appended_to(void **state)
 {
@@ -525,6 +550,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(same_path_has_the_same_number),
 		TEST(bad_paths_are_refused),
+		TEST(numbers_are_released),
 		TEST(files_are_made_and_appended_to),
 		TEST(what_cannot_be_opened_is_named),
 		TEST(reopening_follows_the_path),

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* generation_attach - a generation takes its place in what all share. */
+#include <assert.h>
+#include <dirent.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "os/proc.h"
+#include "proxy/proxy.h"
+#include "proxy/stats.h"
+#include "site/generation_private.h"
+#include "site/modules.h"
+#include "upstream/group.h"
+#include "upstream/lane.h"
+
+enum { DESCRIPTORS_SPARE = 8 }; /* loop, channel, what modules open */
+
+static int
+attach_logs(struct generation *g, struct shared *s, struct error *err)
+{
+	for (size_t i = 0; i < g->targets.count; i++) {
+		if (shared_book_target(s, &g->use, g->targets.items[i].path,
+		    err) < 0)
+			return -1;
+	}
+	g->shared.targets = &s->targets;
+	g->shared.error_log = (unsigned)logtarget_number(&s->targets,
+	    g->settings.error_log.path);
+	g->shared.kick_fd = s->kick_fd;
+	g->shared.rings = s->ring_list;
+	g->shared.ring_count = s->process_count;
+	return logtarget_open_all(&s->targets, err);
+}
+
+static void
+name_service(struct metrics *m, struct service *service)
+{
+	struct span name = span_cstr(service->name);
+
+	service->fallback.metric_index = metrics_register(m,
+	    METRIC_SCOPE_ROUTE, name, span_cstr(service->fallback.name));
+	for (size_t i = 0; i < service->route_count; i++)
+		service->routes[i]->metric_index = metrics_register(m,
+		    METRIC_SCOPE_ROUTE, name,
+		    span_cstr(service->routes[i]->name));
+}
+
+static void
+name_counters(struct generation *g, struct shared *s)
+{
+	g->shared.metrics = &s->metrics;
+	for (size_t i = 0; i < g->group_count; i++)
+		g->group_metric_index[i] = metrics_register(&s->metrics,
+		    METRIC_SCOPE_UPSTREAM, span_of(NULL, 0),
+		    g->groups[i]->name);
+	for (size_t i = 0; i < g->build.service_count; i++)
+		name_service(&s->metrics, g->build.services[i]);
+	g->has_names = true;
+}
+
+static void
+forget_counters(struct generation *g, struct metrics *m)
+{
+	if (!g->has_names)
+		return;
+	for (size_t i = 0; i < g->group_count; i++)
+		metrics_release(m, METRIC_SCOPE_UPSTREAM,
+		    g->group_metric_index[i], SHARED_MASTER);
+	for (size_t i = 0; i < g->build.service_count; i++) {
+		const struct service *service = g->build.services[i];
+
+		metrics_release(m, METRIC_SCOPE_ROUTE,
+		    service->fallback.metric_index, SHARED_MASTER);
+		for (size_t j = 0; j < service->route_count; j++)
+			metrics_release(m, METRIC_SCOPE_ROUTE,
+			    service->routes[j]->metric_index, SHARED_MASTER);
+	}
+	g->has_names = false;
+}
+
+static int
+attach_backends(struct generation *g, struct shared *s, struct error *err)
+{
+	g->shared.backends = s->backends;
+	g->shared.groups = g->groups;
+	g->shared.group_count = g->group_count;
+	for (; g->groups_bound < g->group_count; g->groups_bound++) {
+		if (group_bind(g->groups[g->groups_bound], s->backends,
+		    err) != 0)
+			return -1;
+	}
+	if (g->workers >= 2 && shared_need_lanes(s, err) != 0)
+		return -1;
+	g->shared.lanes = s->lanes;
+	return 0;
+}
+
+static int
+book_zone(const struct module_env *env, const char *name,
+    uint32_t layout_version, size_t bytes, const struct shmem **zone,
+    struct error *err)
+{
+	struct generation *g = env->owner;
+	struct shmem want = { .version = layout_version, .data_bytes = bytes };
+
+	if (strlen(name) >= sizeof(want.name))
+		return error_set(err, "shared memory \"%s\": the name is too "
+		    "long", name);
+	strcpy(want.name, name);
+	return shared_book_zone(g->shared.shared, &g->use, &want, zone, err);
+}
+
+static int
+attach_modules(struct generation *g, struct shared *s, struct error *err)
+{
+	const struct module_env env = {
+		.arena = &g->arena,
+		.log_targets = &s->targets,
+		.workers = (unsigned)g->workers,
+		.zone = book_zone,
+		.owner = g,
+	};
+
+	for (struct build_started *b = g->build.started; b != NULL;
+	     b = b->next) {
+		const struct module *m = b->module;
+		struct error why;
+
+		if (m->attach == NULL ||
+		    (m->is_active != NULL && !m->is_active(b->conf)))
+			continue;
+		if (m->attach(&env, b->conf, &why) != 0)
+			return error_set(err, "%s:%u: %s: %s",
+			    b->place.file != NULL ? b->place.file : "",
+			    b->place.line, m->name, why.text);
+	}
+	return 0;
+}
+
+/* Descriptors that are open now; a guess where that cannot be seen. */
+static size_t
+count_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	if (d == NULL)
+		return 64;
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/*
+ * A client may need a backend connection: half of the descriptors that a
+ * worker has left are for clients.
+ */
+static void
+clamp_connections(struct generation *g)
+{
+	size_t used = count_descriptors() + DESCRIPTORS_SPARE +
+	    g->build.listener_count * g->workers;
+	size_t limit = (size_t)proc_raise_descriptors();
+	size_t fit = limit > used + 2 ? (limit - used) / 2 : 1;
+
+	if (g->settings.connections_max <= fit)
+		return;
+	log_warn(NULL, "connections_max is %u, but the limit of %zu "
+	    "descriptors is enough for %zu connections a worker",
+	    g->settings.connections_max, limit, fit);
+	g->settings.connections_max = (uint32_t)fit;
+}
+
+int
+generation_attach(struct generation *g, struct shared *s, struct error *err)
+{
+	assert(g->shared.shared == NULL);
+	g->shared.shared = s;
+	g->workers = g->settings.workers;
+	shared_begin(s, &g->use);
+	name_counters(g, s);
+	if (attach_logs(g, s, err) != 0 || attach_backends(g, s, err) != 0 ||
+	    attach_modules(g, s, err) != 0) {
+		generation_detach(g);
+		return -1;
+	}
+	clamp_connections(g);
+	return 0;
+}
+
+void
+generation_attach_undo(struct generation *g)
+{
+	struct shared *s = g->shared.shared;
+
+	if (s == NULL)
+		return;
+	for (; g->groups_bound > 0; g->groups_bound--)
+		group_unbind(g->groups[g->groups_bound - 1], s->backends);
+	forget_counters(g, &s->metrics);
+	shared_end(s, &g->use);
+	g->shared = (struct generation_shared){ .shared = NULL };
+}

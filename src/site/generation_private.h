@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* generation_private - what a generation is, for the files of generation. */
+#ifndef SITE_GENERATION_PRIVATE_H
+#define SITE_GENERATION_PRIVATE_H
+
+#include "base/arena.h"
+#include "conf/template.h"
+#include "os/logtarget.h"
+#include "site/build.h"
+#include "site/generation.h"
+#include "site/shared.h"
+
+struct generation {
+	struct arena arena;
+	struct conf_ctx ctx;
+	struct conf_origins *origins;
+	struct conf_node *tree;
+	struct template_vars vars;
+	struct settings settings;
+	struct conf_list upstream_confs; /* struct group_conf */
+	struct build_level http;
+	struct build build;
+	struct group **groups;
+	size_t group_count;
+	uint32_t *group_metric_index;
+	struct logtargets targets; /* that it will write to; never opened */
+	/* Of generation_attach(). */
+	struct generation_shared shared;
+	struct shared_use use;
+	size_t workers;
+	size_t groups_bound;
+	bool has_names; /* numbers of counters are booked */
+};
+
+extern const struct conf_table generation_root_table;
+
+/* What generation_detach() does. */
+void generation_attach_undo(struct generation *g);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * shared - what all generations have in common: log outputs and rings, the
+ * counters, the slots of backends, the lanes, and the zones of modules.
+ *
+ * Made once by the master, before the first generation is attached; handed on
+ * in an upgrade.  A generation books what it uses in a struct shared_use, and
+ * gives all of it back with one call.
+ *
+ * Process slots: each process counts in one, and writes its log lines to the
+ * ring of that number.  The master has the first; the others are given away
+ * one by one, and there are
+ *
+ *	1 + (max_draining_generations + 2) * (W + 1) + W
+ *
+ * of them, W being the number of workers at the start, or of the usable CPUs,
+ * or 8, whichever is most: for all that drain, the one that serves, the one
+ * that starts, and workers that leave while their successors run.  A slot that
+ * nobody ever used costs no memory, only addresses.
+ */
+#ifndef SITE_SHARED_H
+#define SITE_SHARED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "metrics/metrics.h"
+#include "os/logring.h"
+#include "os/logtarget.h"
+#include "os/shmem.h"
+
+struct backend_zone;
+struct error;
+struct lane_set;
+struct settings;
+struct shared_zone;
+struct str;
+
+enum { SHARED_MASTER, SHARED_FIRST_CHILD }; /* process slots */
+
+struct shared_config {
+	const struct settings *settings; /* sizes; not borrowed */
+	size_t workers;
+	/* Tables of counters of higher floors; borrowed for good. */
+	const struct metric_set *const *metric_sets;
+	size_t metric_set_count;
+};
+
+struct shared {
+	struct logtargets targets;
+	struct shmem log_zone;
+	struct logring *rings;      /* in it, by process slot */
+	struct logring **ring_list; /* the same, by address */
+	bool *process_used;
+	size_t process_count;
+	int kick_fd;                /* wakes the log writer */
+	struct metrics metrics;
+	const struct metric_set **metric_sets;
+	uint32_t routes_max;        /* numbers of routes are below */
+	struct backend_zone *backends;
+	struct lane_set *lanes;     /* NULL until there are two workers */
+	struct shared_zone *zones;  /* of modules */
+	struct list uses;           /* struct shared_use, oldest first */
+};
+
+/* What one generation has booked. */
+struct shared_use {
+	struct list node;
+	uint64_t epoch;
+	unsigned *targets;
+	size_t target_count;
+	struct shared_zone **zones;
+	size_t zone_count;
+};
+
+/* NULL and err on failure. */
+struct shared *shared_new(const struct shared_config *config,
+    struct error *err);
+/* Nothing is booked any more. */
+void shared_free(struct shared *s);
+
+/* A generation comes; from here on it may book. */
+void shared_begin(struct shared *s, struct shared_use *use);
+/* It has gone, and its processes with it: what it booked is given back. */
+void shared_end(struct shared *s, struct shared_use *use);
+/* The number of a log output; opens nothing.  -1 and err on failure. */
+int shared_book_target(struct shared *s, struct shared_use *use,
+    const char *path, struct error *err) __attribute__((warn_unused_result));
+/*
+ * A module's zone.  0: one of that name, version and size was there, with what
+ * is in it; 1: it is new and all zero; -1 and err on failure.  Of one name
+ * there may be several while generations drain that know it differently.
+ */
+int shared_book_zone(struct shared *s, struct shared_use *use,
+    const struct shmem *want, const struct shmem **zone, struct error *err)
+    __attribute__((warn_unused_result));
+/* From the first generation with two workers on there are lanes. */
+int shared_need_lanes(struct shared *s, struct error *err)
+    __attribute__((warn_unused_result));
+
+/*
+ * A zone that a predecessor left, for a generation that will ask for it; takes
+ * fd also on failure.  What nobody has booked is dropped by
+ * shared_drop_unbooked().
+ */
+int shared_adopt_zone(struct shared *s, int fd, const struct shmem *want,
+    struct error *err) __attribute__((warn_unused_result));
+void shared_drop_unbooked(struct shared *s);
+/* All shared memory: counters, backends, log rings, zones of modules. */
+void shared_each_zone(const struct shared *s,
+    void (*fn)(void *arg, const struct shmem *zone), void *arg);
+
+/* ---- process slots ---- */
+
+/* wanted if it is free (0 = any), else the lowest free one; -1: none is. */
+int shared_take_process(struct shared *s, unsigned wanted);
+/* Its process has died: nothing is "now" there any more. */
+void shared_give_process(struct shared *s, unsigned process);
+/* True once all lines of the slot's ring were written. */
+bool shared_is_logged(const struct shared *s, unsigned process);
+
+#endif
