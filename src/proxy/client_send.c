@@ -6,6 +6,7 @@
 #include "http/h1_write.h"
 #include "proxy/client_conn_private.h"
 #include "proxy/client_wait.h"
+#include "proxy/relay.h"
 
 static bool
 response_has_body(const struct exchange *ex)
@@ -32,7 +33,7 @@ choose_framing(struct client_conn *c, struct exchange *ex,
     struct h1_framing *framing)
 {
 	const struct http_response *res = &ex->res;
-	bool changes = (ex->route->phases.used & PHASES_OF_RESPONSE_BODY) != 0;
+	bool changes = relay_changes_response(ex);
 
 	c->no_body = !response_has_body(ex);
 	framing->framing = (enum http_framing)res->framing;

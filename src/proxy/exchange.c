@@ -781,6 +781,12 @@ exchange_ctx(struct exchange *ex, size_t size)
 	return ex->module_ctx[at];
 }
 
+void
+exchange_skip_body(struct exchange *ex)
+{
+	ex->body_skips |= UINT64_C(1) << ex->module_index;
+}
+
 struct loop *
 exchange_loop(const struct exchange *ex)
 {

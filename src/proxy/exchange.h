@@ -21,6 +21,7 @@
 #include "http/message.h"
 #include "os/addr.h"
 #include "os/deadline.h"
+#include "os/loop.h"
 #include "proxy/core_conf.h"
 #include "proxy/phase.h"
 #include "proxy/reason.h"
@@ -96,13 +97,18 @@ enum exchange_state {
 /* One direction's body, as far as it could not pass at once. */
 struct relay {
 	struct pipe held;      /* waits in front of handler held_at */
+	struct pipe full;      /* waits in front of full_at for a sink's room */
 	struct pipe waiting;   /* request: no backend; response: no head yet */
 	struct http_fields *trailers; /* in the exchange's arena, or NULL */
 	uint32_t held_at;
+	uint32_t full_at;
+	uint8_t held_flags;    /* enum body_flags of what waits in `held` */
+	uint8_t full_flags;    /* the same of `full` */
+	bool is_full;          /* a handler has more than the sink takes */
+	bool wants_flush;      /* at the end of this turn */
 	uint64_t bytes;        /* of body taken from the source */
 	uint64_t sent;         /* of body given to the sink */
 	bool is_paused;        /* a handler said WAIT */
-	bool held_end;         /* END waits behind `held` */
 	bool waiting_end;      /* END waits behind `waiting` */
 	bool in_ended;         /* the source gave END */
 	bool out_ended;        /* the sink was given END */
@@ -135,6 +141,8 @@ struct exchange {
 
 	struct relay request_body;
 	struct relay response_body;
+	struct loop_task flush;    /* of the bodies' handlers */
+	uint64_t body_skips; /* bits by module: exchange_skip_body() */
 	struct pipe replay;  /* request body, kept for a retry */
 	struct span answer;  /* body of weir's own answer */
 	struct span allow;   /* of a 405; empty = the usual methods */
@@ -213,6 +221,11 @@ void exchange_resume(struct exchange *ex, enum verdict verdict);
  * bytes, zeroed at first, the same in all phases.  Inside of handlers only.
  */
 void *exchange_ctx(struct exchange *ex, size_t size);
+/*
+ * From a handler before the response's head is sent: this module leaves the
+ * response's body and trailers as they are, and is not called for them.
+ */
+void exchange_skip_body(struct exchange *ex);
 struct loop *exchange_loop(const struct exchange *ex);
 /* Where the walk is: a phase's name, or what it waits for. */
 const char *exchange_state_name(const struct exchange *ex);

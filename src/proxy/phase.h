@@ -79,7 +79,11 @@ enum verdict {
 typedef enum verdict hook_fn(struct exchange *ex, const void *conf);
 
 enum body_flags {
-	BODY_FLUSH = 1, /* pass on what you hold back, if you can */
+	/*
+	 * Pass on what you hold back: nothing more has come in this turn of
+	 * the loop.  Given with an empty piece.
+	 */
+	BODY_FLUSH = 1,
 	BODY_END = 2,   /* the last call for this body; given exactly once */
 };
 
@@ -90,12 +94,15 @@ enum { BODY_SPANS_MAX = 8 };
  * is: then `in` goes on unchanged.  Or it sets is_changed and up to
  * BODY_SPANS_MAX spans in out[], which must stay valid until the handler is
  * called again for this exchange (blocks, the exchange's arena, or parts of
- * `in`), and how much of `in` it took; what it left is offered again.
+ * `in`), and how much of `in` it took; what it left is offered again, once the
+ * sink has room.  has_more: call again in that way even if nothing is left;
+ * END and FLUSH go on only after that.
  */
 struct body_piece {
 	struct span in;
 	unsigned flags; /* enum body_flags */
 	bool is_changed;
+	bool has_more;
 	size_t taken;
 	struct span out[BODY_SPANS_MAX];
 	unsigned out_count;

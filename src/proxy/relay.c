@@ -6,54 +6,11 @@
 
 #include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
+#include "proxy/relay_private.h"
 #include "proxy/route.h"
 
 /* retry_buffer is at most 1 MB, in blocks that are filled one by one. */
 enum { REPLAY_RUNS_MAX = 1048576 / BLOCK_BYTES + 2 };
-
-/* One direction: its handlers and where the bytes go. */
-struct relay_path {
-	enum phase phases[2];
-	unsigned phase_count;
-	uint32_t used; /* PHASE_BIT() of them */
-	bool is_request;
-};
-
-static const struct relay_path request_path = {
-	{ PHASE_REQUEST_BODY, PHASE_REQUEST_BODY }, 1,
-	PHASE_BIT(PHASE_REQUEST_BODY), true };
-static const struct relay_path response_path = {
-	{ PHASE_UPSTREAM_RESPONSE_BODY, PHASE_RESPONSE_BODY }, 2,
-	PHASE_BIT(PHASE_UPSTREAM_RESPONSE_BODY) |
-	    PHASE_BIT(PHASE_RESPONSE_BODY), false };
-
-static struct relay *
-relay_of(struct exchange *ex, const struct relay_path *path)
-{
-	return path->is_request ? &ex->request_body : &ex->response_body;
-}
-
-static const struct phase_chain *
-chain_of(const struct exchange *ex, enum phase phase)
-{
-	return &ex->route->phases.chains[phase];
-}
-
-/* Handler number at of the path's chains; NULL behind the last. */
-static const struct phase_handler *
-handler_at(const struct exchange *ex, const struct relay_path *path,
-    uint32_t at)
-{
-	for (unsigned i = 0; i < path->phase_count; i++) {
-		const struct phase_chain *chain =
-		    chain_of(ex, path->phases[i]);
-
-		if (at < chain->count)
-			return &chain->items[at];
-		at -= chain->count;
-	}
-	return NULL;
-}
 
 /* ---- sinks ---- */
 
@@ -116,12 +73,14 @@ filter_trailers(struct exchange *ex)
 	struct relay *r = &ex->response_body;
 
 	for (unsigned i = 0; i < 2; i++) {
-		const struct phase_chain *chain = chain_of(ex, phases[i]);
+		const struct phase_chain *chain = relay_chain(ex, phases[i]);
 
 		for (uint32_t j = 0; j < chain->count; j++) {
 			const struct phase_handler *h = &chain->items[j];
 			struct span body = { NULL, 0 };
 
+			if (relay_push_is_skipped(ex, h))
+				continue;
 			if (r->trailers == NULL)
 				r->trailers = arena_zalloc(&ex->arena,
 				    sizeof(*r->trailers));
@@ -159,26 +118,8 @@ response_sink(struct exchange *ex, struct span bytes, bool is_end)
 		end_response(ex);
 }
 
-/* ---- handlers ---- */
-
-static void
-hold(struct exchange *ex, struct relay *r, struct span bytes, bool is_end)
-{
-	pipe_put(&r->held, &ex->proxy->blocks, bytes);
-	r->held_end |= is_end;
-}
-
-static void
-handler_failed(struct exchange *ex, enum verdict verdict)
-{
-	if (ex->reason == REASON_NONE)
-		exchange_note(ex, REASON_INTERNAL, "a body handler failed");
-	(void)verdict;
-	ex->body_failed = true;
-}
-
-static inline void
-sink(struct exchange *ex, const struct relay_path *path, struct span in,
+void
+relay_sink(struct exchange *ex, const struct relay_path *path, struct span in,
     bool is_end)
 {
 	if (path->is_request)
@@ -187,101 +128,10 @@ sink(struct exchange *ex, const struct relay_path *path, struct span in,
 		response_sink(ex, in, is_end);
 }
 
-/*
- * A piece reaches handler number at.  Recursion is as deep as a route has
- * body handlers, whatever the peers send.
- */
-static void
-push(struct exchange *ex, const struct relay_path *path, uint32_t at,
-    struct span in, bool is_end)
-{
-	struct relay *r = relay_of(ex, path);
-	const struct phase_handler *h = handler_at(ex, path, at);
+/* ---- after handlers ---- */
 
-	if (ex->body_failed)
-		return;
-	if (h == NULL) {
-		sink(ex, path, in, is_end);
-		return;
-	}
-	if (r->is_paused && r->held_at == at) {
-		hold(ex, r, in, is_end);
-		return;
-	}
-	do {
-		struct body_piece piece = { .in = in, .taken = in.len,
-			.flags = is_end ? BODY_END : 0 };
-		enum verdict verdict;
-		bool ended;
-
-		ex->module_index = h->module_index;
-		verdict = h->fn.body(ex, h->conf, &piece);
-		if (verdict == VERDICT_FAIL || verdict == VERDICT_ANSWERED) {
-			handler_failed(ex, verdict);
-			return;
-		}
-		if (!piece.is_changed) {
-			piece.out[0] = in;
-			piece.out_count = 1;
-			piece.taken = in.len;
-		}
-		assert(piece.taken <= in.len &&
-		    piece.out_count <= BODY_SPANS_MAX);
-		ended = is_end && piece.taken == in.len;
-		for (unsigned i = 0; i < piece.out_count; i++)
-			push(ex, path, at + 1, piece.out[i],
-			    ended && i + 1 == piece.out_count);
-		if (ended && piece.out_count == 0)
-			push(ex, path, at + 1, span_of(NULL, 0), true);
-		in = span_of(in.p + piece.taken, in.len - piece.taken);
-		if (verdict == VERDICT_WAIT) {
-			r->is_paused = true;
-			r->held_at = at;
-			hold(ex, r, in, is_end && !ended);
-			return;
-		}
-		if (ended)
-			return;
-		/* It took nothing and does not wait: that would never end. */
-		if (in.len > 0 && piece.taken == 0) {
-			handler_failed(ex, VERDICT_FAIL);
-			return;
-		}
-	} while (in.len > 0);
-}
-
-/* A piece comes from the source. */
-static inline void
-push_first(struct exchange *ex, const struct relay_path *path, struct span in,
-    bool is_end)
-{
-	if ((ex->route->phases.used & path->used) == 0 && !ex->body_failed)
-		sink(ex, path, in, is_end);
-	else
-		push(ex, path, 0, in, is_end);
-}
-
-/* Feed the path from what waits in a pipe. */
-static void
-push_pipe(struct exchange *ex, const struct relay_path *path, uint32_t at,
-    struct pipe *from, bool is_end)
-{
-	struct block_pool *pool = &ex->proxy->blocks;
-
-	while (from->len > 0) {
-		struct span run = pipe_peek(from);
-
-		push(ex, path, at, run, is_end && run.len == from->len);
-		pipe_drop(from, pool, run.len);
-		if (from->len == 0)
-			return;
-	}
-	if (is_end)
-		push(ex, path, at, span_of(NULL, 0), true);
-}
-
-static void
-after_push(struct exchange *ex)
+void
+relay_after_push(struct exchange *ex)
 {
 	if (!ex->body_failed)
 		return;
@@ -292,24 +142,12 @@ after_push(struct exchange *ex)
 void
 relay_resume(struct exchange *ex)
 {
-	static const struct relay_path *const paths[] = { &request_path,
-		&response_path };
 	struct proxy *proxy = ex->proxy;
 
-	for (unsigned i = 0; i < 2; i++) {
-		struct relay *r = relay_of(ex, paths[i]);
-		struct pipe held = r->held;
-		bool is_end = r->held_end;
-
-		if (!r->is_paused)
-			continue;
-		r->is_paused = false;
-		r->held_end = false;
-		pipe_init(&r->held);
-		push_pipe(ex, paths[i], r->held_at, &held, is_end);
-	}
+	relay_push_held(ex, &relay_push_request);
+	relay_push_held(ex, &relay_push_response);
 	if (ex->body_failed) {
-		after_push(ex);
+		relay_after_push(ex);
 		proxy_flush(proxy);
 		return;
 	}
@@ -343,8 +181,8 @@ relay_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
 		r->out_ended |= is_end;
 		return;
 	}
-	push_first(ex, &request_path, bytes, is_end);
-	after_push(ex);
+	relay_push_first(ex, &relay_push_request, bytes, is_end);
+	relay_after_push(ex);
 }
 
 void
@@ -392,6 +230,7 @@ relay_request_begin(struct exchange *ex)
 	}
 	if (is_end)
 		request_sink(ex, span_of(NULL, 0), true);
+	relay_push_full(ex, &relay_push_request);
 	if (!r->in_ended)
 		ex->client_ops->resume(ex);
 }
@@ -404,7 +243,7 @@ relay_request_room(struct exchange *ex)
 
 	if (ex->discard_request)
 		return SIZE_MAX;
-	if (r->is_paused || !block_pool_has_room(&ex->proxy->blocks))
+	if (r->is_paused || r->is_full || !block_pool_has_room(&ex->proxy->blocks))
 		return 0;
 	if (held > 0 || !ex->up_head_sent) {
 		size_t buffer = (size_t)ex->core->buffer;
@@ -419,6 +258,11 @@ relay_request_room(struct exchange *ex)
 void
 relay_on_backend_writable(struct exchange *ex)
 {
+	relay_push_full(ex, &relay_push_request);
+	if (ex->body_failed) {
+		relay_after_push(ex);
+		return;
+	}
 	if (!ex->request_body.in_ended || ex->is_tunnel)
 		ex->client_ops->resume(ex);
 }
@@ -444,9 +288,9 @@ relay_on_response_body(struct exchange *ex, struct span bytes, bool is_end,
 	if (ex->is_tunnel)
 		response_sink(ex, bytes, is_end);
 	else
-		push_first(ex, &response_path, bytes, is_end);
+		relay_push_first(ex, &relay_push_response, bytes, is_end);
 	if (ex->body_failed) {
-		after_push(ex);
+		relay_after_push(ex);
 		return;
 	}
 	if (is_end)
@@ -467,9 +311,10 @@ relay_response_begin(struct exchange *ex)
 		r->trailers = NULL;
 		r->in_ended = true;
 		if (!r->out_ended)
-			push(ex, &response_path, 0, ex->answer, true);
+			relay_push(ex, &relay_push_response, 0, ex->answer, BODY_END);
 	} else if (waiting.len > 0 || is_end) {
-		push_pipe(ex, &response_path, 0, &waiting, is_end);
+		relay_push_pipe(ex, &relay_push_response, 0, &waiting,
+		    is_end ? BODY_END : 0);
 	}
 	if (ex->body_failed) {
 		ex->body_failed = false;
@@ -486,6 +331,24 @@ relay_response_begin(struct exchange *ex)
 	exchange_settle(ex);
 }
 
+bool
+relay_changes_response(const struct exchange *ex)
+{
+	if ((ex->route->phases.used & PHASES_OF_RESPONSE_BODY) == 0)
+		return false;
+	for (unsigned i = 0; i < PHASE_COUNT; i++) {
+		const struct phase_chain *chain = relay_chain(ex, (enum phase)i);
+
+		if ((PHASES_OF_RESPONSE_BODY & PHASE_BIT(i)) == 0)
+			continue;
+		for (uint32_t j = 0; j < chain->count; j++) {
+			if (!relay_push_is_skipped(ex, &chain->items[j]))
+				return true;
+		}
+	}
+	return false;
+}
+
 size_t
 relay_response_room(struct exchange *ex)
 {
@@ -494,7 +357,7 @@ relay_response_room(struct exchange *ex)
 
 	if (ex->client_gone)
 		return SIZE_MAX;
-	if (r->is_paused || !block_pool_has_room(&ex->proxy->blocks))
+	if (r->is_paused || r->is_full || !block_pool_has_room(&ex->proxy->blocks))
 		return 0;
 	if (ex->state != EXCHANGE_STREAM || held > 0) {
 		size_t buffer = (size_t)ex->core->buffer;
@@ -507,6 +370,17 @@ relay_response_room(struct exchange *ex)
 void
 relay_on_client_writable(struct exchange *ex)
 {
+	if (ex->response_body.is_full) {
+		relay_push_full(ex, &relay_push_response);
+		if (ex->body_failed) {
+			relay_after_push(ex);
+			return;
+		}
+		if (ex->response_body.out_ended) {
+			exchange_settle(ex);
+			return;
+		}
+	}
 	if (ex->backend_conn != NULL &&
 	    (!ex->response_body.in_ended || ex->is_tunnel))
 		ex->backend_ops->resume(ex);
@@ -517,6 +391,10 @@ relay_fini(struct exchange *ex)
 {
 	struct block_pool *pool = &ex->proxy->blocks;
 
+	if (ex->flush.is_queued)
+		loop_cancel(ex->proxy->loop, &ex->flush);
+	pipe_fini(&ex->request_body.full, pool);
+	pipe_fini(&ex->response_body.full, pool);
 	pipe_fini(&ex->request_body.held, pool);
 	pipe_fini(&ex->request_body.waiting, pool);
 	pipe_fini(&ex->response_body.held, pool);

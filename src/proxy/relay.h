@@ -32,6 +32,8 @@ size_t relay_request_room(struct exchange *ex);
 void relay_on_client_writable(struct exchange *ex);
 void relay_on_response_body(struct exchange *ex, struct span bytes,
     bool is_end, struct http_fields *trailers);
+/* A handler may change the length of the response's body. */
+bool relay_changes_response(const struct exchange *ex);
 size_t relay_response_room(struct exchange *ex);
 void relay_on_backend_writable(struct exchange *ex);
 

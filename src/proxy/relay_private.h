@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* relay_private - the bodies' ways, as their two files see them. */
+#ifndef PROXY_RELAY_PRIVATE_H
+#define PROXY_RELAY_PRIVATE_H
+
+#include "proxy/proxy_private.h"
+#include "proxy/relay.h"
+#include "proxy/route.h"
+
+/* One direction: its handlers and where the bytes go. */
+struct relay_path {
+	enum phase phases[2];
+	unsigned phase_count;
+	uint32_t used; /* PHASE_BIT() of them */
+	bool is_request;
+};
+
+extern const struct relay_path relay_push_request;
+extern const struct relay_path relay_push_response;
+
+static inline struct relay *
+relay_of(struct exchange *ex, const struct relay_path *path)
+{
+	return path->is_request ? &ex->request_body : &ex->response_body;
+}
+
+static inline const struct phase_chain *
+relay_chain(const struct exchange *ex, enum phase phase)
+{
+	return &ex->route->phases.chains[phase];
+}
+
+/* ---- relay.c ---- */
+
+/* Behind the last handler: to the client, the backend, or what waits. */
+void relay_sink(struct exchange *ex, const struct relay_path *path,
+    struct span in, bool is_end);
+/* Tell the exchange of a handler that failed; may end it. */
+void relay_after_push(struct exchange *ex);
+
+/* ---- relay_push.c: through the handlers; nothing ends inside ---- */
+
+/* The module has said that it leaves this response's body alone. */
+static inline bool
+relay_push_is_skipped(const struct exchange *ex,
+    const struct phase_handler *h)
+{
+	return (ex->body_skips >> h->module_index & 1) != 0;
+}
+
+/* A piece reaches handler number at. */
+void relay_push(struct exchange *ex, const struct relay_path *path,
+    uint32_t at, struct span in, unsigned flags);
+/* A piece comes from the source; nothing is done if there are handlers. */
+void relay_push_handlers(struct exchange *ex, const struct relay_path *path,
+    struct span in, bool is_end);
+/* The same from a pipe, which is emptied: one call at least. */
+void relay_push_pipe(struct exchange *ex, const struct relay_path *path,
+    uint32_t at, struct pipe *from, unsigned flags);
+/* A handler that paused goes on. */
+void relay_push_held(struct exchange *ex, const struct relay_path *path);
+/* The sink may have room again for a handler that had more. */
+void relay_push_full(struct exchange *ex, const struct relay_path *path);
+
+/* A piece comes from the source. */
+static inline void
+relay_push_first(struct exchange *ex, const struct relay_path *path,
+    struct span in, bool is_end)
+{
+	if ((ex->route->phases.used & path->used) == 0 && !ex->body_failed)
+		relay_sink(ex, path, in, is_end);
+	else
+		relay_push_handlers(ex, path, in, is_end);
+}
+
+#endif
