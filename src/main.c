@@ -64,6 +64,7 @@ load(const struct cli *cli)
 		.workers = cli->workers,
 		.log_level = cli->log_level,
 		.is_daemon = cli->is_daemon,
+		.is_test = cli->action != CLI_RUN,
 	};
 	struct generation *g;
 	struct str text;

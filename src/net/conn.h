@@ -37,6 +37,7 @@ enum conn_fact {
 	CONN_FACT_PEER_NAMES,  /* "DNS:a,IP:b": its alternative names */
 	CONN_FACT_PEER_VERIFY, /* "ok", "none", or what is wrong */
 	CONN_FACT_EARLY,       /* "1": the request came as early data */
+	CONN_FACT_WHY,         /* what went wrong with the stream */
 };
 
 /* How a stream over the socket works; it is the first member of its struct. */

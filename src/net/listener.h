@@ -18,6 +18,7 @@
 #include "os/addr.h"
 
 struct error;
+struct tls_server;
 
 /* What the configuration says. */
 struct listener_spec {
@@ -34,6 +35,7 @@ struct listener_spec {
 	bool has_owner; /* of it: uid and gid, of which -1 changes nothing */
 	uid_t uid;
 	gid_t gid;
+	struct tls_server *tls; /* NULL: clear text; owned by the generation */
 	void *service; /* the proxy's: who serves what is accepted */
 };
 

@@ -176,7 +176,8 @@ put_forwarded(struct exchange *ex, struct http_request *up,
 		str_lit(&out, "for=");
 		addr_ip_put(&out, peer);
 	}
-	str_lit(&out, ";proto=http");
+	str_lit(&out, ";proto=");
+	str_span(&out, exchange_scheme(ex));
 	if (ex->req.authority.len > 0) {
 		str_lit(&out, ";host=\"");
 		str_span(&out, ex->req.authority);
@@ -189,7 +190,7 @@ put_forwarded(struct exchange *ex, struct http_request *up,
 static void
 add_all(struct exchange *ex, struct http_request *up, struct span ip)
 {
-	static const struct span scheme = { "http", 4 };
+	struct span scheme = exchange_scheme(ex);
 	struct span host = ex->req.authority;
 	char *to = arena_alloc(&ex->arena, ip.len + scheme.len + host.len +
 	    http_fields_line_bytes(FIELD_X_FORWARDED_FOR) +
@@ -224,7 +225,7 @@ client_addr_forward(struct exchange *ex, struct http_request *up)
 		} else {
 			append(ex, up, FIELD_X_FORWARDED_FOR, str_view(&out));
 			replace(ex, up, FIELD_X_FORWARDED_PROTO,
-			    SPAN("http"));
+			    exchange_scheme(ex));
 			replace(ex, up, FIELD_X_FORWARDED_HOST,
 			    ex->req.authority);
 		}

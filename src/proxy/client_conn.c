@@ -15,6 +15,9 @@
 #include <string.h>
 
 #include "base/heap_alloc.h"
+#include "base/str.h"
+#include "net/tls_ctx.h"
+#include "net/tls_stream.h"
 #include "os/sock.h"
 #include "proxy/client_conn_private.h"
 #include "proxy/client_send.h"
@@ -33,6 +36,7 @@ static void on_event(struct loop_watch *w, unsigned events);
 static void on_deadline(struct deadline *d);
 static void on_task(struct loop_task *t);
 static void serve(struct client_conn *c);
+static void shake(struct client_conn *c);
 
 /* ---- life and death ---- */
 
@@ -135,6 +139,22 @@ client_conn_bury(struct proxy *proxy)
 	}
 }
 
+static void
+begin_handshake(struct client_conn *c)
+{
+	struct conn_stream *stream =
+	    tls_stream_accept(c->proxy->tls, c->spec->tls);
+
+	c->state = STATE_HANDSHAKE;
+	if (stream == NULL) {
+		drop(c, true);
+		return;
+	}
+	conn_set_stream(&c->conn, stream);
+	client_conn_arm(c, tls_ctx_handshake_ms(c->spec->tls));
+	shake(c);
+}
+
 void
 client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
     int fd, const struct addr *peer)
@@ -155,16 +175,67 @@ client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
 	list_push_back(&proxy->client_list, &c->all);
 	counter_add(&proxy->stats[PROXY_STAT_CONNECTIONS], 1);
 	counter_add(&proxy->stats[PROXY_STAT_CONN_OPEN], 1);
-	set_idle(c);
-	client_conn_arm(c, client_conn_service(c)->core->client_header_timeout_ms);
 	c->conn.readable = true; /* with TCP_DEFER_ACCEPT it mostly is */
-	serve(c);
+	if (spec->tls != NULL) {
+		begin_handshake(c);
+	} else {
+		set_idle(c);
+		client_conn_arm(c,
+		    client_conn_service(c)->core->client_header_timeout_ms);
+		serve(c);
+	}
 	if (c->state == STATE_EXCHANGE && c->body_done && !c->ex->is_tunnel &&
 	    !c->conn.is_watched)
 		watch_later(c);
 	else if (c->state != STATE_CLOSED && client_conn_watch(c) != 0)
 		give_up(c);
 	proxy_flush(proxy);
+}
+
+static void
+handshake_failed(struct client_conn *c, enum proxy_stat stat,
+    const char *otherwise)
+{
+	char memory[1024];
+	struct str out;
+
+	counter_add(&c->proxy->stats[stat], 1);
+	if (log_get_level() >= LOG_LEVEL_INFO) {
+		str_init(&out, memory, sizeof(memory));
+		str_printf(&out, "conn %llu ", (unsigned long long)c->id);
+		addr_ip_put(&out, &c->peer);
+		str_lit(&out, ": TLS handshake: ");
+		if (!conn_fact(&c->conn, CONN_FACT_WHY, &out))
+			str_cstr(&out, otherwise);
+		log_info(NULL, "%s", str_terminate(&out));
+	}
+	drop(c, false);
+}
+
+/* Go on with the handshake; what comes behind it is the first request. */
+static void
+shake(struct client_conn *c)
+{
+	char memory[2];
+	struct str resumed;
+
+	switch (conn_handshake(&c->conn)) {
+	case 0:
+		str_init(&resumed, memory, sizeof(memory));
+		(void)conn_fact(&c->conn, CONN_FACT_RESUMED, &resumed);
+		counter_add(&c->proxy->stats[memory[0] == '1'
+		    ? PROXY_STAT_TLS_RESUMED : PROXY_STAT_TLS_FULL], 1);
+		set_idle(c);
+		client_conn_arm(c,
+		    client_conn_service(c)->core->client_header_timeout_ms);
+		serve(c);
+		break;
+	case CONN_AGAIN:
+		break;
+	default:
+		handshake_failed(c, PROXY_STAT_TLS_FAILED, "failed");
+		break;
+	}
 }
 
 /* Everything was sent that will be: FIN, then read what still comes. */
@@ -219,7 +290,7 @@ finish_last(struct client_conn *c)
 static uint64_t
 bytes_out(const struct client_conn *c)
 {
-	return c->conn.sent + conn_pending(&c->conn) +
+	return conn_given(&c->conn) +
 	    proxy_out_pending(c->proxy, &c->conn);
 }
 
@@ -301,6 +372,12 @@ local(const struct exchange *ex, struct addr *addr)
 	sock_local(client_conn_of(ex)->conn.watch.fd, addr);
 }
 
+static const struct conn *
+conn_of(const struct exchange *ex)
+{
+	return &client_conn_of(ex)->conn;
+}
+
 static uint64_t
 connection_id(const struct exchange *ex)
 {
@@ -325,6 +402,7 @@ static const struct client_ops ops = {
 	.finished = finished,
 	.peer = peer,
 	.local = local,
+	.conn = conn_of,
 	.connection_id = connection_id,
 	.connection_requests = connection_requests,
 };
@@ -747,7 +825,9 @@ on_event(struct loop_watch *w, unsigned events)
 	conn_note(&c->conn, events);
 	if ((events & (LOOP_WRITABLE | LOOP_FAILED)) != 0)
 		on_writable(c);
-	if (c->state != STATE_CLOSED && c->conn.readable)
+	if (c->state == STATE_HANDSHAKE && c->conn.readable)
+		shake(c);
+	else if (c->state != STATE_CLOSED && c->conn.readable)
 		serve(c);
 	/* Waiting for the backend, nothing is read: the loop tells of a FIN. */
 	if (c->state == STATE_EXCHANGE && (c->conn.failed ||
@@ -785,6 +865,9 @@ on_deadline(struct deadline *d)
 
 	assert(c->magic == CLIENT_CONN_MAGIC);
 	switch (c->state) {
+	case STATE_HANDSHAKE:
+		handshake_failed(c, PROXY_STAT_TLS_TIMEOUT, "took too long");
+		break;
 	case STATE_HEAD:
 		on_head_deadline(c);
 		break;

@@ -23,6 +23,7 @@ enum {
 };
 
 enum client_conn_state {
+	STATE_HANDSHAKE, /* of TLS */
 	STATE_IDLE,     /* between requests, or before the first */
 	STATE_HEAD,     /* part of a head has come */
 	STATE_EXCHANGE,

@@ -28,6 +28,7 @@
 #include "upstream/group.h"
 #include "upstream/retry.h"
 
+struct conn;
 struct exchange;
 struct proxy;
 struct route;
@@ -55,6 +56,8 @@ struct client_ops {
 	void (*finished)(struct exchange *ex);
 	struct addr_ip (*peer)(const struct exchange *ex);
 	void (*local)(const struct exchange *ex, struct addr *addr);
+	/* What carries it: for what it tells of TLS. */
+	const struct conn *(*conn)(const struct exchange *ex);
 	uint64_t (*connection_id)(const struct exchange *ex);
 	uint32_t (*connection_requests)(const struct exchange *ex);
 };
@@ -183,6 +186,7 @@ struct exchange {
 	bool is_running;
 	bool is_answered;   /* res is weir's own */
 	bool head_sent;     /* final response head went to the client */
+	bool is_secure;     /* the request came over TLS */
 	bool peer_trusted;  /* the peer is in trusted_proxies */
 	bool tunnel_ended;  /* by the client */
 	bool is_tunnel;
@@ -199,6 +203,13 @@ struct exchange {
 	bool response_failed; /* a response handler failed before */
 	bool is_over;       /* logged; freed when the walk returns */
 };
+
+/* "http" or "https": how the request came. */
+static inline struct span
+exchange_scheme(const struct exchange *ex)
+{
+	return ex->is_secure ? SPAN("https") : SPAN("http");
+}
 
 /* ---- for modules ---- */
 

@@ -8,6 +8,7 @@
 #include "conf/template.h"
 #include "http/hop.h"
 #include "http/uri.h"
+#include "net/conn.h"
 #include "net/listener.h"
 #include "proxy/client_addr.h"
 #include "proxy/exchange_private.h"
@@ -74,6 +75,26 @@ treat_underscores(struct exchange *ex)
 	return REASON_NONE;
 }
 
+/*
+ * A certificate was shown to the name of the handshake: a request for another
+ * one on the same connection might pass where its holder was never let in.
+ */
+static bool
+is_misdirected(const struct exchange *ex)
+{
+	const struct conn *conn = ex->client_ops->conn(ex);
+	char memory[512];
+	struct str out;
+
+	str_init(&out, memory, sizeof(memory));
+	if (!conn_fact(conn, CONN_FACT_PEER_VERIFY, &out) ||
+	    span_eq(str_view(&out), SPAN("none")))
+		return false;
+	str_init(&out, memory, sizeof(memory));
+	return conn_fact(conn, CONN_FACT_SERVER_NAME, &out) &&
+	    !span_ieq(str_view(&out), ex->req.host);
+}
+
 enum reason
 exchange_request_prepare(struct exchange *ex)
 {
@@ -90,6 +111,10 @@ exchange_request_prepare(struct exchange *ex)
 		ex->detail = "CONNECT and TRACE are refused";
 		ex->force_close = true;
 		return REASON_METHOD_REFUSED;
+	}
+	if (ex->is_secure && is_misdirected(ex)) {
+		ex->force_close = true;
+		return REASON_MISDIRECTED;
 	}
 	reason = normalise_path(ex);
 	if (reason == REASON_NONE)

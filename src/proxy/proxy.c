@@ -13,6 +13,7 @@
 #include "base/now.h"
 #include "metrics/histogram.h"
 #include "net/listener.h"
+#include "net/tls_stream.h"
 #include "proxy/backend_conn.h"
 #include "proxy/client_conn.h"
 #include "proxy/exchange.h"
@@ -44,6 +45,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->module_worker.slot = boot->slot;
 	p->scratch = heap_alloc(SCRATCH_BYTES);
 	p->out_memory = heap_alloc(OUT_BYTES);
+	p->tls = tls_stream_io_new();
 	p->connections_max = boot->connections_max;
 	p->accepting = true;
 	block_pool_init(&p->blocks, boot->body_memory_bytes);
@@ -98,6 +100,7 @@ proxy_free(struct proxy *p)
 	slab_fini(&p->clients);
 	slab_fini(&p->backends);
 	slab_fini(&p->exchanges);
+	tls_stream_io_free(p->tls);
 	free(p->group_stats);
 	free(p->route_stats);
 	free(p->scratch);

@@ -19,6 +19,7 @@
 struct backend_conn;
 struct client_conn;
 struct exchange;
+struct tls_io;
 
 enum {
 	SCRATCH_BYTES = 262144,  /* of one receive */
@@ -42,6 +43,7 @@ struct proxy {
 	struct conn *failed[FAILED_MAX]; /* a send failed; told at the end */
 	unsigned failed_count;
 
+	struct tls_io *tls;      /* scratch of all TLS */
 	struct block_pool blocks;
 	struct arena_cache arenas;
 	struct slab clients;

@@ -50,6 +50,10 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	    "see the route's methods")                                        \
 	X(NO_ROUTE, "no_route", 404, CLIENT, "destination_not_found",         \
 	    "no route matches the request", "see weir -T for the routes")     \
+	X(MISDIRECTED, "misdirected", 421, CLIENT, "http_request_denied",     \
+	    "the Host differs from the name that the client certificate "     \
+	    "was shown to",                                                   \
+	    "the client has to use one connection for each name")             \
 	X(HEAD_TIMEOUT, "client_header_timeout", 408, CLIENT,                 \
 	    "http_request_error", "the request head took too long",           \
 	    "client_header_timeout bounds it")                                \

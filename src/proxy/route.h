@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "conf/item.h"
 #include "http/message.h"
+#include "net/tls_conf.h"
 #include "proxy/core_conf.h"
 #include "proxy/phase.h"
 
@@ -144,6 +145,8 @@ struct service_listen {
 	bool ipv6_only;
 	uint32_t backlog;
 	uint32_t mode;
+	bool has_tls;
+	struct tls_server_conf tls;
 };
 
 void route_table_init(struct route_table *t);

@@ -229,6 +229,11 @@ static const struct conf_item listen_items[] = {
 	    "4096", NULL, 0, "connections that may wait to be accepted"),
 	CONF_UINT("mode", struct service_listen, mode, 0, 511, "438", NULL,
 	    0, "file mode of a Unix socket, 438 = octal 666"),
+	{ .name = "tls", .type = CONF_TYPE_GROUP,
+	    .offset = offsetof(struct service_listen, tls),
+	    .table = &tls_conf_server_table,
+	    .present = offsetof(struct service_listen, has_tls),
+	    .help = "speak TLS" },
 	CONF_END,
 };
 

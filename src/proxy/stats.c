@@ -59,6 +59,15 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 		.help = "Times that accepting paused for want of descriptors." },
 	[PROXY_STAT_SUPPRESSED_VALUES] = { .name = "values_dropped_total",
 		.help = "Field values dropped because of control characters." },
+	[PROXY_STAT_TLS_FULL] = { .name = "tls_handshakes_total",
+		.help = "TLS handshakes with clients, by their outcome.",
+		.label = "outcome=\"full\"" },
+	[PROXY_STAT_TLS_RESUMED] = { .name = "tls_handshakes_total",
+		.label = "outcome=\"resumed\"" },
+	[PROXY_STAT_TLS_FAILED] = { .name = "tls_handshakes_total",
+		.label = "outcome=\"failed\"" },
+	[PROXY_STAT_TLS_TIMEOUT] = { .name = "tls_handshakes_total",
+		.label = "outcome=\"timeout\"" },
 #define X(id, name_, status, blame, proxy_status, cause, advice)              \
 	[PROXY_STAT_REASONS + REASON_##id] = { .name = "errors_total",        \
 		.help = "Requests by the reason why they ended.",             \

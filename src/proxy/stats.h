@@ -31,6 +31,10 @@ enum proxy_stat {
 	PROXY_STAT_UNEXPECTED_DATA,   /* idle backend connections that spoke */
 	PROXY_STAT_ACCEPT_PAUSED,
 	PROXY_STAT_SUPPRESSED_VALUES, /* template values with controls */
+	PROXY_STAT_TLS_FULL,          /* handshakes with clients */
+	PROXY_STAT_TLS_RESUMED,
+	PROXY_STAT_TLS_FAILED,
+	PROXY_STAT_TLS_TIMEOUT,
 	PROXY_STAT_REASONS,           /* one row a reason */
 	PROXY_STAT_COUNT = PROXY_STAT_REASONS + REASON_COUNT
 };

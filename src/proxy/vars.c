@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "conf/tree.h"
 #include "http/uri.h"
+#include "net/conn.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy_private.h"
 #include "proxy/route.h"
@@ -123,9 +124,27 @@ VAR(request_method)
 VAR(request_scheme)
 {
 	EX;
-	(void)ex;
-	return put(out, SPAN("http"));
+	return put(out, exchange_scheme(ex));
 }
+
+/* One function a row: a row has no argument of its own. */
+#define TLS_VAR(name, fact)                                                  \
+	VAR(name)                                                            \
+	{                                                                    \
+		EX;                                                          \
+		return conn_fact(ex->client_ops->conn(ex), fact, out);       \
+	}
+TLS_VAR(tls_version, CONN_FACT_VERSION)
+TLS_VAR(tls_cipher, CONN_FACT_CIPHER)
+TLS_VAR(tls_sni, CONN_FACT_SERVER_NAME)
+TLS_VAR(tls_alpn, CONN_FACT_ALPN)
+TLS_VAR(tls_resumed, CONN_FACT_RESUMED)
+TLS_VAR(tls_client_subject, CONN_FACT_PEER_SUBJECT)
+TLS_VAR(tls_client_issuer, CONN_FACT_PEER_ISSUER)
+TLS_VAR(tls_client_serial, CONN_FACT_PEER_SERIAL)
+TLS_VAR(tls_client_fingerprint, CONN_FACT_PEER_FINGERPRINT)
+TLS_VAR(tls_client_sans, CONN_FACT_PEER_NAMES)
+TLS_VAR(tls_client_verify, CONN_FACT_PEER_VERIFY)
 
 VAR(request_host)
 {
@@ -489,6 +508,23 @@ static const struct template_var all[] = {
 	    "in its worker", NULL },
 	{ "connection.requests", connection_requests,
 	    "number of the request on its connection", NULL },
+	{ "tls.version", tls_version, "version of TLS, empty without", NULL },
+	{ "tls.cipher", tls_cipher, "cipher suite", NULL },
+	{ "tls.sni", tls_sni, "server name that the client asked for", NULL },
+	{ "tls.alpn", tls_alpn, "protocol that was negotiated", NULL },
+	{ "tls.resumed", tls_resumed, "1 if the session was resumed, else 0",
+	    NULL },
+	{ "tls.client.subject", tls_client_subject,
+	    "subject of the client's valid certificate", NULL },
+	{ "tls.client.issuer", tls_client_issuer, "its issuer", NULL },
+	{ "tls.client.serial", tls_client_serial, "its serial number, "
+	    "hexadecimal", NULL },
+	{ "tls.client.fingerprint", tls_client_fingerprint,
+	    "its SHA-256 fingerprint, hexadecimal", NULL },
+	{ "tls.client.sans", tls_client_sans, "its alternative names, "
+	    "DNS:a,IP:b", NULL },
+	{ "tls.client.verify", tls_client_verify, "ok, none, or what is "
+	    "wrong with the client's certificate", NULL },
 	{ "request.method", request_method, "method", NULL },
 	{ "request.scheme", request_scheme, "http or https", NULL },
 	{ "request.host", request_host, "host, lower case, without port",

@@ -12,6 +12,7 @@
 #include "conf/template.h"
 #include "http/field.h"
 #include "net/listener.h"
+#include "net/tls_ctx.h"
 #include "proxy/admin.h"
 #include "site/modules.h"
 #include "upstream/group.h"
@@ -484,6 +485,30 @@ add_listener(struct build *b, const struct service_listen *listen,
 	return spec;
 }
 
+/*
+ * The context of a listener's TLS; not tried while there are errors, which may
+ * be in its own options.
+ */
+static int
+build_tls(struct build *b, struct listener_spec *spec,
+    const struct service_listen *listen, const struct conf_node *node)
+{
+	static const char *const alpn[] = { "http/1.1", NULL };
+	const struct conf_node *tls = conf_node_get(node, "tls");
+	const struct tls_ctx_about about = {
+		.name = spec->text,
+		.alpn = alpn,
+		.place = tls != NULL ? &tls->place : &node->place,
+		.report = b->ctx->report,
+		.is_test = b->is_test,
+	};
+
+	if (!listen->has_tls || conf_report_errors(b->ctx->report) > 0)
+		return 0;
+	spec->tls = tls_ctx_server_new(&listen->tls, &about);
+	return spec->tls == NULL ? -1 : 0;
+}
+
 static int
 build_listens(struct build *b, struct service *service)
 {
@@ -520,8 +545,9 @@ build_listens(struct build *b, struct service *service)
 			    b->listeners[j].place.line);
 			result = -1;
 		}
-		if (!duplicate)
-			add_listener(b, &listens[i], service, node);
+		if (!duplicate && build_tls(b, add_listener(b, &listens[i],
+		    service, node), &listens[i], node) != 0)
+			result = -1;
 	}
 	return result;
 }

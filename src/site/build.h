@@ -36,6 +36,7 @@ struct build {
 	size_t service_count;
 	struct listener_spec *listeners;
 	size_t listener_count;
+	bool is_test; /* -t: nothing will be served */
 };
 
 /* http = { … }: the defaults of all services; node may be NULL. */

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "conf/origins.h"
 #include "metrics/metrics.h"
+#include "net/tls_ctx.h"
 #include "os/proc_cpu.h"
 #include "proxy/proxy.h"
 #include "proxy/stats.h"
@@ -226,6 +227,7 @@ generation_load(const struct generation_source *source,
 	g->ctx = (struct conf_ctx){ .arena = &g->arena, .report = report,
 		.vars = &g->vars, .origins = g->origins, .levels = levels };
 	g->build.ctx = &g->ctx;
+	g->build.is_test = source->is_test;
 	g->tree = source->path != NULL
 	    ? conf_tree_load(&g->arena, source->path, source->conf_dir,
 	    report)
@@ -254,6 +256,8 @@ generation_free(struct generation *g)
 		route_table_fini(&g->build.services[i]->table);
 	hash_map_fini(&g->build.groups);
 	free(g->build.services);
+	for (size_t i = 0; i < g->build.listener_count; i++)
+		tls_ctx_server_free(g->build.listeners[i].tls);
 	free(g->build.listeners);
 	logtarget_fini(&g->targets);
 	conf_origins_free(g->origins);

@@ -39,6 +39,7 @@ struct generation_source {
 	uint32_t workers;     /* 0 = as configured */
 	int log_level;        /* -1 = as configured */
 	bool is_daemon;       /* -d */
+	bool is_test;         /* -t, -T: nothing will be served */
 };
 
 /*

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_cert - certificates with their keys: reading, checking, names.
+ *
+ * Runs in the master, as root, at load; and in other processes on bytes that
+ * the master has read.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "conf/slurp.h"
+#include "net/tls_private.h"
+
+enum { PASSPHRASE_MAX = 1024, CHAIN_MAX = 32 };
+
+void
+tls_cert_fini(struct tls_pair *pair)
+{
+	X509_free(pair->cert);
+	sk_X509_pop_free(pair->chain, X509_free);
+	EVP_PKEY_free(pair->key);
+	for (size_t i = 0; i < pair->name_count; i++)
+		free(pair->names[i]);
+	free(pair->names);
+	free(pair->ocsp);
+	*pair = (struct tls_pair){ .conf = pair->conf };
+}
+
+/* ---- PEM ---- */
+
+static int
+give_passphrase(char *out, int size, int is_writing, void *arg)
+{
+	const char *text = arg;
+	size_t len = text != NULL ? strlen(text) : 0;
+
+	(void)is_writing;
+	if (len == 0 || len > (size_t)size)
+		return -1; /* never ask at a terminal */
+	memcpy(out, text, len);
+	return (int)len;
+}
+
+static BIO *
+bio_of(struct span s)
+{
+	return BIO_new_mem_buf(s.p != NULL ? s.p : "", (int)s.len);
+}
+
+/* The certificate and what follows it: its chain. */
+static int
+parse_chain(struct tls_pair *pair, struct span pem, struct error *err)
+{
+	BIO *bio = bio_of(pem);
+	X509 *next;
+
+	pair->cert = PEM_read_bio_X509_AUX(bio, NULL, give_passphrase, NULL);
+	if (pair->cert == NULL) {
+		BIO_free(bio);
+		return tls_verify_set_error(err, "no certificate");
+	}
+	pair->chain = sk_X509_new_null();
+	while ((next = PEM_read_bio_X509(bio, NULL, give_passphrase, NULL)) !=
+	    NULL) {
+		if (sk_X509_num(pair->chain) >= CHAIN_MAX ||
+		    sk_X509_push(pair->chain, next) == 0) {
+			X509_free(next);
+			BIO_free(bio);
+			return error_set(err, "more than %d certificates",
+			    CHAIN_MAX);
+		}
+	}
+	BIO_free(bio);
+	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		return tls_verify_set_error(err, "bad certificate in chain");
+	ERR_clear_error();
+	return 0;
+}
+
+static int
+parse_key(struct tls_pair *pair, struct span pem, const char *passphrase,
+    struct error *err)
+{
+	BIO *bio = bio_of(pem);
+	char *copy = passphrase != NULL ? strdup(passphrase) : NULL;
+
+	pair->key = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, copy);
+	free(copy);
+	BIO_free(bio);
+	if (pair->key == NULL)
+		return tls_verify_set_error(err, passphrase == NULL
+		    ? "no private key, or one that needs a passphrase"
+		    : "no private key, or a wrong passphrase");
+	switch (EVP_PKEY_get_base_id(pair->key)) {
+	case EVP_PKEY_RSA:
+	case EVP_PKEY_RSA_PSS:
+		pair->kind = TLS_KEY_RSA;
+		break;
+	case EVP_PKEY_EC:
+		pair->kind = TLS_KEY_EC;
+		break;
+	case EVP_PKEY_ED25519:
+	case EVP_PKEY_ED448:
+		pair->kind = TLS_KEY_EDWARDS;
+		break;
+	default:
+		pair->kind = TLS_KEY_OTHER;
+		break;
+	}
+	if (X509_check_private_key(pair->cert, pair->key) != 1) {
+		ERR_clear_error();
+		return error_set(err, "the key is not the certificate's");
+	}
+	return 0;
+}
+
+/* ---- names and dates ---- */
+
+static void
+add_name(struct tls_pair *pair, const char *p, size_t len)
+{
+	char *name;
+
+	if (len == 0 || len > 255 || memchr(p, '\0', len) != NULL)
+		return;
+	if (p[len - 1] == '.')
+		len--;
+	name = heap_alloc(len + 1);
+	for (size_t i = 0; i < len; i++)
+		name[i] = (char)span_lower((unsigned char)p[i]);
+	name[len] = '\0';
+	pair->names = heap_alloc_grow(pair->names, pair->name_count + 1,
+	    sizeof(*pair->names));
+	pair->names[pair->name_count++] = name;
+}
+
+static void
+add_asn1(struct tls_pair *pair, const ASN1_STRING *s)
+{
+	add_name(pair, (const char *)ASN1_STRING_get0_data(s),
+	    (size_t)ASN1_STRING_length(s));
+}
+
+/* The alternative names; the common name only where there are none. */
+static void
+find_names(struct tls_pair *pair)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(pair->cert,
+	    NID_subject_alt_name, NULL, NULL);
+	X509_NAME *subject = X509_get_subject_name(pair->cert);
+	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+		if (name->type == GEN_DNS)
+			add_asn1(pair, name->d.dNSName);
+	}
+	if (names == NULL && at >= 0)
+		add_asn1(pair, X509_NAME_ENTRY_get_data(
+		    X509_NAME_get_entry(subject, at)));
+	GENERAL_NAMES_free(names);
+	ERR_clear_error();
+}
+
+static int64_t
+seconds_of(const ASN1_TIME *time)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(time, &tm) != 1)
+		return 0;
+	return (int64_t)timegm(&tm);
+}
+
+int
+tls_cert_parse(struct tls_pair *pair, struct span cert_pem,
+    struct span key_pem, const char *passphrase, struct error *err)
+{
+	if (parse_chain(pair, cert_pem, err) != 0 ||
+	    parse_key(pair, key_pem, passphrase, err) != 0) {
+		tls_cert_fini(pair);
+		return -1;
+	}
+	find_names(pair);
+	pair->not_before_s = seconds_of(X509_get0_notBefore(pair->cert));
+	pair->not_after_s = seconds_of(X509_get0_notAfter(pair->cert));
+	return 0;
+}
+
+/* ---- files ---- */
+
+static int
+read_command(const char *command, char *text, struct error *err)
+{
+	FILE *pipe = popen(command, "re");
+	size_t len;
+	int status;
+
+	if (pipe == NULL)
+		return error_set_errno(err, errno, "running %s", command);
+	len = fread(text, 1, PASSPHRASE_MAX - 1, pipe);
+	text[len] = '\0';
+	status = pclose(pipe);
+	if (status != 0)
+		return error_set(err, "%s: ended with status %d", command,
+		    WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+	return 0;
+}
+
+int
+tls_cert_passphrase(const char *file, const char *command, char **text,
+    struct error *err)
+{
+	char *bytes = NULL;
+	size_t len;
+
+	*text = NULL;
+	if (command != NULL) {
+		bytes = heap_alloc(PASSPHRASE_MAX);
+		if (read_command(command, bytes, err) != 0) {
+			free(bytes);
+			return -1;
+		}
+	} else if (file == NULL) {
+		return 0;
+	} else if (slurp_file(file, PASSPHRASE_MAX, &bytes, &len) != 0) {
+		return error_set(err, "reading %s: %s", file,
+		    slurp_reason(errno));
+	}
+	bytes[strcspn(bytes, "\r\n")] = '\0';
+	*text = bytes;
+	return 0;
+}
+
+static void
+warn_of_mode(struct conf_report *report, const struct conf_place *place,
+    const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+		conf_report_warning(report, place,
+		    "%s: others can read this key: chmod o-rwx", path);
+}
+
+static void
+warn_of_dates(const struct tls_pair *pair, struct conf_report *report,
+    const struct conf_place *place)
+{
+	int64_t now = (int64_t)time(NULL);
+
+	if (pair->not_after_s < now)
+		conf_report_warning(report, place,
+		    "%s: the certificate has expired", pair->conf->cert);
+	else if (pair->not_before_s > now)
+		conf_report_warning(report, place,
+		    "%s: the certificate is not valid yet",
+		    pair->conf->cert);
+}
+
+static int
+load_ocsp(struct tls_pair *pair, struct error *err)
+{
+	char *bytes = NULL;
+	size_t len;
+
+	if (pair->conf->ocsp_file == NULL)
+		return 0;
+	if (slurp_file(pair->conf->ocsp_file, TLS_FILE_MAX, &bytes, &len) != 0)
+		return error_set(err, "reading %s: %s", pair->conf->ocsp_file,
+		    slurp_reason(errno));
+	pair->ocsp = (unsigned char *)bytes;
+	pair->ocsp_len = len;
+	return 0;
+}
+
+static int
+load(struct tls_pair *pair, char **cert, char **key, char **passphrase,
+    struct error *err)
+{
+	const struct tls_pair_conf *conf = pair->conf;
+	size_t cert_len, key_len;
+	struct error why;
+
+	if (slurp_file(conf->cert, TLS_FILE_MAX, cert, &cert_len) != 0)
+		return error_set(err, "reading %s: %s", conf->cert,
+		    slurp_reason(errno));
+	if (slurp_file(conf->key, TLS_FILE_MAX, key, &key_len) != 0)
+		return error_set(err, "reading %s: %s", conf->key,
+		    slurp_reason(errno));
+	if (tls_cert_passphrase(conf->passphrase_file,
+	    conf->passphrase_command, passphrase, err) != 0)
+		return -1;
+	if (tls_cert_parse(pair, span_of(*cert, cert_len),
+	    span_of(*key, key_len), *passphrase, &why) != 0)
+		return error_set(err, "%s with %s: %s", conf->cert, conf->key,
+		    why.text);
+	return load_ocsp(pair, err);
+}
+
+int
+tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
+    struct conf_report *report, const struct conf_place *place,
+    struct error *err)
+{
+	char *cert = NULL, *key = NULL, *passphrase = NULL;
+	int result;
+
+	*pair = (struct tls_pair){ .conf = conf };
+	result = load(pair, &cert, &key, &passphrase, err);
+	if (result == 0) {
+		warn_of_mode(report, place, conf->key);
+		warn_of_dates(pair, report, place);
+	} else {
+		tls_cert_fini(pair);
+	}
+	if (key != NULL)
+		OPENSSL_cleanse(key, strlen(key));
+	if (passphrase != NULL)
+		OPENSSL_cleanse(passphrase, strlen(passphrase));
+	free(cert);
+	free(key);
+	free(passphrase);
+	return result;
+}
+
+int
+tls_cert_use_ctx(const struct tls_pair *pair, SSL_CTX *ctx)
+{
+	return SSL_CTX_use_cert_and_key(ctx, pair->cert, pair->key,
+	    pair->chain, 1) == 1 ? 0 : -1;
+}
+
+int
+tls_cert_use(const struct tls_pair *pair, SSL *ssl)
+{
+	return SSL_use_cert_and_key(ssl, pair->cert, pair->key, pair->chain,
+	    1) == 1 ? 0 : -1;
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_ctx - contexts of OpenSSL, made of options and files.
+ *
+ * A listener has one context for all its server names: pairs other than the
+ * default's are put into the one connection that asked for them, so that
+ * thousands of names cost their certificates and nothing else.
+ */
+#include "net/tls_ctx.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "conf/slurp.h"
+#include "net/tls_private.h"
+#include "net/tls_stream.h"
+#include "net/tls_ticket.h"
+
+/*
+ * Mozilla's recommendations, version 5.7, without the exchanges over finite
+ * fields: they cost the server most, and what can do no other is older than
+ * what the profile is for.
+ */
+#define INTERMEDIATE_CIPHERS                                                 \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"         \
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"         \
+	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define SUITES                                                               \
+	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"                     \
+	"TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS "X25519:P-256:P-384"
+
+static const struct {
+	int min_version;
+	const char *ciphers;
+	bool prefer_server;
+} profiles[] = {
+	[TLS_PROFILE_MODERN] = { TLS1_3_VERSION, INTERMEDIATE_CIPHERS,
+		false },
+	[TLS_PROFILE_INTERMEDIATE] = { TLS1_2_VERSION, INTERMEDIATE_CIPHERS,
+		false },
+	[TLS_PROFILE_OLD] = { TLS1_VERSION, INTERMEDIATE_CIPHERS
+		":ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:"
+		"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:"
+		"ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:"
+		"ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:"
+		"AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA256:"
+		"AES256-SHA256:AES128-SHA:AES256-SHA:@SECLEVEL=0", true },
+};
+
+static int
+apply_policy(SSL_CTX *ctx, const struct tls_policy *p, struct error *err)
+{
+	int min = p->min_version != 0 ? (int)p->min_version
+				      : profiles[p->profile].min_version;
+	int max = (int)p->max_version;
+	const char *ciphers = p->ciphers != NULL ? p->ciphers
+	    : profiles[p->profile].ciphers;
+	const char *suites = p->suites != NULL ? p->suites : SUITES;
+	const char *groups = p->groups != NULL ? p->groups : GROUPS;
+	const char *signatures = p->signature_algorithms;
+
+	if (max != 0 && min > max)
+		min = max;
+	if (SSL_CTX_set_min_proto_version(ctx, min) != 1 ||
+	    SSL_CTX_set_max_proto_version(ctx, max) != 1)
+		return tls_verify_set_error(err, "min_version, max_version");
+	if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
+		return tls_verify_set_error(err, "ciphers \"%s\"", ciphers);
+	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
+		return tls_verify_set_error(err, "suites \"%s\"", suites);
+	if (SSL_CTX_set1_groups_list(ctx, groups) != 1)
+		return tls_verify_set_error(err, "groups \"%s\"", groups);
+	if (signatures != NULL &&
+	    SSL_CTX_set1_sigalgs_list(ctx, signatures) != 1)
+		return tls_verify_set_error(err,
+		    "signature_algorithms \"%s\"", signatures);
+	/* What an application asked for counts less than what was set here. */
+	if (p->min_version != 0 && min < TLS1_2_VERSION)
+		SSL_CTX_set_security_level(ctx, 0);
+	return 0;
+}
+
+static SSL_CTX *
+ctx_new(const SSL_METHOD *method)
+{
+	SSL_CTX *ctx = SSL_CTX_new(method);
+
+	if (ctx == NULL)
+		return NULL;
+	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION |
+	    SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+	    SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_clear_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	return ctx;
+}
+
+/* "\2h2\10http/1.1" of the names; 0 or -1 if they do not fit. */
+static int
+put_alpn(const char *const *names, unsigned char *out, size_t size,
+    size_t *len)
+{
+	*len = 0;
+	for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
+		size_t n = strlen(names[i]);
+
+		if (n == 0 || n > 255 || *len + 1 + n > size)
+			return -1;
+		out[(*len)++] = (unsigned char)n;
+		memcpy(out + *len, names[i], n);
+		*len += n;
+	}
+	return 0;
+}
+
+/* ---- towards clients ---- */
+
+/* Sessions of another listener, or with other client CAs, are not ours. */
+static int
+set_session_context(struct tls_server *s, const char *name,
+    struct error *err)
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	char *ca = NULL;
+	size_t ca_len = 0;
+	uint32_t verify = s->conf->verify;
+
+	if (s->conf->ca_file != NULL &&
+	    slurp_file(s->conf->ca_file, TLS_FILE_MAX * 8, &ca, &ca_len) !=
+	    0) {
+		EVP_MD_CTX_free(md);
+		return error_set(err, "reading %s: %s", s->conf->ca_file,
+		    slurp_reason(errno));
+	}
+	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+	EVP_DigestUpdate(md, name, strlen(name) + 1);
+	EVP_DigestUpdate(md, &verify, sizeof(verify));
+	EVP_DigestUpdate(md, ca, ca_len);
+	EVP_DigestFinal_ex(md, digest, NULL);
+	EVP_MD_CTX_free(md);
+	free(ca);
+	SSL_CTX_set_session_id_context(s->ctx, digest, SSL_MAX_SID_CTX_LENGTH);
+	return 0;
+}
+
+static int
+set_verify(struct tls_server *s, struct error *err)
+{
+	const struct tls_server_conf *conf = s->conf;
+	STACK_OF(X509_NAME) *names;
+	int mode = SSL_VERIFY_PEER;
+
+	if (conf->verify == TLS_VERIFY_OFF)
+		return 0;
+	if (conf->verify == TLS_VERIFY_REQUIRE)
+		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	if (tls_verify_load(s->ctx, conf->ca_file, conf->crl_file, err) != 0)
+		return -1;
+	names = SSL_load_client_CA_file(conf->ca_file);
+	if (names == NULL)
+		return tls_verify_set_error(err, "reading %s", conf->ca_file);
+	SSL_CTX_set_client_CA_list(s->ctx, names);
+	SSL_CTX_set_verify(s->ctx, mode, tls_verify_callback);
+	SSL_CTX_set_verify_depth(s->ctx, (int)conf->verify_depth);
+	return 0;
+}
+
+static int
+set_tickets(struct tls_server *s, struct error *err)
+{
+	const struct tls_server_conf *conf = s->conf;
+
+	/* OpenSSL's own cache is a process's own: tickets carry sessions. */
+	SSL_CTX_set_session_cache_mode(s->ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_num_tickets(s->ctx, conf->tickets ? 1 : 0);
+	if (!conf->tickets) {
+		SSL_CTX_set_options(s->ctx, SSL_OP_NO_TICKET);
+		return 0;
+	}
+	SSL_CTX_set_timeout(s->ctx, TLS_TICKET_LIFE_S);
+	if (tls_ticket_read_files(&conf->ticket_key_files, &s->ticket_keys,
+	    &s->ticket_key_count, err) != 0)
+		return -1;
+	/* Else keys of the context's own, until it gets the zone's. */
+	if (s->ticket_key_count > 0)
+		SSL_CTX_set_tlsext_ticket_key_evp_cb(s->ctx,
+		    tls_ticket_callback);
+	return 0;
+}
+
+static void
+add_names(struct tls_server *s, struct tls_pair *pair)
+{
+	const struct conf_strings *given = &pair->conf->names;
+
+	for (size_t i = 0; i < given->count; i++)
+		tls_sni_add(&s->sni, given->items[i], pair);
+	for (size_t i = 0; given->count == 0 && i < pair->name_count; i++)
+		tls_sni_add(&s->sni, pair->names[i], pair);
+}
+
+/*
+ * The default: the first pair, and those of other kinds of key that share its
+ * first name.
+ */
+static int
+set_fallback(struct tls_server *s, struct error *err)
+{
+	static const struct tls_choice none;
+	struct tls_pair *first = &s->pairs[0];
+	const char *name = first->conf->names.count > 0
+	    ? first->conf->names.items[0]
+	    : first->name_count > 0 ? first->names[0] : NULL;
+	const struct tls_choice *choice = &none;
+
+	if (name != NULL && name[0] == '*')
+		choice = hash_map_get(&s->sni.wildcards,
+		    span_cstr(name + 2));
+	else if (name != NULL)
+		choice = hash_map_get(&s->sni.exact, span_cstr(name));
+	if (choice == NULL)
+		choice = &none;
+	for (int kind = 0; kind < TLS_KEY_KINDS; kind++) {
+		const struct tls_pair *pair = choice->by_kind[kind];
+
+		if ((int)first->kind == kind)
+			pair = first;
+		if (pair != NULL && tls_cert_use_ctx(pair, s->ctx) != 0)
+			return tls_verify_set_error(err, "using %s",
+			    pair->conf->cert);
+	}
+	s->fallback = choice->by_kind[first->kind] == first ? choice : NULL;
+	return 0;
+}
+
+/*
+ * One pair; 1 if it is left out, because this user may not read it and only
+ * tests.
+ */
+static int
+load_pair(struct tls_server *s, const struct tls_pair_conf *conf,
+    const struct conf_place *place, const struct tls_ctx_about *about)
+{
+	struct tls_pair *pair = &s->pairs[s->pair_count];
+	struct error err;
+
+	if (conf->cert == NULL || conf->key == NULL)
+		return -1; /* reported */
+	if (about->is_test && (access(conf->key, R_OK) != 0 ||
+	    access(conf->cert, R_OK) != 0) && errno == EACCES) {
+		conf_report_warning(about->report, place, "%s: not tested: "
+		    "this user may not read it", conf->key);
+		return 1;
+	}
+	if (tls_cert_load(pair, conf, about->report, place, &err) != 0) {
+		conf_report_error(about->report, place, "%s", err.text);
+		return -1;
+	}
+	s->pair_count++;
+	return 0;
+}
+
+static int
+load_pairs(struct tls_server *s, const struct tls_ctx_about *about)
+{
+	const struct tls_server_conf *conf = s->conf;
+	const struct tls_pair_conf *list = conf->certificates.items;
+	int result = 0;
+
+	s->pairs = heap_alloc_zeroed(conf->certificates.count + 1,
+	    sizeof(*s->pairs));
+	if (conf->pair.cert != NULL &&
+	    load_pair(s, &conf->pair, about->place, about) < 0)
+		result = -1;
+	for (size_t i = 0; i < conf->certificates.count; i++) {
+		if (load_pair(s, &list[i], &conf->certificates.nodes[i]->place,
+		    about) < 0)
+			result = -1;
+	}
+	for (size_t i = 0; i < s->pair_count; i++)
+		add_names(s, &s->pairs[i]);
+	return result;
+}
+
+static int
+server_init(struct tls_server *s, const struct tls_ctx_about *about,
+    struct error *err)
+{
+	const struct tls_policy *policy = &s->conf->policy;
+	bool prefer = policy->prefer_server == 1 ||
+	    (policy->prefer_server == 0 &&
+	    profiles[policy->profile].prefer_server);
+
+	if (apply_policy(s->ctx, policy, err) != 0)
+		return -1;
+	if (prefer)
+		SSL_CTX_set_options(s->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	if (put_alpn(about->alpn, s->alpn, sizeof(s->alpn), &s->alpn_len) !=
+	    0)
+		return error_set(err, "alpn: too long");
+	if (set_verify(s, err) != 0 || set_tickets(s, err) != 0 ||
+	    set_session_context(s, about->name, err) != 0)
+		return -1;
+	tls_stream_set_callbacks(s->ctx);
+	return s->pair_count > 0 ? set_fallback(s, err) : 0;
+}
+
+struct tls_server *
+tls_ctx_server_new(const struct tls_server_conf *conf,
+    const struct tls_ctx_about *about)
+{
+	struct tls_server *s = heap_alloc_zeroed(1, sizeof(*s));
+	struct error err;
+
+	s->conf = conf;
+	tls_sni_init(&s->sni);
+	s->ctx = ctx_new(TLS_server_method());
+	if (s->ctx == NULL) {
+		tls_verify_set_error(&err, "making a TLS context");
+		conf_report_error(about->report, about->place, "%s",
+		    err.text);
+	} else if (load_pairs(s, about) == 0) {
+		if (server_init(s, about, &err) == 0)
+			return s;
+		conf_report_error(about->report, about->place, "tls: %s",
+		    err.text);
+	}
+	tls_ctx_server_free(s);
+	return NULL;
+}
+
+void
+tls_ctx_server_free(struct tls_server *s)
+{
+	if (s == NULL)
+		return;
+	SSL_CTX_free(s->ctx);
+	tls_sni_fini(&s->sni);
+	for (size_t i = 0; i < s->pair_count; i++)
+		tls_cert_fini(&s->pairs[i]);
+	free(s->pairs);
+	if (s->ticket_keys != NULL)
+		OPENSSL_cleanse(s->ticket_keys, s->ticket_key_count *
+		    sizeof(*s->ticket_keys));
+	free(s->ticket_keys);
+	free(s);
+}
+
+void
+tls_ctx_set_tickets(struct tls_server *s, const struct tls_ticket_zone *zone)
+{
+	if (!s->conf->tickets || s->ticket_key_count > 0)
+		return;
+	s->tickets = zone;
+	SSL_CTX_set_tlsext_ticket_key_evp_cb(s->ctx, tls_ticket_callback);
+}
+
+uint64_t
+tls_ctx_handshake_ms(const struct tls_server *s)
+{
+	return s->conf->handshake_timeout_ms;
+}
+
+/* ---- towards backends ---- */
+
+static int
+load_system(SSL_CTX *ctx, struct error *err)
+{
+	const char *const places[] = {
+		getenv(X509_get_default_cert_file_env()),
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/cert.pem",
+		X509_get_default_cert_file(),
+	};
+
+	/* All of it now: a worker opens no files. */
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		if (places[i] != NULL && access(places[i], R_OK) == 0)
+			return tls_verify_load(ctx, places[i], NULL, err);
+	}
+	return error_set(err, "use_system_certs: this system has no bundle of "
+	    "certificates (package ca-certificates); set ca_file");
+}
+
+static int
+use_own(SSL_CTX *ctx, const struct tls_client_conf *conf,
+    const struct tls_ctx_about *about, struct error *err)
+{
+	struct tls_pair_conf files = {
+		.cert = conf->cert,
+		.key = conf->key,
+		.passphrase_file = conf->passphrase_file,
+		.passphrase_command = conf->passphrase_command,
+	};
+	struct tls_pair pair;
+	int result;
+
+	if (conf->cert == NULL)
+		return 0;
+	if (about->is_test && access(conf->key, R_OK) != 0 &&
+	    errno == EACCES) {
+		conf_report_warning(about->report, about->place,
+		    "%s: not tested: this user may not read it", conf->key);
+		return 0;
+	}
+	if (tls_cert_load(&pair, &files, about->report, about->place, err) !=
+	    0)
+		return -1;
+	result = tls_cert_use_ctx(&pair, ctx);
+	tls_cert_fini(&pair);
+	return result == 0 ? 0
+	    : tls_verify_set_error(err, "using %s", conf->cert);
+}
+
+static int
+client_init(struct tls_client *c, const struct tls_ctx_about *about,
+    struct error *err)
+{
+	const struct tls_client_conf *conf = c->conf;
+	unsigned char alpn[64];
+	size_t len = 0;
+
+	if (apply_policy(c->ctx, &conf->policy, err) != 0 ||
+	    use_own(c->ctx, conf, about, err) != 0)
+		return -1;
+	if (put_alpn(about->alpn, alpn, sizeof(alpn), &len) != 0)
+		return error_set(err, "alpn: too long");
+	if (len > 0)
+		SSL_CTX_set_alpn_protos(c->ctx, alpn, (unsigned)len);
+	SSL_CTX_set_verify_depth(c->ctx, (int)conf->verify_depth);
+	if (!conf->verify)
+		return 0;
+	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, tls_verify_callback);
+	if (conf->ca_file == NULL && load_system(c->ctx, err) != 0)
+		return -1;
+	return tls_verify_load(c->ctx, conf->ca_file, conf->crl_file, err);
+}
+
+struct tls_client *
+tls_ctx_client_new(const struct tls_client_conf *conf,
+    const struct tls_ctx_about *about)
+{
+	struct tls_client *c = heap_alloc_zeroed(1, sizeof(*c));
+	struct error err;
+
+	c->conf = conf;
+	c->ctx = ctx_new(TLS_client_method());
+	if (c->ctx == NULL)
+		tls_verify_set_error(&err, "making a TLS context");
+	else if (client_init(c, about, &err) == 0)
+		return c;
+	conf_report_error(about->report, about->place, "tls: %s", err.text);
+	tls_ctx_client_free(c);
+	return NULL;
+}
+
+void
+tls_ctx_client_free(struct tls_client *c)
+{
+	if (c == NULL)
+		return;
+	SSL_CTX_free(c->ctx);
+	free(c);
+}

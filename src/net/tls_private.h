@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls_private - what the TLS files share; the only header with OpenSSL's. */
+#ifndef NET_TLS_PRIVATE_H
+#define NET_TLS_PRIVATE_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "net/conn.h"
+#include "net/tls_conf.h"
+
+struct error;
+struct tls_ticket_zone;
+
+/* One certificate of each kind of key can serve one name. */
+enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_EC, TLS_KEY_EDWARDS, TLS_KEY_OTHER,
+	TLS_KEY_KINDS };
+
+struct tls_pair {
+	X509 *cert;
+	STACK_OF(X509) *chain; /* without cert */
+	EVP_PKEY *key;
+	enum tls_key_kind kind;
+	char **names;          /* lower case, heap */
+	size_t name_count;
+	int64_t not_before_s, not_after_s; /* since 1970 */
+	unsigned char *ocsp;   /* heap, or NULL */
+	size_t ocsp_len;
+	const struct tls_pair_conf *conf;
+};
+
+/* The pairs for one name. */
+struct tls_choice {
+	struct tls_pair *by_kind[TLS_KEY_KINDS];
+};
+
+/* tls_sni: who is meant by a server name. */
+struct tls_sni {
+	struct hash_map exact;     /* name -> struct tls_choice, heap */
+	struct hash_map wildcards; /* "example.com" of "*.example.com" */
+};
+
+/* What a listener's handshakes need. */
+struct tls_server {
+	SSL_CTX *ctx;
+	struct tls_pair *pairs; /* of the first one is the default */
+	size_t pair_count;
+	struct tls_sni sni;
+	const struct tls_choice *fallback; /* these are in ctx */
+	const struct tls_server_conf *conf;
+	unsigned char alpn[64]; /* in the wire's form, most wanted first */
+	size_t alpn_len;
+	const struct tls_ticket_zone *tickets; /* NULL: keys from files */
+	struct tls_ticket_key *ticket_keys;
+	size_t ticket_key_count;
+};
+
+struct tls_client {
+	SSL_CTX *ctx;
+	const struct tls_client_conf *conf;
+};
+
+/*
+ * A worker's: scratch for what is on its way between sockets and OpenSSL, which
+ * needs no buffer of a connection's own.  `stream` is whose turn it is.
+ */
+struct tls_io {
+	BIO *bio;
+	BIO_METHOD *method;
+	struct conn *conn;
+	struct tls_stream *stream;
+	char *in_memory;
+	struct span in;   /* received, not yet taken by OpenSSL */
+	char *out_memory; /* records to be sent */
+	size_t out_len;
+	char name[256];   /* of the ClientHello being read; "" = none */
+	const struct tls_choice *choice; /* for it */
+};
+
+struct tls_stream {
+	struct conn_stream base;
+	SSL *ssl;
+	struct tls_io *io;
+	const struct tls_server *server; /* NULL: towards a backend */
+	const struct tls_client *client;
+	struct pipe raw;   /* received, left over from the last turn */
+	char *why;         /* heap: what went wrong, or NULL */
+	void *resumption;  /* of the owner, for on_session */
+	bool is_done;      /* the handshake */
+	bool is_ended;     /* close_notify came */
+	bool is_broken;
+	bool is_unverified; /* the handshake failed for the certificate */
+};
+
+/* ---- tls_sni ---- */
+
+void tls_sni_init(struct tls_sni *sni);
+void tls_sni_fini(struct tls_sni *sni);
+/* The first pair of a kind that claims a name keeps it. */
+void tls_sni_add(struct tls_sni *sni, const char *name,
+    struct tls_pair *pair);
+/* For a lower-case name; exact before wildcard; NULL if nobody has it. */
+const struct tls_choice *tls_sni_find(const struct tls_sni *sni,
+    struct span name);
+/*
+ * The host of a server_name extension (RFC 6066, section 3) in lower case in
+ * name, terminated.  0, or -1 if it is malformed.
+ */
+int tls_sni_parse(const unsigned char *p, size_t len, char name[256]);
+
+/* ---- tls_cert ---- */
+
+enum { TLS_FILE_MAX = 1048576 };
+
+/* Read and check a pair; -1 and err.  Warnings go to the report. */
+int tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
+    struct conf_report *report, const struct conf_place *place,
+    struct error *err);
+/* The same of bytes. */
+int tls_cert_parse(struct tls_pair *pair, struct span cert_pem,
+    struct span key_pem, const char *passphrase, struct error *err);
+void tls_cert_fini(struct tls_pair *pair);
+/* The key's passphrase of file or command, heap; NULL if there is none. */
+int tls_cert_passphrase(const char *file, const char *command, char **text,
+    struct error *err);
+/* Use it in a context, or in one connection. */
+int tls_cert_use_ctx(const struct tls_pair *pair, SSL_CTX *ctx);
+int tls_cert_use(const struct tls_pair *pair, SSL *ssl);
+
+/* ---- tls_verify ---- */
+
+/* Empties OpenSSL's queue of errors; the first of them in words. */
+const char *tls_verify_error(void);
+/* Set err to doing and the first of OpenSSL's errors; -1. */
+int tls_verify_set_error(struct error *err, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Of contexts: notes what was wrong with which certificate. */
+int tls_verify_callback(int is_ok, X509_STORE_CTX *store);
+/* Facts of the peer's certificate; false if there is none that is valid. */
+bool tls_verify_fact(SSL *ssl, enum conn_fact fact, struct str *out);
+/* CA and CRL files into ctx's store; -1 and err. */
+int tls_verify_load(SSL_CTX *ctx, const char *ca_file, const char *crl_file,
+    struct error *err);
+
+/* ---- tls_ticket ---- */
+
+/* Of a SSL_CTX: the callback that finds keys; see tls_ticket.h. */
+int tls_ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
+    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_encrypting);
+
+/* ---- tls_stream ---- */
+
+/* What a server's context calls. */
+void tls_stream_set_callbacks(SSL_CTX *ctx);
+
+static inline struct tls_stream *
+tls_stream_of(const struct conn *c)
+{
+	return (struct tls_stream *)(void *)c->stream;
+}
+
+#endif

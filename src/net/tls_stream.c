@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_stream - moving bytes between a socket and OpenSSL.
+ *
+ * All connections of a worker share one BIO, which knows whose turn it is: it
+ * reads from what was just received and gathers what is to be sent.  So
+ * OpenSSL never makes a system call, and never finds that it cannot write:
+ * what the kernel refuses waits in conn->out.  What OpenSSL did not take
+ * because the caller had no room for more is kept in `raw` until the caller
+ * asks again.
+ */
+#include "net/tls_stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include "base/heap_alloc.h"
+#include "base/str.h"
+#include "net/tls_private.h"
+
+enum {
+	IN_BYTES = 262144 + 16384,
+	IN_LEAST = 17408, /* a whole record, however little is asked for */
+	OUT_BYTES = 131072,
+	RECORD_BYTES = 16384,
+};
+
+static const struct conn_stream_ops ops;
+
+/* ---- the BIO ---- */
+
+static int
+bio_read(BIO *bio, char *p, int len)
+{
+	struct tls_io *io = BIO_get_data(bio);
+	size_t n = io->in.len < (size_t)len ? io->in.len : (size_t)len;
+
+	BIO_clear_retry_flags(bio);
+	if (n == 0) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	memcpy(p, io->in.p, n);
+	io->in = span_of(io->in.p + n, io->in.len - n);
+	return (int)n;
+}
+
+/* Give what was gathered to the kernel; a failure shows in conn->failed. */
+static void
+send_gathered(struct tls_io *io)
+{
+	size_t len = io->out_len;
+
+	io->out_len = 0;
+	if (len > 0 && !io->conn->failed)
+		(void)conn_send_raw(io->conn, span_of(io->out_memory, len));
+}
+
+static int
+bio_write(BIO *bio, const char *p, int len)
+{
+	struct tls_io *io = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	if (len <= 0)
+		return 0;
+	assert(len <= OUT_BYTES);
+	if (io->out_len + (size_t)len > OUT_BYTES)
+		send_gathered(io);
+	memcpy(io->out_memory + io->out_len, p, (size_t)len);
+	io->out_len += (size_t)len;
+	return len;
+}
+
+static long
+bio_ctrl(BIO *bio, int command, long number, void *p)
+{
+	(void)bio;
+	(void)number;
+	(void)p;
+	return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+struct tls_io *
+tls_stream_io_new(void)
+{
+	struct tls_io *io = heap_alloc_zeroed(1, sizeof(*io));
+
+	io->in_memory = heap_alloc(IN_BYTES);
+	io->out_memory = heap_alloc(OUT_BYTES);
+	io->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
+	    "weir");
+	if (io->method == NULL)
+		abort();
+	BIO_meth_set_read(io->method, bio_read);
+	BIO_meth_set_write(io->method, bio_write);
+	BIO_meth_set_ctrl(io->method, bio_ctrl);
+	io->bio = BIO_new(io->method);
+	if (io->bio == NULL)
+		abort();
+	BIO_set_data(io->bio, io);
+	BIO_set_init(io->bio, 1);
+	return io;
+}
+
+void
+tls_stream_io_free(struct tls_io *io)
+{
+	if (io == NULL)
+		return;
+	BIO_free(io->bio);
+	BIO_meth_free(io->method);
+	free(io->in_memory);
+	free(io->out_memory);
+	free(io);
+}
+
+/* ---- a turn of one connection ---- */
+
+static void
+enter(struct tls_stream *t, struct conn *c)
+{
+	struct tls_io *io = t->io;
+
+	assert(io->in.len == 0 && io->out_len == 0);
+	/* What others left there would be taken for ours. */
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+	io->conn = c;
+	io->stream = t;
+}
+
+/* What was not taken waits in `raw`; what was written leaves. */
+static void
+leave(struct tls_stream *t, struct conn *c)
+{
+	struct tls_io *io = t->io;
+
+	if (io->in.len > 0) {
+		pipe_put(&t->raw, c->pool, io->in);
+		io->in = span_of(NULL, 0);
+		c->readable = true;
+	}
+	send_gathered(io);
+	io->conn = NULL;
+	io->stream = NULL;
+}
+
+/* The bytes that were left over, or those of one receive. */
+static ssize_t
+fetch(struct tls_stream *t, struct conn *c, size_t len)
+{
+	struct tls_io *io = t->io;
+	uint64_t received = c->received;
+	ssize_t n;
+
+	assert(io->in.len == 0);
+	if (t->raw.len > 0) {
+		size_t at = 0;
+
+		while (t->raw.len > 0 && at < IN_BYTES) {
+			struct span run = pipe_peek(&t->raw);
+
+			if (run.len > IN_BYTES - at)
+				run.len = IN_BYTES - at;
+			memcpy(io->in_memory + at, run.p, run.len);
+			pipe_drop(&t->raw, c->pool, run.len);
+			at += run.len;
+		}
+		io->in = span_of(io->in_memory, at);
+		return (ssize_t)at;
+	}
+	if (len < IN_LEAST)
+		len = IN_LEAST;
+	n = conn_receive_raw(c, io->in_memory,
+	    len < IN_BYTES ? len : IN_BYTES);
+	c->received = received; /* counted when it is given to the owner */
+	if (n > 0)
+		io->in = span_of(io->in_memory, (size_t)n);
+	return n;
+}
+
+static void
+note(struct tls_stream *t, const char *why)
+{
+	if (t->why == NULL)
+		t->why = strdup(why);
+}
+
+/* OpenSSL refuses to go on. */
+static void
+break_off(struct tls_stream *t, const char *otherwise)
+{
+	t->is_broken = true;
+	if (ERR_peek_error() != 0)
+		note(t, tls_verify_error());
+	else
+		note(t, otherwise);
+	ERR_clear_error();
+}
+
+/* ---- handshake ---- */
+
+static int
+shake(struct tls_stream *t, struct conn *c)
+{
+	for (;;) {
+		int result = SSL_do_handshake(t->ssl);
+		ssize_t n;
+
+		if (result == 1) {
+			t->is_done = true;
+			return 0;
+		}
+		if (SSL_get_error(t->ssl, result) != SSL_ERROR_WANT_READ) {
+			break_off(t, "handshake failed");
+			return CONN_FAILED;
+		}
+		if (t->raw.len == 0 && !c->readable)
+			return CONN_AGAIN;
+		n = fetch(t, c, 0);
+		if (n == CONN_AGAIN)
+			return CONN_AGAIN;
+		if (n <= 0) {
+			note(t, n == CONN_EOF ? "closed in the handshake"
+					      : "reset in the handshake");
+			return (int)n;
+		}
+	}
+}
+
+static int
+handshake(struct conn *c)
+{
+	struct tls_stream *t = tls_stream_of(c);
+	int result;
+
+	if (t->is_done)
+		return 0;
+	if (t->is_broken)
+		return CONN_FAILED;
+	enter(t, c);
+	if (t->raw.len > 0 || c->readable) {
+		ssize_t n = fetch(t, c, 0);
+
+		if (n == CONN_EOF || n == CONN_FAILED) {
+			note(t, "closed in the handshake");
+			leave(t, c);
+			return (int)n;
+		}
+	}
+	result = shake(t, c);
+	leave(t, c);
+	return c->failed && result == 0 ? CONN_FAILED : result;
+}
+
+/* ---- receiving ---- */
+
+/* Records of what was fetched, as far as p has room. */
+static size_t
+take(struct tls_stream *t, char *p, size_t len)
+{
+	size_t got = 0;
+
+	while (got < len && !t->is_ended && !t->is_broken) {
+		size_t n = 0;
+		int result = SSL_read_ex(t->ssl, p + got, len - got, &n);
+
+		if (result == 1) {
+			got += n;
+			if (t->io->in.len == 0 && SSL_pending(t->ssl) == 0)
+				break;
+			continue;
+		}
+		switch (SSL_get_error(t->ssl, result)) {
+		case SSL_ERROR_WANT_READ:
+			return got;
+		case SSL_ERROR_ZERO_RETURN:
+			t->is_ended = true;
+			break;
+		default:
+			break_off(t, "broken record");
+			break;
+		}
+	}
+	return got;
+}
+
+/* Nothing more will come, or nothing came this time. */
+static ssize_t
+end(struct tls_stream *t, struct conn *c, ssize_t n)
+{
+	if (t->is_broken) {
+		c->failed = true;
+		errno = EPROTO;
+		return CONN_FAILED;
+	}
+	if (t->is_ended) {
+		c->peer_closed = true;
+		return CONN_EOF;
+	}
+	if (n == CONN_EOF)
+		c->is_truncated = true;
+	return n;
+}
+
+static ssize_t
+receive(struct conn *c, void *p, size_t len)
+{
+	struct tls_stream *t = tls_stream_of(c);
+	size_t got = 0;
+	ssize_t n = CONN_AGAIN;
+
+	if (!t->is_done || t->is_ended || t->is_broken)
+		return end(t, c, CONN_AGAIN);
+	enter(t, c);
+	if (SSL_pending(t->ssl) > 0)
+		got = take(t, p, len);
+	while (got == 0 && !t->is_ended && !t->is_broken &&
+	    (c->readable || t->raw.len > 0)) {
+		n = fetch(t, c, len);
+		if (n <= 0)
+			break;
+		got = take(t, p, len);
+	}
+	/* The owner asks again only while it is told that there is more. */
+	if (SSL_pending(t->ssl) > 0 ||
+	    (got > 0 && (t->is_ended || t->is_broken)))
+		c->readable = true;
+	if (t->is_ended || t->is_broken)
+		t->io->in = span_of(NULL, 0);
+	leave(t, c);
+	c->received += got;
+	if (got > 0)
+		return (ssize_t)got;
+	return end(t, c, n > 0 ? CONN_AGAIN : n);
+}
+
+/* ---- sending ---- */
+
+static int
+send_bytes(struct conn *c, struct span bytes)
+{
+	struct tls_stream *t = tls_stream_of(c);
+
+	if (bytes.len == 0)
+		return 0;
+	if (t->is_broken || c->failed || !t->is_done)
+		return -1;
+	t->base.given += bytes.len;
+	enter(t, c);
+	while (bytes.len > 0) {
+		size_t n = 0;
+
+		if (SSL_write_ex(t->ssl, bytes.p, bytes.len, &n) != 1) {
+			break_off(t, "cannot encrypt");
+			c->failed = true;
+			break;
+		}
+		bytes = span_of(bytes.p + n, bytes.len - n);
+	}
+	leave(t, c);
+	return c->failed ? -1 : 0;
+}
+
+static void
+close_send(struct conn *c)
+{
+	struct tls_stream *t = tls_stream_of(c);
+
+	/* The alert that broke it off has said all. */
+	if (!t->is_done || t->is_broken)
+		return;
+	enter(t, c);
+	(void)SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	leave(t, c);
+}
+
+/* ---- what can be told ---- */
+
+static struct span
+alpn(const struct conn *c)
+{
+	const unsigned char *p = NULL;
+	unsigned len = 0;
+
+	SSL_get0_alpn_selected(tls_stream_of(c)->ssl, &p, &len);
+	return span_of((const char *)p, len);
+}
+
+static bool
+fact_of(const struct conn *c, enum conn_fact fact, struct str *out)
+{
+	const struct tls_stream *t = tls_stream_of(c);
+	size_t before = out->len;
+
+	switch (fact) {
+	case CONN_FACT_VERSION:
+		str_cstr(out, SSL_get_version(t->ssl));
+		break;
+	case CONN_FACT_CIPHER:
+		str_cstr(out, SSL_get_cipher_name(t->ssl));
+		break;
+	case CONN_FACT_SERVER_NAME:
+		str_span(out, span_cstr(SSL_get_servername(t->ssl,
+		    TLSEXT_NAMETYPE_host_name)));
+		break;
+	case CONN_FACT_ALPN:
+		str_span(out, alpn(c));
+		break;
+	case CONN_FACT_RESUMED:
+		str_char(out, SSL_session_reused(t->ssl) ? '1' : '0');
+		break;
+	case CONN_FACT_WHY:
+		str_span(out, span_cstr(t->why));
+		break;
+	case CONN_FACT_EARLY:
+		return false;
+	case CONN_FACT_PEER_SUBJECT:
+	case CONN_FACT_PEER_ISSUER:
+	case CONN_FACT_PEER_SERIAL:
+	case CONN_FACT_PEER_FINGERPRINT:
+	case CONN_FACT_PEER_NAMES:
+	case CONN_FACT_PEER_VERIFY:
+	default:
+		return tls_verify_fact(t->ssl, fact, out);
+	}
+	return out->len > before;
+}
+
+bool
+tls_stream_is_unverified(const struct conn *c)
+{
+	return c->stream != NULL && tls_stream_of(c)->is_unverified;
+}
+
+static void
+free_stream(struct conn *c)
+{
+	struct tls_stream *t = tls_stream_of(c);
+
+	SSL_free(t->ssl);
+	pipe_fini(&t->raw, c->pool);
+	free(t->why);
+	free(t);
+}
+
+static const struct conn_stream_ops ops = {
+	.handshake = handshake,
+	.receive = receive,
+	.send = send_bytes,
+	.close_send = close_send,
+	.free = free_stream,
+	.alpn = alpn,
+	.fact = fact_of,
+};
+
+/* ---- opening ---- */
+
+static struct tls_stream *
+stream_new(struct tls_io *io, SSL_CTX *ctx)
+{
+	struct tls_stream *t;
+	SSL *ssl = SSL_new(ctx);
+
+	if (ssl == NULL) {
+		ERR_clear_error();
+		return NULL;
+	}
+	t = heap_alloc_zeroed(1, sizeof(*t));
+	t->base.ops = &ops;
+	t->ssl = ssl;
+	t->io = io;
+	pipe_init(&t->raw);
+	SSL_set_app_data(ssl, t);
+	BIO_up_ref(io->bio);
+	SSL_set_bio(ssl, io->bio, io->bio); /* one reference for both */
+	return t;
+}
+
+struct conn_stream *
+tls_stream_accept(struct tls_io *io, const struct tls_server *server)
+{
+	struct tls_stream *t = stream_new(io, server->ctx);
+
+	if (t == NULL)
+		return NULL;
+	t->server = server;
+	SSL_set_accept_state(t->ssl);
+	return &t->base;
+}
+
+/* What the certificate must be for; a name with '_' also in its other form. */
+static int
+expect_name(struct tls_stream *t, struct span name)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+	const struct tls_client_conf *conf = t->client->conf;
+	const char *dot = name.len > 0 ? memchr(name.p, '.', name.len) : NULL;
+	char plain[256];
+
+	if (!conf->verify || !conf->verify_hostname)
+		return 0;
+	X509_VERIFY_PARAM_set_hostflags(param,
+	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (name.len > 0 &&
+	    X509_VERIFY_PARAM_add1_host(param, name.p, name.len) != 1)
+		return -1;
+	if (conf->alternative_cn != NULL)
+		name = span_cstr(conf->alternative_cn);
+	for (int pass = 0; pass < 2 && name.len > 0 && name.len < 256;
+	     pass++) {
+		/* A wildcard stands for letters, digits and '-' only. */
+		memcpy(plain, name.p, name.len);
+		dot = memchr(plain, '.', name.len);
+		if (pass == 1 && dot != NULL &&
+		    memchr(dot + 1, '.', name.len -
+		    (size_t)(dot + 1 - plain)) != NULL) {
+			for (char *p = plain; p < dot; p++)
+				*p = *p == '_' ? '-' : *p;
+		}
+		if (X509_VERIFY_PARAM_add1_host(param, plain, name.len) != 1)
+			return -1;
+	}
+	return 0;
+}
+
+struct conn_stream *
+tls_stream_connect(struct tls_io *io, const struct tls_client *client,
+    struct span name)
+{
+	struct tls_stream *t = stream_new(io, client->ctx);
+	char text[256];
+
+	if (t == NULL)
+		return NULL;
+	t->client = client;
+	SSL_set_connect_state(t->ssl);
+	if (name.len > 0 && name.len < sizeof(text)) {
+		memcpy(text, name.p, name.len);
+		text[name.len] = '\0';
+		SSL_set_tlsext_host_name(t->ssl, text);
+	}
+	(void)expect_name(t, name);
+	ERR_clear_error();
+	return &t->base;
+}
+
+/* ---- what a server's context asks ---- */
+
+/*
+ * First of all: the name, so that a ticket can be refused for another one, and
+ * the certificates that it asks for.
+ */
+static int
+on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+	const struct tls_stream *t = SSL_get_app_data(ssl);
+	struct tls_io *io = t->io;
+	const unsigned char *p;
+	size_t len;
+
+	(void)arg;
+	io->name[0] = '\0';
+	io->choice = NULL;
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p,
+	    &len) != 1)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	if (tls_sni_parse(p, len, io->name) != 0) {
+		*alert = SSL_AD_UNRECOGNIZED_NAME;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
+	io->choice = tls_sni_find(&t->server->sni, span_cstr(io->name));
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static int
+on_certificate(SSL *ssl, void *arg)
+{
+	const struct tls_stream *t = SSL_get_app_data(ssl);
+	const struct tls_choice *choice = t->io->choice;
+
+	(void)arg;
+	if (choice == NULL || choice == t->server->fallback)
+		return 1;
+	SSL_certs_clear(ssl);
+	for (int i = 0; i < TLS_KEY_KINDS; i++) {
+		if (choice->by_kind[i] != NULL &&
+		    tls_cert_use(choice->by_kind[i], ssl) != 0)
+			return 0;
+	}
+	return 1;
+}
+
+static int
+on_server_name(SSL *ssl, int *alert, void *arg)
+{
+	(void)ssl;
+	(void)alert;
+	(void)arg;
+	return SSL_TLSEXT_ERR_OK; /* kept with the session */
+}
+
+static int
+on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+    const unsigned char *in, unsigned in_len, void *arg)
+{
+	const struct tls_server *s =
+	    ((struct tls_stream *)SSL_get_app_data(ssl))->server;
+	unsigned char *chosen = NULL;
+
+	(void)arg;
+	if (s->alpn_len == 0)
+		return SSL_TLSEXT_ERR_NOACK;
+	/* RFC 7301, section 3.2: nothing in common is the end. */
+	if (SSL_select_next_proto(&chosen, out_len, s->alpn,
+	    (unsigned)s->alpn_len, in, in_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* A session of another server name is made anew. */
+static SSL_TICKET_RETURN
+on_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+    size_t len, SSL_TICKET_STATUS status, void *arg)
+{
+	const struct tls_stream *t = SSL_get_app_data(ssl);
+	const char *host;
+
+	(void)name;
+	(void)len;
+	(void)arg;
+	switch (status) {
+	case SSL_TICKET_SUCCESS:
+	case SSL_TICKET_SUCCESS_RENEW:
+		host = SSL_SESSION_get0_hostname(session);
+		if (!span_ieq(span_cstr(host != NULL ? host : ""),
+		    span_cstr(t->io->name)))
+			return SSL_TICKET_RETURN_IGNORE_RENEW;
+		return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
+		    : SSL_TICKET_RETURN_USE_RENEW;
+	default:
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	}
+}
+
+static int
+on_status(SSL *ssl, void *arg)
+{
+	const struct tls_server *s =
+	    ((struct tls_stream *)SSL_get_app_data(ssl))->server;
+	const X509 *cert = SSL_get_certificate(ssl);
+
+	(void)arg;
+	for (size_t i = 0; i < s->pair_count; i++) {
+		const struct tls_pair *pair = &s->pairs[i];
+		unsigned char *copy;
+
+		if (pair->cert != cert || pair->ocsp == NULL)
+			continue;
+		copy = OPENSSL_memdup(pair->ocsp, pair->ocsp_len);
+		SSL_set_tlsext_status_ocsp_resp(ssl, copy,
+		    (long)pair->ocsp_len);
+		return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
+void
+tls_stream_set_callbacks(SSL_CTX *ctx)
+{
+	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
+	SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
+	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+	SSL_CTX_set_session_ticket_cb(ctx, NULL, on_ticket, NULL);
+	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tls_stream - TLS laid over a conn.
+ *
+ * OpenSSL reads from what one receive brought and writes into one buffer that
+ * one send takes; both buffers are the worker's (struct tls_io), so that a
+ * connection has none of its own between two events.
+ */
+#ifndef NET_TLS_STREAM_H
+#define NET_TLS_STREAM_H
+
+#include <stdbool.h>
+
+#include "base/span.h"
+#include "net/conn.h"
+
+struct tls_client;
+struct tls_io;
+struct tls_server;
+
+/* In a worker, after the fork; aborts when memory is out. */
+struct tls_io *tls_stream_io_new(void);
+void tls_stream_io_free(struct tls_io *io);
+
+/* For conn_set_stream(); NULL when memory is out. */
+struct conn_stream *tls_stream_accept(struct tls_io *io,
+    const struct tls_server *server);
+/*
+ * Towards a backend.  name: asked for and (with the options that say so)
+ * verified; empty = none.
+ */
+struct conn_stream *tls_stream_connect(struct tls_io *io,
+    const struct tls_client *client, struct span name);
+/* The handshake failed because the peer's certificate was refused. */
+bool tls_stream_is_unverified(const struct conn *c);
+
+#endif

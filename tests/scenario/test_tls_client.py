@@ -1,0 +1,289 @@
+"""TLS towards clients: certificates by name, versions, mTLS, ends."""
+# SPDX-License-Identifier: BSD-2-Clause
+import hashlib
+import os
+import signal
+import ssl
+import subprocess
+
+import pytest
+
+from conftest import need
+from lib import conf, wait
+from lib.client import Client, compose
+from lib.origin import big
+from lib.tls import RSA, Certs, TlsClient, client_context, openssl
+from lib.weir import run
+
+pytestmark = pytest.mark.short
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+FACTS = "|".join("${tls.%s:-}" % name for name in (
+    "version", "sni", "alpn", "resumed", "client.subject", "client.sans",
+    "client.verify")) + "|${request.scheme}"
+
+
+@pytest.fixture(scope="module")
+def certs():
+    need("openssl")
+    made = Certs()
+    made.a = made.own("a", "a.example", "*.w.example")
+    made.a_rsa = made.own("a-rsa", "a.example", kind=RSA)
+    made.b = made.own("b", "b.example", kind=RSA)
+    made.clients = made.ca("clients")
+    made.others = made.ca("others")
+    made.alice = made.signed("alice", made.clients, "alice.example",
+                             "192.0.2.7")
+    made.mallory = made.signed("mallory", made.others, "mallory")
+    yield made
+    made.remove()
+
+
+def tls(pair, **options):
+    return {"cert": pair[0], "key": pair[1], **options}
+
+
+def listen(tls_options):
+    return [{"address": conf.address(), "tls": tls_options}]
+
+
+@pytest.fixture(scope="module")
+def weir(start_shared, certs, origin):
+    several = tls(certs.a, certificates=[
+        tls(certs.a_rsa), tls(certs.b),
+        tls(certs.b, names=["listed.example"])])
+    routes = ({"path": "/facts", "respond": {"body": FACTS}},
+              {"path": "/", "upstream": "up"})
+    return start_shared(conf.config(
+        [conf.service(*routes, listen=listen(several)),
+         conf.service(*routes, name="require", listen=listen(tls(
+             certs.a, verify="require", ca_file=certs.clients[0]))),
+         conf.service(*routes, name="optional", listen=listen(tls(
+             certs.a, verify="optional", ca_file=certs.clients[0]))),
+         conf.service(*routes, name="modern",
+                      listen=listen(tls(certs.a, profile="modern"))),
+         conf.service(*routes, name="impatient", listen=listen(tls(
+             certs.a, handshake_timeout="300ms")))],
+        [conf.upstream("up", origin)], workers=2,
+        error_log={"level": "info"}))
+
+
+def facts(client, host="a.example"):
+    return client.get("/facts", host=host).body.decode().split("|")
+
+
+@pytest.mark.parametrize("name,want", [
+    ("a.example", "a.example"), ("A.Example", "a.example"),
+    ("x.w.example", "a.example"), ("b.example", "b.example"),
+    ("listed.example", "b.example"), ("x.y.w.example", "a.example"),
+    ("unknown.example", "a.example"), (None, "a.example")])
+def test_certificate_by_name(weir, name, want):
+    with TlsClient(weir.address, name=name) as client:
+        assert client.peer == want
+        assert client.get("/hello").status == 200
+
+
+@pytest.mark.parametrize("algorithms,kind", [
+    ("ECDSA+SHA256", "id-ecPublicKey"), ("RSA-PSS+SHA256", "rsaEncryption")])
+def test_kind_of_key_is_the_clients_choice(weir, algorithms, kind):
+    out = subprocess.run(
+        ["openssl", "s_client", "-connect", "%s:%d" % weir.address,
+         "-servername", "a.example", "-sigalgs", algorithms],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, timeout=20).stdout
+    assert kind in openssl("x509", "-noout", "-text", stdin=out).decode()
+
+
+@pytest.mark.parametrize("version,want", [(V12, "TLSv1.2"),
+                                          (V13, "TLSv1.3")])
+def test_facts(weir, version, want):
+    context = client_context(version=version, alpn=["http/1.1"])
+    with TlsClient(weir.address, context, "a.example") as client:
+        assert facts(client) == [want, "a.example", "http/1.1", "0", "", "",
+                                 "none", "https"]
+
+
+def test_profile_and_alpn_refuse(weir):
+    with pytest.raises(ssl.SSLError):
+        TlsClient(weir.addresses[3], client_context(version=V12))
+    with pytest.raises(ssl.SSLError):
+        TlsClient(weir.address, client_context(alpn=["spdy/1"]))
+    with TlsClient(weir.addresses[3]) as client:
+        assert facts(client)[0] == "TLSv1.3"
+
+
+def test_scheme_reaches_the_backend(weir, origin):
+    script = origin.script(lambda exchange: exchange.reply(200, "x"))
+    with TlsClient(weir.address) as client:
+        client.get(script.path)
+    fields = script.wait().fields
+    assert fields.one("x-forwarded-proto") == "https"
+
+
+@pytest.mark.parametrize("size", [0, 1, 16384, 16385, 300000, 3000000])
+def test_bodies_both_ways(weir, size):
+    body = big(size)
+    with TlsClient(weir.address) as client:
+        for _ in range(2):
+            response = client.request("POST", "/sha", body=body)
+            assert response.body.decode() == "%d %s" % (
+                size, hashlib.sha256(body).hexdigest())
+            for path in ("/bytes/%d", "/chunked/%d"):
+                assert client.get(path % size).body == body
+
+
+def test_requests_in_pieces_and_behind_each_other(weir):
+    request = compose("GET", "/hello")
+    with TlsClient(weir.address) as client:
+        for byte in request:
+            client.send(bytes([byte]))
+        assert client.response().status == 200
+        client.send(request * 20)
+        for _ in range(20):
+            assert client.response().status == 200
+
+
+def test_close_is_told(weir):
+    """An answer that ends with the connection ends with close_notify."""
+    with TlsClient(weir.address) as client:
+        response = client.get("/hello", [("Connection", "close")])
+        assert response.status == 200
+        assert client.closed()
+        assert not client.reader.truncated and not client.reader.reset
+
+
+@pytest.mark.parametrize("version", [V12, V13])
+def test_resumption(weir, version):
+    context = client_context(version=version)
+    with TlsClient(weir.address, context, "a.example") as client:
+        facts(client)
+        session = client.sock.session
+    resumed = []
+    # Two workers: each understands the other's tickets.
+    for _ in range(8):
+        with TlsClient(weir.address, context, "a.example",
+                       session) as client:
+            resumed.append(facts(client)[3])
+    assert resumed == ["1"] * 8
+    with TlsClient(weir.address, context, "b.example", session) as client:
+        assert facts(client, "b.example")[3] == "0"
+    other = weir.addresses[2]
+    with TlsClient(other, context, "a.example", session) as client:
+        assert facts(client)[3] == "0"
+
+
+def test_client_certificate(weir, certs):
+    good = client_context(pair=certs.alice, version=V12)
+    with TlsClient(weir.addresses[1], good, "a.example") as client:
+        assert facts(client)[4:7] == [
+            "CN=alice.example", "DNS:alice.example,IP:192.0.2.7", "ok"]
+        assert client.get("/facts", host="other.example").status == 421
+        assert client.closed()
+    for pair in (None, certs.mallory):
+        with pytest.raises(ssl.SSLError):
+            TlsClient(weir.addresses[1], client_context(pair=pair,
+                                                        version=V12))
+    weir.wait_log("TLS handshake: .*CN=mallory")
+
+
+def test_optional_client_certificate(weir, certs):
+    for pair, want in ((None, ["", "none"]), (certs.alice, [
+            "CN=alice.example", "ok"])):
+        context = client_context(pair=pair)
+        with TlsClient(weir.addresses[2], context) as client:
+            found = facts(client)
+            assert [found[4], found[6]] == want
+    bad = client_context(pair=certs.mallory)
+    with TlsClient(weir.addresses[2], bad) as client:
+        found = facts(client)
+        assert found[4:6] == ["", ""]
+        assert "certificate" in found[6]
+
+
+def timeouts(weir):
+    return weir.metrics().total("tls_handshakes_total$", outcome="timeout")
+
+
+def test_slow_handshake_is_cut(weir):
+    before = timeouts(weir)
+    with Client(weir.addresses[4]) as client:
+        client.send(b"\x16\x03\x01")
+        assert client.closed()
+    assert timeouts(weir) == before + 1
+
+
+def test_clear_text_on_a_tls_port(weir):
+    with Client(weir.address) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.reader.rest()
+    weir.wait_log("TLS handshake: http request")
+
+
+def test_drain_ends_tls_connections(start, certs, origin):
+    weir = start(conf.proxy(origin, listen=listen(tls(certs.a))))
+    with TlsClient(weir.address) as client:
+        assert client.get("/hello").status == 200
+        weir.send_signal(signal.SIGTERM)
+        wait.until(lambda: "draining" in weir.log or
+                   weir.process.poll() is not None, what="a drain")
+        assert "close" in client.get("/hello").fields.tokens("connection")
+        assert client.closed()
+    weir.wait_exit()
+
+
+REFUSED = [
+    # options, what the message says
+    (lambda c: {"cert": c.a[0]}, "cert needs its key"),
+    (lambda c: {}, "tls needs a certificate"),
+    (lambda c: {"cert": c.a[0], "key": c.b[1]}, "not the certificate's"),
+    (lambda c: {"cert": "/nowhere.pem", "key": c.b[1]}, "/nowhere.pem"),
+    (lambda c: {"cert": c.a[1], "key": c.a[1]}, "no certificate"),
+    (lambda c: {"cert": c.a[0], "key": c.a[0]}, "no private key"),
+    (lambda c: tls(c.a, ciphers="NOPE"), 'ciphers "NOPE"'),
+    (lambda c: tls(c.a, groups="nope"), 'groups "nope"'),
+    (lambda c: tls(c.a, verify="require"), "ca_file"),
+    (lambda c: tls(c.a, min_version="TLSv1.3", max_version="TLSv1.2"),
+     "newer than max_version"),
+    (lambda c: tls(c.a, ticket_key_files=[c.a[0]]), "a key has 80"),
+]
+
+
+@pytest.mark.parametrize("options,want", REFUSED)
+def test_what_is_wrong_is_said(certs, tmp_path, origin, options, want):
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.proxy(
+        origin, listen=listen(options(certs)))).replace("@DIR@", "/tmp"))
+    status, _, err = run("-t", "-c", path)
+    assert status == 2 and want in err
+    assert "weir.conf:" in err
+
+
+def test_warnings(certs, tmp_path, origin):
+    pair = certs.own("open", "open.example")
+    os.chmod(pair[1], 0o644)
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.proxy(
+        origin, listen=listen(tls(pair)))).replace("@DIR@", "/tmp"))
+    status, _, err = run("-t", "-c", path)
+    assert status == 0 and "others can read this key" in err
+
+
+def test_passphrase_and_relative_paths(start, certs, origin):
+    cert, key = certs.own("locked", "locked.example")
+    openssl("ec", "-in", key, "-aes256", "-passout", "pass:secret", "-out",
+            certs.path("locked.enc"))
+    with open(cert) as f, open(certs.path("locked.enc")) as g:
+        files = {"c.pem": f.read(), "k.pem": g.read(), "pass": "secret\n"}
+    for how in ({"passphrase_file": "pass"},
+                {"passphrase_command": "echo secret"}):
+        weir = start(conf.proxy(origin, listen=listen(
+            {"cert": "c.pem", "key": "k.pem", **how})), files=files)
+        with TlsClient(weir.address) as client:
+            assert client.peer == "locked.example"
+
+
+def test_slow_reader_over_tls(weir):
+    """What the kernel refuses waits as records, in order."""
+    with TlsClient(weir.address, rcvbuf=4096) as client:
+        client.send(compose("GET", "/bytes/2000000"))
+        assert client.response(timeout=20).body == big(2000000)
+        assert client.get("/hello").status == 200
