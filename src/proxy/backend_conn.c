@@ -20,6 +20,7 @@
 #include "http/hop.h"
 #include "metrics/histogram.h"
 #include "os/sock.h"
+#include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
 #include "proxy/relay.h"
 #include "proxy/route.h"
@@ -120,8 +121,10 @@ static void
 leave_exchange(struct backend_conn *bc)
 {
 	book_bytes(bc);
-	if (bc->ex != NULL)
+	if (bc->ex != NULL) {
 		bc->ex->backend_conn = NULL;
+		exchange_leave_backend(bc->ex);
+	}
 	bc->ex = NULL;
 	h1_body_fini(&bc->body);
 	/* The last piece of a body may lie there, and is still to be sent. */
@@ -237,6 +240,7 @@ attach(struct backend_conn *bc, struct exchange *ex)
 	bc->keep_alive_s = 0;
 	ex->backend_conn = bc;
 	ex->backend_ops = &ops;
+	exchange_enter_backend(ex);
 }
 
 static void

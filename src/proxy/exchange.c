@@ -12,6 +12,7 @@
 
 #include "base/now.h"
 #include "base/str.h"
+#include "conf/template.h"
 #include "proxy/backend_conn.h"
 #include "proxy/client_addr.h"
 #include "proxy/exchange_private.h"
@@ -19,6 +20,8 @@
 #include "proxy/proxy_private.h"
 #include "proxy/relay.h"
 #include "proxy/route.h"
+#include "proxy/value.h"
+#include "upstream/lb_hash.h"
 
 enum flow { FLOW_ON, FLOW_STOP };
 
@@ -106,11 +109,31 @@ exchange_note(struct exchange *ex, enum reason reason, const char *detail)
 }
 
 void
+exchange_enter_backend(struct exchange *ex)
+{
+	if (ex->counted == ex->backend)
+		return;
+	exchange_leave_backend(ex);
+	backend_begin(ex->backend);
+	ex->counted = ex->backend;
+}
+
+void
+exchange_leave_backend(struct exchange *ex)
+{
+	if (ex->counted == NULL)
+		return;
+	backend_end(ex->counted);
+	ex->counted = NULL;
+}
+
+void
 exchange_drop_backend(struct exchange *ex)
 {
 	if (ex->backend_conn != NULL)
 		ex->backend_ops->abort(ex);
 	assert(ex->backend_conn == NULL);
+	exchange_leave_backend(ex);
 }
 
 static enum verdict
@@ -330,6 +353,22 @@ try_failed(struct exchange *ex, enum reason reason, const char *detail)
 	return enter(ex, EXCHANGE_SELECT);
 }
 
+/* The key of a consistent hash, once an exchange. */
+static void
+find_hash(struct exchange *ex)
+{
+	const struct template *key = ex->group->conf->hash_key;
+	char memory[VALUE_BYTES_MAX];
+	struct str text;
+
+	if (key == NULL)
+		return;
+	str_init(&text, memory, sizeof(memory));
+	template_eval(key, ex, &text);
+	ex->tries.hash = lb_hash_key(str_view(&text));
+	ex->tries.has_hash = text.len > 0;
+}
+
 static enum flow
 step_select(struct exchange *ex)
 {
@@ -341,6 +380,7 @@ step_select(struct exchange *ex)
 	if (!ex->budget_counted) {
 		ex->budget_counted = true;
 		retry_budget_request(group_budget(ex->group), now_ms());
+		find_hash(ex);
 	}
 	if (!ex->retry_fresh || ex->backend == NULL) {
 		const struct backend *backend =
@@ -352,6 +392,7 @@ step_select(struct exchange *ex)
 			return fail(ex, REASON_NO_BACKEND, NULL);
 		ex->backend = backend;
 	}
+	exchange_enter_backend(ex);
 	ex->selected_us = now_us();
 	ex->up_head_sent = false;
 	ex->up_accepted = false;

@@ -152,6 +152,7 @@ struct exchange {
 
 	struct group *group;
 	const struct backend *backend;
+	const struct backend *counted; /* it has this request in flight */
 	struct group_tries tries;
 
 	struct deadline total; /* timeouts.total */

@@ -14,6 +14,9 @@ void exchange_note(struct exchange *ex, enum reason reason,
     const char *detail);
 /* End the exchange if both bodies have ended; may free it. */
 void exchange_settle(struct exchange *ex);
+/* ex->backend has something to do for this try from now on, or no more. */
+void exchange_enter_backend(struct exchange *ex);
+void exchange_leave_backend(struct exchange *ex);
 /* Drop the backend's side of this try. */
 void exchange_drop_backend(struct exchange *ex);
 

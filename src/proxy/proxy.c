@@ -36,6 +36,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 {
 	struct proxy *p = heap_alloc_zeroed(1, sizeof(*p));
 	struct pool_options options;
+	struct backend_cell *cells;
 
 	(void)err;
 	p->boot = *boot;
@@ -64,8 +65,9 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	    heap_alloc_zeroed(boot->routes_max, sizeof(*p->route_stats));
 	p->group_stats =
 	    heap_alloc_zeroed(boot->group_count, sizeof(*p->group_stats));
+	cells = backend_zone_join(boot->backends);
 	for (size_t i = 0; i < boot->group_count; i++) {
-		group_start(boot->groups[i]);
+		group_start(boot->groups[i], cells);
 		p->group_stats[i] = metrics_block(boot->metrics,
 		    &stats_upstream, boot->metrics_slot,
 		    boot->group_metric_index[i]);

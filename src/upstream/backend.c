@@ -3,23 +3,30 @@
 #include "upstream/backend.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/heap_alloc.h"
+#include "base/log.h"
 #include "base/now.h"
 #include "base/str.h"
 #include "os/shmem.h"
 
 enum {
-	ZONE_LAYOUT = 1,
+	ZONE_LAYOUT = 2,
 	/* A claim this old is that of a writer who died. */
 	CLAIM_MS = 2000,
 	COUNT_BITS = 4,
 	COUNT_MASK = (1 << COUNT_BITS) - 1,
 	READ_TRIES = 64,
+	/*
+	 * For as many processes as there may ever be, so that the zone's size
+	 * does not depend on their number; what is not used is not there.
+	 */
+	ACCOUNTS_MAX = 514,
 };
 
 _Static_assert(sizeof(struct backend_addresses) % sizeof(uint32_t) == 0,
@@ -33,6 +40,8 @@ static const struct conf_item items[] = {
 	    CONF_REQUIRED, "host:port, [v6]:port or unix:/path"),
 	CONF_UINT("weight", struct backend_conf, weight, 1, 1000, "1", NULL, 0,
 	    "share of the requests, relative to the other backends"),
+	CONF_BOOL("backup", struct backend_conf, backup, "false", 0,
+	    "used only while no backend without this can be"),
 	CONF_END,
 };
 
@@ -70,12 +79,24 @@ backend_init(struct backend *b, struct arena *a,
 		.index = index,
 		.group = group,
 		.weight = conf->weight,
+		.is_backup = conf->backup,
 		.is_name = spec->is_name,
 		.spec = spec,
 	};
 	b->text = span_of(arena_dup(a, str_view(&text)), text.len);
 	b->name = span_cstr(arena_printf(a, "%.*s/%.*s", SPAN_ARG(group_name),
 	    SPAN_ARG(b->text)));
+}
+
+uint32_t
+backend_weight(const struct backend *b)
+{
+	uint32_t weight = 0;
+
+	if (b->shared != NULL)
+		weight = atomic_load_explicit(&b->shared->weight,
+		    memory_order_relaxed);
+	return weight != 0 ? weight : b->weight;
 }
 
 bool
@@ -151,14 +172,30 @@ struct owner {
 	uint64_t released; /* order in which slots became free */
 };
 
+/* At the end of the zone; rows of cells behind it. */
+struct accounts {
+	_Atomic uint32_t used; /* accounts from here on were never joined */
+	_Atomic uint32_t joined[ACCOUNTS_MAX]; /* 0 = nothing to return */
+};
+
 struct backend_zone {
 	struct shmem memory;
 	struct backend_slot *slots;
+	struct accounts *accounts;
+	struct backend_cell *cells; /* a row of count an account */
+	unsigned own; /* this process's account + 1, 0 = none */
 	struct owner *owners;
 	size_t count;
 	uint32_t versions;
 	uint64_t releases;
 };
+
+static size_t
+zone_bytes(size_t slots)
+{
+	return slots * sizeof(struct backend_slot) + sizeof(struct accounts) +
+	    slots * ACCOUNTS_MAX * sizeof(struct backend_cell);
+}
 
 struct backend_zone *
 backend_zone_new(size_t slots, struct error *err)
@@ -167,11 +204,13 @@ backend_zone_new(size_t slots, struct error *err)
 
 	assert(slots > 0);
 	if (shmem_create(&zone->memory, "backends", ZONE_LAYOUT,
-	    slots * sizeof(struct backend_slot), err) != 0) {
+	    zone_bytes(slots), err) != 0) {
 		free(zone);
 		return NULL;
 	}
 	zone->slots = zone->memory.data;
+	zone->accounts = (struct accounts *)(void *)(zone->slots + slots);
+	zone->cells = (struct backend_cell *)(void *)(zone->accounts + 1);
 	zone->count = slots;
 	zone->owners = heap_alloc_zeroed(slots, sizeof(*zone->owners));
 	return zone;
@@ -247,12 +286,13 @@ rename_slot(struct backend_zone *zone, struct owner *o, struct span name)
 	 * closes because of the new version.
 	 */
 	atomic_store(&slot->version, o->version);
-	atomic_store(&slot->health, 0);
-	atomic_store(&slot->health_since_ms, 0);
-	atomic_store(&slot->in_flight, 0);
+	atomic_store(&slot->state, 0);
+	atomic_store(&slot->since_ms, now_wall_ms());
+	atomic_store(&slot->why, 0);
+	atomic_store(&slot->weight, 0);
 	atomic_store(&slot->failures, 0);
-	atomic_store(&slot->waiters, 0);
 	atomic_store(&slot->turns, 0);
+	/* Tallies are what the processes hold: tally_mend() sees to them. */
 	publish(slot, &none);
 	memset(slot->name, 0, sizeof(slot->name));
 	memcpy(slot->name, name.p, name.len);
@@ -292,4 +332,109 @@ backend_unbind(struct backend *b, struct backend_zone *zone)
 	if (--o->generations == 0)
 		o->released = ++zone->releases;
 	b->shared = NULL;
+}
+
+/* ---- accounts of processes ---- */
+
+/*
+ * A record lock on one byte of the zone's file, which the kernel drops in
+ * whatever way the process ends: a number of a process could be another's by
+ * the time that somebody looks.
+ */
+static bool
+lock_account(const struct backend_zone *zone, unsigned account, short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET,
+		.l_start = (off_t)account, .l_len = 1 };
+
+	return fcntl(zone->memory.fd, F_SETLK, &lock) == 0;
+}
+
+static struct backend_cell *
+row_of(const struct backend_zone *zone, unsigned account)
+{
+	return zone->cells + (size_t)account * zone->count;
+}
+
+static void
+forget_account(struct backend_zone *zone, unsigned account)
+{
+	struct backend_cell *row = row_of(zone, account);
+
+	for (size_t i = 0; i < zone->count; i++) {
+		if (atomic_load(&zone->slots[i].version) == 0)
+			continue;
+		tally_forget(&row[i].in_flight);
+		tally_forget(&row[i].connections);
+		tally_forget(&row[i].waiters);
+		atomic_store(&row[i].idle, 0);
+	}
+}
+
+struct backend_cell *
+backend_zone_join(struct backend_zone *zone)
+{
+	uint32_t used = atomic_load(&zone->accounts->used);
+	unsigned i = 0;
+
+	while (i < ACCOUNTS_MAX && !lock_account(zone, i, F_WRLCK))
+		i++;
+	if (i == ACCOUNTS_MAX) {
+		log_warn(NULL, "counting what this process has of backends: "
+		    "all %d accounts are taken", ACCOUNTS_MAX);
+		return NULL;
+	}
+	while (used <= i && !atomic_compare_exchange_weak(
+	    &zone->accounts->used, &used, i + 1))
+		continue;
+	forget_account(zone, i);
+	atomic_store(&zone->accounts->joined[i], 1);
+	zone->own = i + 1;
+	return row_of(zone, i);
+}
+
+static void
+mend_tally(struct backend_zone *zone, struct tally *t, size_t offset)
+{
+	struct tally_cells cells = {
+		.first = (struct tally_cell *)(void *)
+		    ((char *)zone->cells + offset),
+		.stride = zone->count * sizeof(struct backend_cell),
+		.count = atomic_load(&zone->accounts->used),
+	};
+
+	if (cells.count > ACCOUNTS_MAX)
+		cells.count = ACCOUNTS_MAX;
+	(void)tally_mend(t, &cells);
+}
+
+void
+backend_zone_mend(struct backend_zone *zone)
+{
+	uint32_t used = atomic_load(&zone->accounts->used);
+
+	for (unsigned i = 0; i < used && i < ACCOUNTS_MAX; i++) {
+		/* One's own lock is no obstacle: see to it here. */
+		if (i + 1 == zone->own ||
+		    atomic_load(&zone->accounts->joined[i]) == 0 ||
+		    !lock_account(zone, i, F_WRLCK))
+			continue;
+		/* Nobody's: it is ours until it is empty. */
+		forget_account(zone, i);
+		atomic_store(&zone->accounts->joined[i], 0);
+		(void)lock_account(zone, i, F_UNLCK);
+	}
+	for (size_t i = 0; i < zone->count; i++) {
+		struct backend_slot *slot = &zone->slots[i];
+		size_t cell = i * sizeof(struct backend_cell);
+
+		if (atomic_load(&slot->version) == 0)
+			continue;
+		mend_tally(zone, &slot->in_flight, cell +
+		    offsetof(struct backend_cell, in_flight));
+		mend_tally(zone, &slot->connections, cell +
+		    offsetof(struct backend_cell, connections));
+		mend_tally(zone, &slot->waiters, cell +
+		    offsetof(struct backend_cell, waiters));
+	}
 }

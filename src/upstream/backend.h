@@ -23,6 +23,7 @@
 
 #include "conf/item.h"
 #include "os/addr.h"
+#include "upstream/tally.h"
 
 struct arena;
 struct backend_zone;
@@ -41,6 +42,7 @@ enum {
 struct backend_conf {
 	const struct addr_spec *address;
 	uint32_t weight;
+	bool backup; /* used only while no other can be */
 };
 
 extern const struct conf_table backend_table;
@@ -56,6 +58,13 @@ enum {
 	    sizeof(struct backend_addresses) / sizeof(uint32_t),
 };
 
+/* Why a backend gets no requests; bits of its slot's state, 0 = it does. */
+enum backend_state {
+	BACKEND_CHECK_DOWN = 1, /* its health check fails */
+	BACKEND_FAILED = 2,     /* it failed requests; until retry_ms */
+	BACKEND_DRAINED = 4,    /* weirctl upstream drain */
+};
+
 /*
  * The shared words; everybody maps them.  The first line is what every pick
  * reads and little writes; counts that many write have a line of their own.
@@ -64,18 +73,33 @@ struct backend_slot {
 	/* Bits 0-3 the number of addresses, the rest counts publications. */
 	_Alignas(64) _Atomic uint64_t published;
 	_Atomic uint64_t publishing_ms; /* a writer's claim, 0 = nobody's */
+	_Atomic uint64_t since_ms;      /* wall clock: of the last change */
+	_Atomic uint64_t retry_ms;      /* monotonic: of BACKEND_FAILED */
 	_Atomic uint32_t version;       /* 0 = slot never used */
-	_Atomic uint32_t health;        /* reserved: 0 = up */
-	_Atomic uint64_t health_since_ms; /* reserved */
+	_Atomic uint32_t state;         /* enum backend_state */
+	_Atomic uint32_t why;           /* of the last change */
+	_Atomic uint32_t weight;        /* of weirctl, 0 = as configured */
+	/* Of a group's first backend: weights or members have changed. */
+	_Atomic uint32_t changes;
 	/* Idle connections in the lane; never less than there are. */
 	_Alignas(64) _Atomic uint32_t parked;
-	_Atomic uint32_t in_flight; /* reserved: over all workers */
-	_Atomic uint32_t failures;  /* reserved: in a row */
-	_Atomic uint32_t waiters;   /* reserved */
+	_Atomic uint64_t failures;      /* in a row, and since when */
+	struct tally in_flight;         /* exact where the balancer asks */
+	struct tally connections;       /* where max_connections is set */
+	struct tally waiters;           /* of a group's first backend */
 	/* Of a group's first backend: turns that its workers have claimed. */
 	_Alignas(64) _Atomic uint64_t turns;
 	_Alignas(64) _Atomic uint32_t copies[2][BACKEND_ADDRESSES_WORDS];
 	char name[BACKEND_NAME_MAX];
+};
+
+/* What one process holds of a backend. */
+struct backend_cell {
+	struct tally_cell in_flight;
+	struct tally_cell connections;
+	struct tally_cell waiters;
+	_Atomic uint32_t idle; /* connections in its pool */
+	uint32_t unused;
 };
 
 struct backend {
@@ -84,8 +108,11 @@ struct backend {
 	uint32_t slot;   /* in the zone, and of its lane */
 	uint32_t slot_version;
 	struct backend_slot *shared; /* NULL until bound */
+	struct backend_cell *own;    /* this process's; NULL: no account */
 	struct group *group;
-	uint32_t weight;
+	uint32_t weight; /* as configured: see backend_weight() */
+	bool is_backup;
+	bool is_counted; /* in_flight of the slot is kept exact */
 	bool is_name;    /* its address comes from the slot */
 	const struct addr_spec *spec; /* as configured */
 	struct span text; /* "10.0.0.1:80", "app.internal:80", "unix:/run/a" */
@@ -99,13 +126,60 @@ void backend_init(struct backend *b, struct arena *a,
     const struct backend_conf *conf, struct group *group,
     struct span group_name, uint32_t index);
 
-/* False while its name has no address (and, later, while unhealthy). */
+/* False while its name has no address. */
 static inline bool
-backend_is_up(const struct backend *b)
+backend_is_resolved(const struct backend *b)
 {
 	return !b->is_name ||
 	    (atomic_load_explicit(&b->shared->published,
 	    memory_order_relaxed) & 15) != 0;
+}
+
+/* Bits of enum backend_state. */
+static inline uint32_t
+backend_state(const struct backend *b)
+{
+	return b->shared == NULL ? 0 :
+	    atomic_load_explicit(&b->shared->state, memory_order_relaxed);
+}
+
+static inline bool
+backend_is_up(const struct backend *b)
+{
+	return backend_state(b) == 0 && backend_is_resolved(b);
+}
+
+/* As weirctl set it, else as configured. */
+uint32_t backend_weight(const struct backend *b);
+
+/* A request goes to b, or has come back from it. */
+static inline void
+backend_begin(const struct backend *b)
+{
+	struct tally_cell *cell = b->own != NULL ? &b->own->in_flight : NULL;
+
+	if (b->is_counted)
+		(void)tally_take(&b->shared->in_flight, cell, 0);
+	else
+		tally_note(cell, 1);
+}
+
+static inline void
+backend_end(const struct backend *b)
+{
+	struct tally_cell *cell = b->own != NULL ? &b->own->in_flight : NULL;
+
+	if (b->is_counted)
+		tally_give(&b->shared->in_flight, cell);
+	else
+		tally_note(cell, -1);
+}
+
+/* Requests that b has now, of all workers; exact if b->is_counted. */
+static inline uint32_t
+backend_in_flight(const struct backend *b)
+{
+	return b->shared == NULL ? 0 : tally_sum(&b->shared->in_flight);
 }
 
 /* A consistent copy of the name's addresses; false if there are none. */
@@ -127,6 +201,17 @@ const struct shmem *backend_zone_memory(const struct backend_zone *zone);
 size_t backend_zone_slots(const struct backend_zone *zone);
 struct backend_slot *backend_zone_slot(const struct backend_zone *zone,
     size_t slot);
+/*
+ * Take an account in which this process books what it holds of backends; it
+ * is given back by the process's end, whatever that is.  After the fork.  An
+ * array by slot of the backend, or NULL when all are taken (logged): then the
+ * process keeps no account.
+ */
+struct backend_cell *backend_zone_join(struct backend_zone *zone);
+/*
+ * For the background process, twice a second: return what the dead held.
+ */
+void backend_zone_mend(struct backend_zone *zone);
 /*
  * Give b a slot: the one that has its name, else a free one.  -1 and err when
  * all are taken.  To be undone by backend_unbind() when the generation ends.

@@ -13,6 +13,10 @@
 #include "base/heap_alloc.h"
 #include "base/now.h"
 #include "base/str.h"
+#include "upstream/lb_hash.h"
+#include "upstream/lb_leastconn.h"
+#include "upstream/lb_power2.h"
+#include "upstream/lb_random.h"
 #include "upstream/lb_roundrobin.h"
 
 /* How long an address that refused is asked after all others. */
@@ -59,6 +63,10 @@ static const struct conf_table keepalive_table = {
 
 static const struct conf_enum balances[] = {
 	{ "round_robin", GROUP_ROUND_ROBIN },
+	{ "random", GROUP_RANDOM },
+	{ "least_connections", GROUP_LEAST_CONNECTIONS },
+	{ "power_of_two", GROUP_POWER_OF_TWO },
+	{ "hash", GROUP_HASH },
 	{ NULL, 0 },
 };
 
@@ -67,6 +75,11 @@ static const struct conf_item items[] = {
 	    CONF_REQUIRED, "by which routes refer to it"),
 	CONF_ENUM("balance", struct group_conf, balance, balances,
 	    "round_robin", 0, "how a backend is chosen"),
+	CONF_VALUE("hash_key", TEMPLATE, struct group_conf, hash_key, NULL, 0,
+	    "what balance = \"hash\" hashes"),
+	CONF_UINT("hash_load_max", struct group_conf, hash_load_max, 0, 10000,
+	    "0", "%", 0, "requests in flight at a backend that pass its keys "
+	    "on, relative to a fair share; 0 = never"),
 	CONF_LIST("backends", struct group_conf, backends, &backend_table,
 	    CONF_REQUIRED, "the servers"),
 	CONF_VALUE("host", TEMPLATE, struct group_conf, host, NULL, 0,
@@ -134,6 +147,60 @@ check_backend(struct conf_ctx *ctx, const struct conf_node *node,
 }
 
 static int
+check_hash(struct conf_ctx *ctx, const struct conf_node *node,
+    const struct group_conf *conf, uint64_t weights)
+{
+	int status = 0;
+
+	if (conf->hash_key == NULL) {
+		conf_report_error(ctx->report, &node->place,
+		    "balance = \"hash\" needs a hash_key, as in "
+		    "hash_key = \"${client.ip}\"");
+		status = -1;
+	}
+	if (conf->hash_load_max != 0 && conf->hash_load_max <= 100) {
+		conf_report_error(ctx->report, &node->place,
+		    "hash_load_max = %u: more than 100 %% of a fair share is "
+		    "needed, or 0 for no limit", conf->hash_load_max);
+		status = -1;
+	}
+	if (weights > LB_HASH_WEIGHT_MAX) {
+		conf_report_error(ctx->report, &node->place,
+		    "the weights of an upstream with balance = \"hash\" are "
+		    "together at most %d, these are %llu", LB_HASH_WEIGHT_MAX,
+		    (unsigned long long)weights);
+		status = -1;
+	}
+	return status;
+}
+
+static int
+check_balance(struct conf_ctx *ctx, const struct conf_node *node,
+    const struct group_conf *conf)
+{
+	const struct backend_conf *backends = conf->backends.items;
+	uint64_t weights = 0;
+	size_t backups = 0;
+
+	for (size_t i = 0; i < conf->backends.count; i++) {
+		weights += backends[i].weight;
+		backups += backends[i].backup;
+	}
+	if (backups > 0 && backups == conf->backends.count) {
+		conf_report_error(ctx->report, &node->place,
+		    "all backends are backups: at least one must not be");
+		return -1;
+	}
+	if (conf->balance == GROUP_HASH)
+		return check_hash(ctx, node, conf, weights);
+	if (conf->hash_key == NULL && conf->hash_load_max == 0)
+		return 0;
+	conf_report_error(ctx->report, &node->place,
+	    "hash_key and hash_load_max belong to balance = \"hash\"");
+	return -1;
+}
+
+static int
 check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 {
 	const struct group_conf *conf = conf_ptr;
@@ -158,6 +225,8 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 		    "upstream has more than %d backends", GROUP_BACKENDS_MAX);
 		status = -1;
 	}
+	if (check_balance(ctx, node, conf) != 0)
+		status = -1;
 	hash_map_init(&seen, false);
 	for (size_t i = 0; i < conf->backends.count; i++) {
 		const struct addr_spec *spec = backends[i].address;
@@ -180,6 +249,10 @@ const struct conf_table group_table = {
 
 static const struct lb_ops *const lbs[] = {
 	[GROUP_ROUND_ROBIN] = &lb_roundrobin,
+	[GROUP_RANDOM] = &lb_random,
+	[GROUP_LEAST_CONNECTIONS] = &lb_leastconn,
+	[GROUP_POWER_OF_TWO] = &lb_power2,
+	[GROUP_HASH] = &lb_hash,
 };
 
 /* Of one backend in one worker. */
@@ -191,7 +264,10 @@ struct local {
 };
 
 struct group_state {
-	void *lb;
+	void *lb[TIER_COUNT];
+	struct tier tiers[TIER_COUNT]; /* the group's, or of `arena` */
+	struct arena arena;            /* of plans made since */
+	uint32_t changes;              /* that they know of */
 	struct retry_budget budget;
 	struct local *locals;
 };
@@ -207,10 +283,14 @@ group_new(struct arena *a, const struct group_conf *conf)
 	g->name = span_cstr(conf->name);
 	g->backend_count = (uint32_t)conf->backends.count;
 	g->backends = arena_alloc(a, g->backend_count * sizeof(*g->backends));
-	for (uint32_t i = 0; i < g->backend_count; i++)
-		backend_init(&g->backends[i], a, &backends[i], g, g->name, i);
 	g->lb = lbs[conf->balance];
-	g->lb_plan = g->lb->plan(a, g);
+	for (uint32_t i = 0; i < g->backend_count; i++) {
+		backend_init(&g->backends[i], a, &backends[i], g, g->name, i);
+		g->backends[i].is_counted = g->lb->needs_in_flight ||
+		    conf->hash_load_max != 0;
+	}
+	for (unsigned i = 0; i < TIER_COUNT; i++)
+		tier_plan(&g->tiers[i], a, g, i > 0);
 	return g;
 }
 
@@ -233,17 +313,57 @@ group_unbind(struct group *g, struct backend_zone *zone)
 		backend_unbind(&g->backends[i], zone);
 }
 
+static uint32_t
+changes_of(const struct group *g)
+{
+	const struct backend_slot *slot = g->backends[0].shared;
+
+	return slot == NULL ? 0 : atomic_load_explicit(&slot->changes,
+	    memory_order_acquire);
+}
+
+static bool
+is_as_configured(const struct group *g)
+{
+	for (uint32_t i = 0; i < g->backend_count; i++)
+		if (backend_weight(&g->backends[i]) != g->backends[i].weight)
+			return false;
+	return true;
+}
+
+/* Weights have changed: plan anew, or go back to the plans of the load. */
+__attribute__((noinline)) static void
+plan_again(struct group *g)
+{
+	struct group_state *state = g->state;
+
+	state->changes = changes_of(g);
+	memcpy(state->tiers, g->tiers, sizeof(state->tiers));
+	arena_fini(&state->arena);
+	arena_init(&state->arena, NULL);
+	if (is_as_configured(g))
+		return;
+	for (unsigned i = 0; i < TIER_COUNT; i++)
+		tier_plan(&state->tiers[i], &state->arena, g, i > 0);
+}
+
 void
-group_start(struct group *g)
+group_start(struct group *g, struct backend_cell *cells)
 {
 	struct group_state *state = heap_alloc_zeroed(1, sizeof(*state));
 
 	assert(g->state == NULL);
 	state->locals = heap_alloc_zeroed(g->backend_count,
 	    sizeof(*state->locals));
-	state->lb = g->lb->start(g);
 	retry_budget_init(&state->budget, &g->conf->retry_budget);
+	arena_init(&state->arena, NULL);
+	for (unsigned i = 0; i < TIER_COUNT; i++)
+		state->lb[i] = g->lb->start();
+	for (uint32_t i = 0; i < g->backend_count; i++)
+		g->backends[i].own = cells != NULL ?
+		    &cells[g->backends[i].slot] : NULL;
 	g->state = state;
+	plan_again(g);
 }
 
 void
@@ -251,21 +371,52 @@ group_stop(struct group *g)
 {
 	if (g->state == NULL)
 		return;
-	g->lb->stop(g->state->lb);
+	for (unsigned i = 0; i < TIER_COUNT; i++)
+		g->lb->stop(g->state->lb[i]);
+	arena_fini(&g->state->arena);
 	free(g->state->locals);
 	free(g->state);
 	g->state = NULL;
 }
 
+static const struct backend *
+pick_of(struct group *g, unsigned tier, const struct lb_query *query)
+{
+	struct group_state *state = g->state;
+	const struct tier *t = &state->tiers[tier];
+
+	return t->view.count == 0 ? NULL : g->lb->pick(&t->view, t->plan,
+	    state->lb[tier], query);
+}
+
+/* Backups; then whoever has merely failed of late. */
+__attribute__((noinline)) static const struct backend *
+pick_last(struct group *g, struct lb_query *query)
+{
+	const struct backend *b = NULL;
+
+	for (unsigned i = 1; b == NULL && i < TIER_COUNT; i++)
+		b = pick_of(g, i, query);
+	query->any = true;
+	for (unsigned i = 0; b == NULL && i < TIER_COUNT; i++)
+		b = pick_of(g, i, query);
+	return b;
+}
+
 const struct backend *
 group_pick(struct group *g, struct group_tries *tries)
 {
+	struct lb_query query = { .tries = tries };
 	const struct backend *b;
 
 	assert(g->magic == GROUP_MAGIC);
 	if (tries->count >= GROUP_TRIES_MAX)
 		return NULL;
-	b = g->lb->pick(g, g->state->lb, tries);
+	if (changes_of(g) != g->state->changes)
+		plan_again(g);
+	b = pick_of(g, 0, &query);
+	if (b == NULL)
+		b = pick_last(g, &query);
 	if (b != NULL)
 		tries->tried[tries->count++] = (uint16_t)b->index;
 	return b;

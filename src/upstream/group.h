@@ -20,10 +20,10 @@
 #include "os/addr.h"
 #include "upstream/backend.h"
 #include "upstream/retry.h"
+#include "upstream/tier.h"
 
 struct arena;
 struct error;
-struct lb_ops;
 
 enum {
 	GROUP_RETRIES_MAX = 16,
@@ -32,7 +32,13 @@ enum {
 	GROUP_MAGIC = 0x47525550,
 };
 
-enum group_balance { GROUP_ROUND_ROBIN };
+enum group_balance {
+	GROUP_ROUND_ROBIN,
+	GROUP_RANDOM,
+	GROUP_LEAST_CONNECTIONS,
+	GROUP_POWER_OF_TWO,
+	GROUP_HASH,
+};
 
 /* Routes may override them: apply group_timeouts_table to a copy. */
 struct group_timeouts {
@@ -52,6 +58,8 @@ struct group_keepalive {
 struct group_conf {
 	const char *name;
 	uint32_t balance;          /* enum group_balance */
+	const struct template *hash_key; /* of GROUP_HASH, else NULL */
+	uint32_t hash_load_max;    /* percent of a fair share, 0 = off */
 	struct conf_list backends; /* of struct backend_conf */
 	const struct template *host; /* NULL: the client's goes through */
 	struct group_timeouts timeouts;
@@ -75,15 +83,17 @@ struct group {
 	struct backend *backends;
 	const struct group_conf *conf;
 	const struct lb_ops *lb;
-	const void *lb_plan; /* of the balancer, made once at load */
+	struct tier tiers[TIER_COUNT]; /* as configured */
 	struct group_state *state; /* NULL but in a started worker */
 	struct span name;
 	uint32_t number; /* among the generation's upstreams: the caller's */
 };
 
-/* The backends that one exchange has tried; set count = 0 to begin. */
+/* What one exchange wants and has tried; all 0 to begin. */
 struct group_tries {
 	uint32_t count;
+	uint32_t hash; /* of its key: lb_hash_key() */
+	bool has_hash;
 	uint16_t tried[GROUP_TRIES_MAX]; /* backend->index */
 };
 
@@ -92,13 +102,18 @@ struct group *group_new(struct arena *a, const struct group_conf *conf);
 /* Slots for all backends, or none: -1 and err.  Master, before the fork. */
 int group_bind(struct group *g, struct backend_zone *zone, struct error *err);
 void group_unbind(struct group *g, struct backend_zone *zone);
-/* In a worker, after the fork. */
-void group_start(struct group *g);
+/*
+ * In a worker, after the fork.  cells: of backend_zone_join(), NULL if this
+ * process keeps no account.
+ */
+void group_start(struct group *g, struct backend_cell *cells);
 void group_stop(struct group *g);
 
 /*
- * The next backend in turn that is up and not among tries, and note it there;
- * NULL if none is left.  Constant time while all are up.
+ * The backend that the balancer chooses of those that can serve and are not
+ * among tries, and note it there; NULL if none is left.  Backups come after
+ * all others, and last of all come those that failed requests of late: that
+ * alone never leaves an upstream without a backend.
  */
 const struct backend *group_pick(struct group *g, struct group_tries *tries);
 

@@ -31,7 +31,7 @@ enum {
 
 struct plan {
 	uint64_t length;
-	uint16_t cycle[]; /* backend->index */
+	uint16_t cycle[]; /* places in the view */
 };
 
 struct state {
@@ -60,23 +60,21 @@ gcd(uint32_t a, uint32_t b)
  * are rounded.
  */
 static uint32_t
-reduce(const struct group *g, int32_t *weights)
+reduce(const struct lb_view *view, int32_t *weights)
 {
-	uint32_t n = g->backend_count;
+	uint32_t n = view->count;
 	uint64_t max = PLAN_STEPS_MAX / n;
-	uint64_t sum = 0;
+	uint64_t sum;
 	uint32_t divisor = 0;
 	uint32_t total = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		divisor = gcd(g->backends[i].weight, divisor);
-		sum += g->backends[i].weight;
-	}
-	sum /= divisor;
+	for (uint32_t i = 0; i < n; i++)
+		divisor = gcd(view->weights[i], divisor);
+	sum = view->weight_sum / divisor;
 	if (max > CYCLE_MAX)
 		max = CYCLE_MAX;
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t weight = g->backends[i].weight / divisor;
+		uint64_t weight = view->weights[i] / divisor;
 
 		if (sum > max)
 			weight = weight * max / sum;
@@ -104,11 +102,11 @@ write_cycle(struct plan *plan, const int32_t *weights, int32_t *current,
 }
 
 static const void *
-make_plan(struct arena *a, const struct group *g)
+make_plan(struct arena *a, const struct lb_view *view)
 {
-	uint32_t n = g->backend_count;
+	uint32_t n = view->count;
 	int32_t *weights = heap_alloc_zeroed((size_t)n * 2, sizeof(*weights));
-	size_t length = reduce(g, weights);
+	size_t length = reduce(view, weights);
 	struct plan *plan = arena_alloc(a,
 	    sizeof(*plan) + length * sizeof(plan->cycle[0]));
 
@@ -125,16 +123,15 @@ make_plan(struct arena *a, const struct group *g)
 }
 
 static void *
-start(const struct group *g)
+start(void)
 {
-	(void)g;
 	return heap_alloc_zeroed(1, sizeof(struct state));
 }
 
 __attribute__((noinline)) static void
-claim(const struct group *g, struct state *s)
+claim(const struct lb_view *view, struct state *s)
 {
-	struct backend_slot *slot = g->backends[0].shared;
+	struct backend_slot *slot = view->members[0]->shared;
 	uint64_t now = now_ms();
 
 	if (now != s->claimed_ms)
@@ -153,77 +150,50 @@ claim(const struct group *g, struct state *s)
 }
 
 static inline const struct backend *
-at_turn(const struct group *g, uint64_t turn)
+at_turn(const struct lb_view *view, const struct plan *plan, uint64_t turn)
 {
-	const struct plan *plan = g->lb_plan;
-
-	return &g->backends[plan->cycle[turn % plan->length]];
+	return view->members[plan->cycle[turn % plan->length]];
 }
 
 static inline const struct backend *
-next(const struct group *g, struct state *s)
+next(const struct lb_view *view, const struct plan *plan, struct state *s)
 {
 	if (s->left == 0)
-		claim(g, s);
+		claim(view, s);
 	s->left--;
-	return at_turn(g, s->turn++);
-}
-
-static bool
-is_tried(const struct group_tries *tries, uint32_t index)
-{
-	for (uint32_t i = 0; i < tries->count; i++)
-		if (tries->tried[i] == index)
-			return true;
-	return false;
-}
-
-static bool
-is_usable(const struct backend *b, const struct group_tries *tries)
-{
-	return backend_is_up(b) && !is_tried(tries, b->index);
-}
-
-static bool
-is_any_usable(const struct group *g, const struct group_tries *tries)
-{
-	for (uint32_t i = 0; i < g->backend_count; i++)
-		if (is_usable(&g->backends[i], tries))
-			return true;
-	return false;
+	return at_turn(view, plan, s->turn++);
 }
 
 /* The turn that was ours belongs to one that cannot be used. */
 __attribute__((noinline)) static const struct backend *
-pick_another(const struct group *g, struct state *s,
-    const struct group_tries *tries)
+pick_another(const struct lb_view *view, const struct plan *plan,
+    struct state *s, const struct lb_query *query)
 {
-	const struct plan *plan = g->lb_plan;
 	const struct backend *b;
 
-	if (!is_any_usable(g, tries))
+	if (!lb_is_any_usable(view, query))
 		return NULL;
 	for (int i = 0; i < PICK_CLAIMS_MAX; i++) {
-		b = next(g, s);
-		if (is_usable(b, tries))
+		b = next(view, plan, s);
+		if (lb_is_usable(b, query))
 			return b;
 	}
 	for (size_t i = 0; i < plan->length; i++) {
-		b = at_turn(g, s->turn + i);
-		if (is_usable(b, tries))
+		b = at_turn(view, plan, s->turn + i);
+		if (lb_is_usable(b, query))
 			return b;
 	}
 	return NULL;
 }
 
 static const struct backend *
-pick(const struct group *g, void *state, const struct group_tries *tries)
+pick(const struct lb_view *view, const void *plan, void *state,
+    const struct lb_query *query)
 {
-	const struct backend *b = next(g, state);
+	const struct backend *b = next(view, plan, state);
 
-	if (tries->count == 0 && backend_is_up(b))
-		return b;
-	return is_usable(b, tries) ? b : pick_another(g, state, tries);
+	return lb_is_usable(b, query) ? b :
+	    pick_another(view, plan, state, query);
 }
 
 const struct lb_ops lb_roundrobin = {

@@ -47,7 +47,7 @@ begin(struct fixture *f, const char *backends)
 	fixture_init(f, "app", backends);
 	assert_int_equal(group_bind(f->group, zone, &err), 0);
 	atomic_store(&f->group->backends[0].shared->turns, 0);
-	group_start(f->group);
+	group_start(f->group, NULL);
 }
 
 static void
@@ -136,7 +136,7 @@ test_workers(void **state)
 	other.state = NULL;
 	for (uint32_t i = 0; i < other.backend_count; i++)
 		assert_ptr_equal(other.backends, f.group->backends);
-	group_start(&other);
+	group_start(&other, NULL);
 	for (int i = 0; i < 8; i++) {
 		got[i] = pick(i % 3 == 1 ? &other : f.group);
 		clock_ms += 5;
@@ -346,7 +346,7 @@ test_many_weights(void **state)
 	conf.backends.items = backends;
 	conf.backends.count = COUNT;
 	g = group_new(&arena, &conf);
-	group_start(g);
+	group_start(g, NULL);
 	for (int i = 0; i < 100000; i++) {
 		struct group_tries tries = { .count = 0 };
 

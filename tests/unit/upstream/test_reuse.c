@@ -93,7 +93,7 @@ setup(void **state)
 		options.counts = &workers[i].counts;
 		workers[i].pool = pool_new(&options);
 		workers[i].group = *f.group;
-		group_start(&workers[i].group);
+		group_start(&workers[i].group, NULL);
 	}
 	return 0;
 }
