@@ -16,6 +16,7 @@
 #include "background/commands.h"
 #include "background/discovery.h"
 #include "background/logwriter.h"
+#include "background/upstreams.h"
 #include "base/error.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -44,6 +45,7 @@ struct background {
 	struct logwriter *writer;
 	struct discovery *discovery;
 	struct commands *commands;
+	struct upstreams *upstreams;
 	struct deadline reap;
 	struct lane_counts lane_counts;
 	bool is_orphan;
@@ -165,6 +167,7 @@ start_tasks(struct background *b, struct error *err)
 	b->commands = commands_new(b->loop);
 	if (shared->lanes != NULL)
 		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
+	b->upstreams = upstreams_start(b->loop, shared->backends);
 	b->discovery = discovery_start(b->loop, shared->groups,
 	    shared->group_count, NULL, on_discovered, b, err);
 	return b->discovery == NULL ? -1 : 0;
@@ -205,6 +208,7 @@ close_all(struct background *b)
 	if (b->loop == NULL)
 		return;
 	commands_free(b->commands);
+	upstreams_stop(b->upstreams);
 	if (b->discovery != NULL)
 		discovery_stop(b->discovery);
 	if (b->writer != NULL) {

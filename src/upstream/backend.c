@@ -26,7 +26,7 @@ enum {
 	 * For as many processes as there may ever be, so that the zone's size
 	 * does not depend on their number; what is not used is not there.
 	 */
-	ACCOUNTS_MAX = 514,
+	ACCOUNTS_MAX = 1024,
 };
 
 _Static_assert(sizeof(struct backend_addresses) % sizeof(uint32_t) == 0,
