@@ -106,6 +106,7 @@ static void
 on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct background *b = LIST_OF(channel, struct background, channel);
+	uint32_t level;
 
 	if (m == NULL) {
 		b->is_orphan = true;
@@ -118,6 +119,10 @@ on_message(struct channel *channel, const struct channel_message *m)
 		break;
 	case CHANNEL_LOGS:
 		replace_logs(b, m);
+		break;
+	case CHANNEL_LOG_LEVEL:
+		if (channel_body(m, &level, sizeof(level)))
+			log_set_level((enum log_level)level);
 		break;
 	case CHANNEL_CONTROL:
 		serve_command(b, m);

@@ -15,7 +15,6 @@ enum {
 	TABLES_MAX = 32,
 	/* Memory that nobody writes to costs nothing. */
 	ANSWER_MAX = 8 << 20,
-	REFUSAL_MAX = 8192,
 };
 
 struct table {
@@ -95,64 +94,25 @@ find(const struct commands *c, const struct command_words *w, void **arg)
 	return found;
 }
 
-static void
-log_request(const struct command *row, int fd, struct span line)
-{
-	struct ucred peer = reply_peer(fd);
-	char memory[512];
-	struct str s;
-
-	str_init(&s, memory, sizeof(memory));
-	str_escaped(&s, line);
-	if (row->is_change)
-		log_notice(NULL, "control: \"%s\" from uid %ld, process %ld",
-		    str_terminate(&s), (long)peer.uid, (long)peer.pid);
-	else
-		log_info(NULL, "control: \"%s\" from uid %ld, process %ld",
-		    str_terminate(&s), (long)peer.uid, (long)peer.pid);
-}
-
-static void
-answer(struct reply *r, const char *error, struct span result)
-{
-	size_t cap = REFUSAL_MAX + result.len;
-	struct str out;
-
-	str_init(&out, heap_alloc(cap), cap);
-	command_answer(&out, error, result);
-	reply_send(r, out.p, out.len);
-}
-
-void
-commands_finish(void *request, const char *error, struct span result)
-{
-	answer(request, error, result);
-}
-
 void
 commands_serve(struct commands *c, int fd, struct span line)
 {
 	struct reply *r = reply_new(&c->replies, fd);
-	struct command_env env = { .request = r };
+	struct command_env env = { .arg = NULL };
 	const struct command *row;
 	struct command_words w;
 	struct error err;
-	struct str out;
 
 	if (command_split(&w, line, &err) != 0) {
-		answer(r, err.text, span_of(NULL, 0));
+		reply_answer(r, err.text, span_of(NULL, 0));
 		return;
 	}
 	row = find(c, &w, &env.arg);
 	if (row == NULL) {
 		error_set(&err, "there is no command \"%s\"", w.items[0]);
-		answer(r, err.text, span_of(NULL, 0));
+		reply_answer(r, err.text, span_of(NULL, 0));
 		return;
 	}
-	log_request(row, fd, line);
-	str_init(&out, heap_alloc(ANSWER_MAX), ANSWER_MAX);
-	if (command_run(row, &w, &env, &out))
-		reply_send(r, heap_alloc_grow(out.p, out.len, 1), out.len);
-	else
-		free(out.p);
+	reply_log_request(fd, row, line);
+	reply_run(r, row, &w, &env, ANSWER_MAX);
 }

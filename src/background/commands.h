@@ -23,9 +23,10 @@ struct commands *commands_new(struct loop *loop);
 void commands_free(struct commands *c);
 /* Borrows rows, which end with name NULL; arg is what their calls get. */
 void commands_add(struct commands *c, const struct command *rows, void *arg);
-/* A connection and the line that came on it: answered.  Takes fd. */
+/*
+ * A connection and the line that came on it: answered.  Takes fd.
+ * A call that returned COMMAND_LATER is answered by reply_answer() (os/reply.h).
+ */
 void commands_serve(struct commands *c, int fd, struct span line);
-/* The answer to a call that returned COMMAND_LATER, see command_answer(). */
-void commands_finish(void *request, const char *error, struct span result);
 
 #endif

@@ -438,6 +438,30 @@ children_replace_logs(struct children *c, const uint32_t *targets,
 	}
 }
 
+void
+children_set_log_level(struct children *c, uint32_t level)
+{
+	LIST_EACH(&c->all, node, after)
+		channel_send(&LIST_OF(node, struct child, node)->channel,
+		    CHANNEL_LOG_LEVEL, &level, sizeof(level), NULL, 0);
+}
+
+int
+children_pass_command(struct children *c, int fd, struct span line,
+    struct error *err)
+{
+	const struct child *background = c->slots[0].current;
+
+	if (!is_serving(background))
+		return error_set(err, "the background process does not run "
+		    "yet; try again");
+	if (channel_send(&background->channel, CHANNEL_CONTROL, line.p,
+	    line.len, &fd, 1) != 0)
+		return error_set_errno(err, errno,
+		    "asking the background process");
+	return 0;
+}
+
 static void
 stop_restarts(struct children *c, size_t first)
 {
@@ -522,6 +546,37 @@ children_kill_background(struct children *c)
 	c->is_ending = true;
 	stop_restarts(c, 0);
 	kill_all(c, true);
+}
+
+static const char *
+state_name(enum child_state state)
+{
+	static const char *const names[] = {
+		[CHILD_STARTING] = "starting",
+		[CHILD_SERVING] = "serving",
+		[CHILD_LEAVING] = "leaving",
+	};
+
+	return names[state];
+}
+
+void
+children_each(const struct children *c, children_each_fn *fn, void *arg)
+{
+	LIST_EACH(&c->all, node, after) {
+		const struct child *child = LIST_OF(node, struct child, node);
+		struct children_info info = {
+			.name = child->slot->name,
+			.state = state_name(child->state),
+			.pid = child->pid,
+			.process = child->process,
+			.started_ms = child->started_ms,
+		};
+
+		if (c->is_stopping && !child->slot->is_background)
+			info.state = "leaving";
+		fn(arg, &info);
+	}
 }
 
 unsigned

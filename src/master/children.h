@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/span.h"
 #include "metrics/counter.h"
 #include "site/boot.h"
 
@@ -60,6 +61,15 @@ bool children_on_exit(struct children *c, pid_t pid, int status);
 void children_replace_logs(struct children *c, const uint32_t *targets,
     const int *fds, size_t count);
 
+/* All processes log from this level on (enum log_level), new ones too. */
+void children_set_log_level(struct children *c, uint32_t level);
+/*
+ * A control connection and its line, to the background process.  -1 and err
+ * if there is none that serves.  fd stays the caller's.
+ */
+int children_pass_command(struct children *c, int fd, struct span line,
+    struct error *err) __attribute__((warn_unused_result));
+
 /* No more replacements; workers finish what they have until deadline_ms. */
 void children_drain(struct children *c, uint64_t deadline_ms);
 /* No more replacements; workers end at once. */
@@ -69,7 +79,19 @@ unsigned children_kill_workers(struct children *c);
 /* Once no worker lives: write what the log rings hold, and end. */
 void children_end_background(struct children *c);
 void children_kill_background(struct children *c);
+struct children_info {
+	const char *name;  /* "worker 3" */
+	const char *state; /* "starting", "serving", "leaving" */
+	pid_t pid;
+	unsigned process;  /* slot of counters */
+	uint64_t started_ms; /* monotonic */
+};
+
+typedef void children_each_fn(void *arg, const struct children_info *info);
+
 /* Living processes, also those that are leaving. */
+void children_each(const struct children *c, children_each_fn *fn,
+    void *arg);
 unsigned children_count_workers(const struct children *c);
 bool children_has_background(const struct children *c);
 

@@ -25,13 +25,10 @@
 #include "base/now.h"
 #include "master/account.h"
 #include "master/children.h"
-#include "master/daemonize.h"
-#include "master/pidfile.h"
-#include "net/listener.h"
-#include "os/channel.h"
-#include "os/logtarget.h"
-#include "os/proc.h"
-#include "os/signals.h"
+#include "master/control.h"
+#include "master/control_cmds.h"
+#include "master/master_private.h"
+#include "os/reply.h"
 #include "site/generation.h"
 #include "site/shared.h"
 
@@ -40,33 +37,6 @@ enum {
 	LOGS_AFTER_MS = 5000, /* what writes the last lines */
 	PARENT_AFTER_MS = 5000, /* the daemon's parent waits so much longer */
 	METRIC_SETS_MAX = 16, /* of the processes' own */
-};
-
-enum master_state {
-	MASTER_STARTING, /* not all processes have said that they serve */
-	MASTER_SERVING,
-	MASTER_DRAINING, /* workers finish what they have */
-	MASTER_STOPPING, /* workers were told to end at once */
-	MASTER_ENDING,   /* no worker is left; the last log lines */
-};
-
-struct master {
-	const struct master_boot *boot;
-	const struct settings *settings;
-	struct loop *loop;
-	struct signals signals;
-	struct deadline deadline; /* of the state */
-	struct daemonize daemonize;
-	struct pidfile pidfile;
-	struct proc_account account;
-	struct logtarget_output log_output;
-	struct listener_set listeners; /* until a stop */
-	struct shared *shared;
-	struct children *children;
-	unsigned workers;
-	int lifeline[2];
-	enum master_state state;
-	int exit_status;
 };
 
 static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1,
@@ -231,6 +201,7 @@ in_child(void *arg)
 	if (m->signals.watch.fd >= 0)
 		close(m->signals.watch.fd);
 	pidfile_forget(&m->pidfile);
+	control_forget(m->control);
 	daemonize_forget(&m->daemonize);
 	loop_free(m->loop);
 }
@@ -250,8 +221,8 @@ reap(struct master *m)
 
 /* ---- signals ---- */
 
-static void
-reopen_logs(struct master *m)
+void
+master_reopen_logs(struct master *m)
 {
 	struct logtargets *targets =
 	    generation_shared(m->boot->generation)->targets;
@@ -279,8 +250,8 @@ reopen_logs(struct master *m)
 	free(fds);
 }
 
-static void
-on_stop_signal(struct master *m, int number)
+void
+master_stop(struct master *m, bool now)
 {
 	bool again = m->state == MASTER_DRAINING ||
 	    m->state == MASTER_STOPPING;
@@ -288,7 +259,7 @@ on_stop_signal(struct master *m, int number)
 	if (m->state == MASTER_ENDING || m->state == MASTER_STOPPING)
 		return;
 	/* While others still start, those that serve already have clients. */
-	if (number == SIGTERM && (m->state == MASTER_SERVING ||
+	if (!now && (m->state == MASTER_SERVING ||
 	    (m->state == MASTER_STARTING && m->daemonize.status_fd < 0))) {
 		enter_draining(m);
 		return;
@@ -314,10 +285,10 @@ on_signal(void *arg, int number, pid_t sender)
 	switch (number) {
 	case SIGINT:
 	case SIGTERM:
-		on_stop_signal(m, number);
+		master_stop(m, number == SIGINT);
 		break;
 	case SIGUSR1:
-		reopen_logs(m);
+		master_reopen_logs(m);
 		break;
 	case SIGHUP:
 		log_notice(NULL, "SIGHUP: reload is not yet available");
@@ -367,6 +338,34 @@ open_shared(struct master *m, struct error *err)
 	return m->shared == NULL ? -1 : 0;
 }
 
+/* Default paths may be an other instance's: one goes without then. */
+static int
+open_control(struct master *m, struct error *err)
+{
+	const struct settings_control *s = &m->settings->control;
+	struct control_config config = {
+		.loop = m->loop,
+		.path = s->path,
+		.mode = s->mode,
+		.owner = s->owner,
+		.group = s->group,
+		.adopt_fd = -1,
+		.rows = control_cmds,
+		.arg = m,
+		.pass_on = control_cmds_pass_on,
+	};
+
+	if (s->path == NULL || s->path[0] == '\0')
+		return 0;
+	m->control = control_open(&config, err);
+	if (m->control != NULL)
+		return 0;
+	if (!s->is_default)
+		return -1;
+	log_warn(NULL, "%s; there is none for this instance", err->text);
+	return 0;
+}
+
 /* Everything outside of this process that serving needs. */
 static int
 open_resources(struct master *m, struct error *err)
@@ -390,6 +389,8 @@ open_resources(struct master *m, struct error *err)
 	    err) != 0)
 		return -1;
 	if (pidfile_open(&m->pidfile, m->settings->pid_file, err) != 0)
+		return -1;
+	if (open_control(m, err) != 0)
 		return -1;
 	if (pipe2(m->lifeline, O_CLOEXEC) != 0)
 		return error_set_errno(err, errno, "making a pipe");
@@ -438,6 +439,10 @@ start_children(struct master *m, struct error *err)
 static void
 close_all(struct master *m)
 {
+	if (m->stop_waiter != NULL)
+		reply_answer(m->stop_waiter, NULL,
+		    SPAN("\"state\":\"stopped\""));
+	control_close(m->control);
 	log_set_sink(NULL, NULL);
 	children_free(m->children);
 	close_listeners(m);
@@ -487,6 +492,10 @@ master_run(const struct master_boot *boot)
 	struct error err;
 	int status = 1;
 
+	now_update();
+	exe_note(&m.exe);
+	m.started_ms = now_ms();
+	m.started_wall_ms = now_wall_ms();
 	daemonize_init(&m.daemonize);
 	m.workers = m.settings->workers;
 	log_set_process("master");

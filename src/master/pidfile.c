@@ -11,23 +11,16 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "master/runfolder.h"
 
-static const char own_folder[] = WEIR_RUNSTATEDIR "/weir";
-
-/* Our own folder may be new after each boot; any other is the admin's. */
 static int
 open_file(const char *path)
 {
 	int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
-	size_t len = sizeof(own_folder) - 1;
 	int fd = open(path, flags, 0644);
 
-	if (fd >= 0 || errno != ENOENT ||
-	    strncmp(path, own_folder, len) != 0 || path[len] != '/' ||
-	    strchr(path + len + 1, '/') != NULL)
+	if (fd >= 0 || errno != ENOENT || runfolder_make(path) != 0)
 		return fd;
-	if (mkdir(own_folder, 0755) != 0 && errno != EEXIST)
-		return -1;
 	return open(path, flags, 0644);
 }
 

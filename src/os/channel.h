@@ -32,6 +32,7 @@ enum channel_type {
 	CHANNEL_RELEASE,   /* struct channel_slot: no longer */
 	CHANNEL_LOGS,      /* uint32_t targets[]: a new descriptor for each */
 	CHANNEL_CONTROL,   /* text: a command; its connection comes along */
+	CHANNEL_LOG_LEVEL, /* uint32_t: enum log_level */
 	/* To the master. */
 	CHANNEL_READY = 64, /* serving */
 	CHANNEL_FAILED,     /* text: why it cannot serve; it ends */

@@ -4,14 +4,21 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/heap_alloc.h"
+#include "base/log.h"
 #include "base/now.h"
+#include "base/str.h"
 #include "os/deadline.h"
 #include "os/loop.h"
 
-enum { SILENCE_MS = 10000 };
+enum {
+	SILENCE_MS = 10000,
+	DRAIN_MAX = 64, /* pieces that nobody asked for */
+	REFUSAL_MAX = 8192, /* of an error, escaped */
+};
 
 struct reply {
 	struct list node;
@@ -32,6 +39,18 @@ reply_set_init(struct reply_set *set, struct loop *loop)
 	list_init(&set->all);
 }
 
+/* What was never read would turn the end into a reset, answer and all. */
+static void
+drain(int fd)
+{
+	char waste[4096];
+
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		if (recv(fd, waste, sizeof(waste), MSG_DONTWAIT) <= 0)
+			return;
+	}
+}
+
 static void
 end(struct reply *r)
 {
@@ -39,6 +58,7 @@ end(struct reply *r)
 
 	deadline_stop(set->loop, &r->deadline);
 	loop_remove(set->loop, &r->watch);
+	drain(r->fd);
 	close(r->fd);
 	list_remove(&r->node);
 	set->count--;
@@ -123,8 +143,34 @@ reply_send(struct reply *r, char *memory, size_t len)
 		end(r);
 }
 
-struct ucred
-reply_peer(int fd)
+void
+reply_answer(struct reply *r, const char *error, struct span result)
+{
+	size_t cap = REFUSAL_MAX + result.len;
+	struct str out;
+
+	str_init(&out, heap_alloc(cap), cap);
+	command_answer(&out, error, result);
+	reply_send(r, out.p, out.len);
+}
+
+void
+reply_run(struct reply *r, const struct command *row,
+    const struct command_words *w, struct command_env *env, size_t max)
+{
+	struct str out;
+
+	env->request = r;
+	str_init(&out, heap_alloc(max), max);
+	if (command_run(row, w, env, &out))
+		reply_send(r, heap_alloc_grow(out.p, out.len, 1), out.len);
+	else
+		free(out.p);
+}
+
+/* Who is at the other end. */
+static struct ucred
+peer_of(int fd)
 {
 	struct ucred peer = { .pid = 0 };
 	socklen_t len = sizeof(peer);
@@ -132,4 +178,22 @@ reply_peer(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
 		peer = (struct ucred){ .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	return peer;
+}
+
+void
+reply_log_request(int fd, const struct command *row, struct span line)
+{
+	struct ucred peer = peer_of(fd);
+	char memory[512];
+	struct str s;
+
+	str_init(&s, memory, sizeof(memory));
+	str_escaped(&s, line);
+	str_terminate(&s);
+	if (row->is_change)
+		log_notice(NULL, "control: \"%s\" from uid %ld, process %ld",
+		    s.p, (long)peer.uid, (long)peer.pid);
+	else
+		log_info(NULL, "control: \"%s\" from uid %ld, process %ld",
+		    s.p, (long)peer.uid, (long)peer.pid);
 }

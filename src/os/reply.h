@@ -9,9 +9,10 @@
 #define OS_REPLY_H
 
 #include <stddef.h>
-#include <sys/socket.h>
 
+#include "base/command.h"
 #include "base/list.h"
+#include "base/span.h"
 
 struct loop;
 struct reply;
@@ -35,7 +36,16 @@ struct reply *reply_new(struct reply_set *set, int fd);
  * it is not to be used any more.
  */
 void reply_send(struct reply *r, char *memory, size_t len);
-/* Who is at the other end of fd; pid 0 where that cannot be told. */
-struct ucred reply_peer(int fd);
+/* The same with command_answer(): error NULL = ok. */
+void reply_answer(struct reply *r, const char *error, struct span result);
+/*
+ * Run a command of a row that was found, and send its answer of at most max
+ * bytes, unless it comes later: then call->request is r.  env->request is set
+ * here.
+ */
+void reply_run(struct reply *r, const struct command *row,
+    const struct command_words *w, struct command_env *env, size_t max);
+/* Who asks for what: a notice if it changes something, else info. */
+void reply_log_request(int fd, const struct command *row, struct span line);
 
 #endif

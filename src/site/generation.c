@@ -22,6 +22,7 @@
 #include "upstream/group.h"
 
 #define DEFAULT_PID_FILE WEIR_RUNSTATEDIR "/weir/weir.pid"
+#define DEFAULT_CONTROL WEIR_RUNSTATEDIR "/weir/control.sock"
 
 /* ---- the top level ---- */
 
@@ -183,6 +184,11 @@ apply_source(struct generation *g, const struct generation_source *source)
 	}
 	if (s->pid_file == NULL && source->path != NULL && geteuid() == 0)
 		s->pid_file = DEFAULT_PID_FILE;
+	if (s->control.path == NULL && source->path != NULL &&
+	    geteuid() == 0) {
+		s->control.path = DEFAULT_CONTROL;
+		s->control.is_default = true;
+	}
 	if (logtarget_add(&g->targets, s->error_log.path, &err) < 0)
 		conf_report_error(g->ctx.report, NULL, "error_log: %s",
 		    err.text);
@@ -314,6 +320,20 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 	boot->custom = g->vars.context;
 	boot->slot = slot;
 	boot->workers = (unsigned)g->workers;
+}
+
+void
+generation_load_of(const struct generation *g, unsigned process,
+    struct generation_load *load)
+{
+	const struct metrics *m = g->shared.metrics;
+
+	load->connections = metrics_value(m, &stats_proxy, process, 0,
+	    PROXY_STAT_CONN_OPEN);
+	load->exchanges = metrics_value(m, &stats_proxy, process, 0,
+	    PROXY_STAT_ACTIVE);
+	load->requests = metrics_value(m, &stats_proxy, process, 0,
+	    PROXY_STAT_REQUESTS);
 }
 
 void

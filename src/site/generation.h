@@ -10,6 +10,7 @@
 #define SITE_GENERATION_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/span.h"
@@ -85,6 +86,15 @@ const struct generation_shared *generation_shared(const struct generation *g);
  */
 void generation_boot_proxy(const struct generation *g, unsigned slot,
     struct proxy_boot *boot);
+/* What a process serves now, and has served. */
+struct generation_load {
+	uint64_t connections;
+	uint64_t exchanges;
+	uint64_t requests;
+};
+
+void generation_load_of(const struct generation *g, unsigned process,
+    struct generation_load *load);
 /*
  * In the master, when a process has died: what it was serving, in words for
  * the log (nothing if nothing).

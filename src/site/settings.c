@@ -44,6 +44,18 @@ static const struct conf_item admin_items[] = {
 	CONF_END,
 };
 
+static const struct conf_item control_items[] = {
+	CONF_VALUE("path", STRING, struct settings_control, path, NULL,
+	    CONF_RESTART, "Unix socket of weirctl; \"\" = none"),
+	CONF_UINT("mode", struct settings_control, mode, 0, 511, "384", NULL,
+	    CONF_RESTART, "mode of its file"),
+	CONF_VALUE("owner", STRING, struct settings_control, owner, NULL,
+	    CONF_RESTART, "owner of its file"),
+	CONF_VALUE("group", STRING, struct settings_control, group, NULL,
+	    CONF_RESTART, "group of its file"),
+	CONF_END,
+};
+
 static const struct conf_table error_log_table = {
 	.name = "error_log",
 	.items = error_log_items,
@@ -54,6 +66,12 @@ static const struct conf_table admin_table = {
 	.name = "admin",
 	.items = admin_items,
 	.struct_bytes = sizeof(struct settings_admin),
+};
+
+static const struct conf_table control_table = {
+	.name = "control",
+	.items = control_items,
+	.struct_bytes = sizeof(struct settings_control),
 };
 
 static const struct conf_item items[] = {
@@ -113,6 +131,8 @@ static const struct conf_item items[] = {
 	    CONF_RESTART, "idle backend connections of a worker"),
 	CONF_GROUP("admin", struct settings, admin, &admin_table,
 	    CONF_RESTART, "listener for /metrics and /healthz"),
+	CONF_GROUP("control", struct settings, control, &control_table,
+	    CONF_RESTART, "socket of weirctl"),
 	CONF_END,
 };
 

@@ -19,6 +19,14 @@ struct settings_admin {
 	const struct addr_spec *address; /* NULL: no admin listener */
 };
 
+struct settings_control {
+	const char *path; /* NULL or "": no control socket */
+	uint32_t mode;
+	const char *owner;
+	const char *group;
+	bool is_default;  /* nobody has chosen path */
+};
+
 struct settings {
 	uint32_t version;
 	uint32_t workers; /* SETTINGS_WORKERS_AUTO = as many as CPUs */
@@ -42,6 +50,7 @@ struct settings {
 	uint64_t orphan_timeout_ms;
 	uint32_t upstream_keepalive_pool_size;
 	struct settings_admin admin;
+	struct settings_control control;
 };
 
 extern const struct conf_table settings_table;

@@ -140,6 +140,7 @@ on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct worker *w = LIST_OF(channel, struct worker, channel);
 	struct channel_drain body;
+	uint32_t level;
 	struct channel_slot slot;
 
 	if (m == NULL) {
@@ -163,6 +164,10 @@ on_message(struct channel *channel, const struct channel_message *m)
 		    slot.slot);
 		accept_adopt(&w->accept, slot.slot,
 		    m->type == CHANNEL_ADOPT);
+		break;
+	case CHANNEL_LOG_LEVEL:
+		if (channel_body(m, &level, sizeof(level)))
+			log_set_level((enum log_level)level);
 		break;
 	default:
 		break; /* a word of another version */

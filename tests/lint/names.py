@@ -22,7 +22,7 @@ def exported(nm, path):
 def is_allowed(path, symbol):
     """path is relative to the tree, with any suffix."""
     stem = path.stem
-    if str(path.with_suffix("")) == "src/main":
+    if str(path.with_suffix("")) in ("src/main", "src/ctl/weirctl"):
         return symbol == "main"
     if path.parts[0] == "modules" and symbol == f"mod_{path.parts[1]}":
         return stem == path.parts[1]

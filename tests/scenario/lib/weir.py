@@ -106,6 +106,8 @@ class Weir:
             # As root the default is one file for all, and several run here.
             if not re.search(r"^\s*pid_file\b", config, re.M):
                 config += '\npid_file = "@DIR@/weir.pid";\n'
+            if not re.search(r"^\s*control\b", config, re.M):
+                config += 'control = { path = "@DIR@/control.sock"; };\n'
             self.text = config.replace("@DIR@", self.dir)
             self.addresses = [
                 a.replace("@DIR@", self.dir) if isinstance(a, str) else a

@@ -14,6 +14,7 @@
 #include "background/commands.h"
 #include "base/error.h"
 #include "os/loop.h"
+#include "os/reply.h"
 
 enum { LARGE = 3 << 20, TURNS_MAX = 100000 };
 
@@ -148,7 +149,7 @@ test_later(void **state)
 	for (int i = 0; i < 3; i++)
 		loop_turn(f->loop, 0);
 	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
-	commands_finish(waiting, "no", SPAN("\"x\":1"));
+	reply_answer(waiting, "no", SPAN("\"x\":1"));
 	receive(f, fd);
 	assert_string_equal(f->text,
 	    "{\"ok\":false,\"error\":\"no\",\"result\":{\"x\":1}}\n");
@@ -162,7 +163,7 @@ test_gone(void **state)
 
 	close(begin(f, "large"));
 	close(begin(f, "later"));
-	commands_finish(waiting, NULL, span_of(NULL, 0));
+	reply_answer(waiting, NULL, span_of(NULL, 0));
 	for (int i = 0; i < 3; i++)
 		loop_turn(f->loop, 0);
 	receive(f, begin(f, "number"));

@@ -83,9 +83,9 @@ test_lines(void **state)
 	} cases[] = {
 		{ "up", "{\"ok\":true,\"result\":{\"args\":[]}}\n" },
 		{ " \t up  ", "{\"ok\":true,\"result\":{\"args\":[]}}\n" },
-		{ "up x", "{\"ok\":false,\"error\":\"up: too many arguments; "
+		{ "up x", "{\"ok\":false,\"error\":\"too many arguments; "
 		    "usage: up\",\"result\":{}}\n" },
-		{ "upstream", "{\"ok\":false,\"error\":\"upstream: an argument "
+		{ "upstream", "{\"ok\":false,\"error\":\"an argument "
 		    "is missing; usage: upstream NAME\",\"result\":{}}\n" },
 		{ "upstream a", "{\"ok\":false,\"error\":"
 		    "\"no \\\"a\\\" here\",\"result\":{}}\n" },
@@ -93,10 +93,9 @@ test_lines(void **state)
 		    "{\"ok\":true,\"result\":{\"args\":[\"a\"]}}\n" },
 		{ "upstream \"drain\" \"a b\" \"\"",
 		    "{\"ok\":true,\"result\":{\"args\":[\"a b\",\"\"]}}\n" },
-		{ "upstream drain a b c", "{\"ok\":false,\"error\":\"upstream "
-		    "drain: too many arguments; usage: upstream drain NAME "
+		{ "upstream drain a b c", "{\"ok\":false,\"error\":\"too many arguments; usage: upstream drain NAME "
 		    "[BACKEND]\",\"result\":{}}\n" },
-		{ "many a", "{\"ok\":false,\"error\":\"many: an argument is "
+		{ "many a", "{\"ok\":false,\"error\":\"an argument is "
 		    "missing; usage: many NAME KEY...\",\"result\":{}}\n" },
 		{ "many a b c d", "{\"ok\":true,\"result\":{\"args\":"
 		    "[\"a\",\"b\",\"c\",\"d\"]}}\n" },

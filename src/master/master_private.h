@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* master_private - the master's state, for the files of src/master only. */
+#ifndef MASTER_MASTER_PRIVATE_H
+#define MASTER_MASTER_PRIVATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "master/daemonize.h"
+#include "master/master.h"
+#include "master/pidfile.h"
+#include "net/listener.h"
+#include "os/deadline.h"
+#include "os/exe.h"
+#include "os/logtarget.h"
+#include "os/proc.h"
+#include "os/signals.h"
+
+struct children;
+struct control;
+struct reply;
+struct shared;
+
+enum master_state {
+	MASTER_STARTING, /* not all processes have said that they serve */
+	MASTER_SERVING,
+	MASTER_DRAINING, /* workers finish what they have */
+	MASTER_STOPPING, /* workers were told to end at once */
+	MASTER_ENDING,   /* no worker is left; the last log lines */
+};
+
+struct master {
+	const struct master_boot *boot;
+	const struct settings *settings;
+	struct loop *loop;
+	struct signals signals;
+	struct deadline deadline; /* of the state */
+	struct daemonize daemonize;
+	struct pidfile pidfile;
+	struct control *control;   /* NULL = there is none */
+	struct reply *stop_waiter; /* is told once all have ended; or NULL */
+	struct exe exe;
+	struct proc_account account;
+	struct logtarget_output log_output;
+	struct listener_set listeners; /* until a stop */
+	struct shared *shared;
+	struct children *children;
+	unsigned workers;
+	int lifeline[2];
+	enum master_state state;
+	int exit_status;
+	uint64_t started_ms; /* monotonic */
+	uint64_t started_wall_ms;
+};
+
+/* As INT (now) and TERM do: end at once, or drain and end. */
+void master_stop(struct master *m, bool now);
+/* As USR1 does. */
+void master_reopen_logs(struct master *m);
+
+#endif
