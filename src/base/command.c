@@ -145,8 +145,9 @@ command_check(const struct command *row, size_t arg_count, struct error *err)
 	}
 	if (arg_count >= least && (arg_count <= most || is_open))
 		return 0;
-	return error_set(err, "%s; usage: %s%s%s", arg_count < least ? "an argument is missing"
-	    : "too many arguments", row->name, most > 0 ? " " : "",
+	return error_set(err, "%s; usage: %s%s%s", arg_count < least
+	    ? "an argument is missing" : "too many arguments", row->name,
+	    most > 0 ? " " : "",
 	    row->arguments != NULL ? row->arguments : "");
 }
 

@@ -16,8 +16,12 @@ from lib.weir import Weir, binary
 
 pytestmark = pytest.mark.process
 
-RESPOND = conf.config(conf.service(
-    {"path": "/", "respond": {"status": 200, "body": "here"}}), [], workers=2)
+
+def respond(**top):
+    return conf.config(
+        conf.service({"path": "/", "respond": {"status": 200,
+                                               "body": "here"}}),
+        [], workers=2, connections_max=100, **top)
 
 
 def weirctl():
@@ -65,15 +69,15 @@ class Control:
 @pytest.fixture(scope="module")
 def shared():
     """One instance for all that changes nothing."""
-    weir = Weir(RESPOND)
+    weir = Weir(respond())
     yield Control(weir)
     weir.stop()
     weir.remove()
 
 
 @pytest.fixture
-def control(weirs):
-    return Control(weirs(RESPOND))
+def control(start):
+    return Control(start(respond()))
 
 
 def ask_status(control):
@@ -229,8 +233,8 @@ def test_loglevel(control):
     assert status == 1 and "loud" in err and "notice" in err
 
 
-def test_reopen(weirs):
-    weir = weirs({**RESPOND, "error_log": {"path": "@DIR@/error.log"}})
+def test_reopen(start):
+    weir = start(respond(error_log={"path": "@DIR@/error.log"}))
     control = Control(weir)
     os.rename(weir.path("error.log"), weir.path("error.log.1"))
     assert control.run("reopen") == (0, "", "")
@@ -299,48 +303,45 @@ def test_second_stop_ends_at_once(control):
 
 # -- the socket file -------------------------------------------------------
 
-def test_stale_socket_is_replaced(weirs):
-    weir = weirs(RESPOND)
+def test_stale_socket_is_replaced(start):
+    weir = start(respond())
     control = Control(weir)
-    for pid in [weir.pid, *weir.children()]:
-        os.kill(pid, signal.SIGKILL)
-    weir.process.wait(10)
+    weir.kill()
     assert os.path.exists(control.path)
-    wait.until(lambda: not weir.processes())
     weir.start()
     assert ask_status(control)["pid"] == weir.pid
 
 
-def test_live_socket_is_refused(control, weirs):
+def test_live_socket_is_refused(control, start):
     """A second instance with its path does not start, the first goes on."""
-    text = conf.document({**RESPOND, "control": {"path": control.path}})
-    other = weirs(text, start=False)
+    text = conf.document(respond(control={"path": control.path}))
+    other = start(text, start=False)
     other.start(ready=False)
     assert other.wait_exit() == 1
     assert "another instance answers there" in other.log
     assert ask_status(control)["pid"] == control.weir.pid
 
 
-def test_missing_folder(weirs):
-    weir = weirs(conf.document({**RESPOND, "control": {
-        "path": "@DIR@/none/control.sock"}}), start=False)
+def test_missing_folder(start):
+    weir = start(conf.document(respond(control={
+        "path": "@DIR@/none/control.sock"})), start=False)
     weir.start(ready=False)
     assert weir.wait_exit() == 1
     assert re.search(r"control socket .*/none/control.sock: .*No such file",
                      weir.log)
 
 
-def test_none(weirs):
-    weir = weirs({**RESPOND, "control": {"path": ""}})
+def test_none(start):
+    weir = start(respond(control={"path": ""}))
     assert not os.path.exists(weir.path("control.sock"))
     assert weir.get("/").body == b"here"
 
 
 @pytest.mark.root
-def test_mode_and_owner(weirs):
+def test_mode_and_owner(start):
     nobody = pwd.getpwnam("nobody")
-    weir = weirs({**RESPOND, "control": {
-        "path": "@DIR@/control.sock", "mode": 432, "owner": "nobody"}})
+    weir = start(respond(control={
+        "path": "@DIR@/control.sock", "mode": 432, "owner": "nobody"}))
     st = os.stat(weir.path("control.sock"))
     assert (st.st_mode & 0o7777, st.st_uid) == (0o660, nobody.pw_uid)
 
