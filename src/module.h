@@ -10,6 +10,7 @@
 #define MODULE_H
 
 #include "base/arena.h"
+#include "base/entropy.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -22,6 +23,7 @@
 #include "http/field.h"
 #include "http/message.h"
 #include "http/uri.h"
+#include "metrics/counter.h"
 #include "os/logring.h"
 #include "os/logtarget.h"
 #include "os/loop.h"

@@ -43,21 +43,17 @@ lower8(uint64_t x)
 	return x | (upper >> 2);
 }
 
-static uint64_t
-sip(struct span s, bool ignore_case)
+static inline uint64_t
+sip_keyed(const uint64_t key[2], struct span s, bool ignore_case)
 {
 	uint64_t v[4];
 	uint64_t word = 0;
 	size_t i;
 
-	if (!is_seeded) {
-		entropy_fill(seed, sizeof(seed));
-		is_seeded = true;
-	}
-	v[0] = seed[0] ^ 0x736f6d6570736575U;
-	v[1] = seed[1] ^ 0x646f72616e646f6dU;
-	v[2] = seed[0] ^ 0x6c7967656e657261U;
-	v[3] = seed[1] ^ 0x7465646279746573U;
+	v[0] = key[0] ^ 0x736f6d6570736575U;
+	v[1] = key[1] ^ 0x646f72616e646f6dU;
+	v[2] = key[0] ^ 0x6c7967656e657261U;
+	v[3] = key[1] ^ 0x7465646279746573U;
 	for (i = 0; i + 8 <= s.len; i += 8) {
 		memcpy(&word, s.p + i, 8);
 		if (ignore_case)
@@ -80,6 +76,22 @@ sip(struct span s, bool ignore_case)
 	sip_round(v);
 	sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static uint64_t
+sip(struct span s, bool ignore_case)
+{
+	if (!is_seeded) {
+		entropy_fill(seed, sizeof(seed));
+		is_seeded = true;
+	}
+	return sip_keyed(seed, s, ignore_case);
+}
+
+uint64_t
+hash_keyed(const uint64_t key[2], struct span s)
+{
+	return sip_keyed(key, s, false);
 }
 
 uint64_t

@@ -18,6 +18,8 @@
 uint64_t hash_bytes(struct span s);
 /* As if the bytes were lower case (ASCII). */
 uint64_t hash_bytes_i(struct span s);
+/* Under the caller's key: for tables that outlive the process tree. */
+uint64_t hash_keyed(const uint64_t key[2], struct span s);
 /* FNV-1a of 64 bits: the same in all processes and versions; no secret. */
 uint64_t hash_stable(struct span s);
 

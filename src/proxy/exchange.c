@@ -840,3 +840,9 @@ exchange_worker(const struct exchange *ex)
 {
 	return &ex->proxy->module_worker;
 }
+
+_Atomic uint64_t *
+exchange_counters(const struct exchange *ex)
+{
+	return ex->proxy->module_stats[ex->module_index];
+}

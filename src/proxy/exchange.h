@@ -139,6 +139,7 @@ struct exchange {
 	struct span up_host;
 	struct span match_path;     /* decoded; what routes see */
 	struct addr_ip client_ip;   /* after trusted_proxies */
+	struct span identity;       /* who it is, as `auth` found; or empty */
 	uint32_t *captures;         /* of the route's regex: start, end pairs */
 	uint32_t capture_count;
 
@@ -181,6 +182,8 @@ struct exchange {
 	const char *last_detail;
 	uint32_t retries;   /* on other backends */
 	uint32_t attempts;  /* in all */
+	uint32_t retry_after_s; /* of the answer to a failure; 0 = not said */
+	uint16_t fail_status;   /* of that answer; 0 = the reason's */
 	uint16_t up_status;
 	bool is_waiting;    /* a handler said WAIT */
 	bool is_held;       /* the client's carrier still feeds the body */

@@ -152,6 +152,16 @@ add_allow(struct exchange *ex)
 	    : SPAN("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
 }
 
+/* RFC 9110, section 10.2.3. */
+static void
+add_retry_after(struct exchange *ex)
+{
+	uint32_t seconds = ex->retry_after_s != 0 ? ex->retry_after_s : 1;
+
+	add(ex, SPAN("Retry-After"),
+	    span_cstr(arena_printf(&ex->arena, "%u", seconds)));
+}
+
 /* RFC 9209: who failed, and in its words why. */
 static void
 add_proxy_status(struct exchange *ex, const struct reason_info *info)
@@ -165,14 +175,15 @@ void
 exchange_answer_error(struct exchange *ex)
 {
 	const struct reason_info *info = reason_info(ex->reason);
-	unsigned status = info->status;
+	unsigned status = ex->fail_status != 0 ? ex->fail_status
+					       : info->status;
 
 	begin(ex, status);
 	add(ex, SPAN("Cache-Control"), SPAN("private, no-store"));
 	if (status == 405)
 		add_allow(ex);
-	if (status == 503)
-		add(ex, SPAN("Retry-After"), SPAN("1"));
+	if (status == 503 || ex->retry_after_s != 0)
+		add_retry_after(ex);
 	if (ex->core->proxy_status && info->proxy_status[0] != '\0')
 		add_proxy_status(ex, info);
 	put_page(ex, status);

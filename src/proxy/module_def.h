@@ -21,6 +21,7 @@ struct error;
 struct exchange;
 struct logtargets;
 struct logring;
+struct metric_set;
 struct shmem;
 
 /* What start and attach may use; in the master, before workers are forked. */
@@ -33,6 +34,9 @@ struct module_env {
 	 */
 	struct logtargets *log_targets;
 	unsigned workers;
+	unsigned processes; /* in attach: process slots there may ever be */
+	/* Where the conf struct was made: "http", "web", "web/route". */
+	const char *place;
 	/*
 	 * In attach: shared memory of that name, layout version and size.  0:
 	 * an earlier generation or a predecessor has left it, with what is in
@@ -42,6 +46,12 @@ struct module_env {
 	int (*zone)(const struct module_env *env, const char *name,
 	    uint32_t layout_version, size_t bytes,
 	    const struct shmem **zone, struct error *err);
+	/*
+	 * In attach, for a zone that is new: one of the same name and version
+	 * but of another size that an earlier generation has; NULL if none has.
+	 */
+	const struct shmem *(*former_zone)(const struct module_env *env,
+	    const struct shmem *zone);
 	void *owner; /* who fills this struct */
 };
 
@@ -49,6 +59,18 @@ struct module_env {
 struct module_worker {
 	struct logring *log_ring;
 	unsigned slot;
+	unsigned process; /* slot among all processes, see metrics.h */
+};
+
+/*
+ * Handlers of a module that have to run at another place of the order than its
+ * own: behind what they depend on.
+ */
+struct module_late {
+	int order;
+	/* As module.runs_in. */
+	bool (*runs_in)(const void *conf, enum phase phase);
+	hook_fn *hooks[PHASE_COUNT];
 };
 
 struct module {
@@ -66,6 +88,13 @@ struct module {
 	 * route's phases.  NULL = always active.
 	 */
 	bool (*is_active)(const void *conf);
+	/*
+	 * Of an active conf: false = its handler of that phase has nothing to
+	 * do, and is not put there.  NULL = it always has.
+	 */
+	bool (*runs_in)(const void *conf, enum phase phase);
+	/* What it counts, of METRIC_SCOPE_PROCESS; NULL = nothing. */
+	const struct metric_set *metrics;
 	/* Once for each conf struct; -1 and err refuses the configuration. */
 	int (*start)(const struct module_env *env, void *conf,
 	    struct error *err);
@@ -77,12 +106,23 @@ struct module {
 	 */
 	int (*attach)(const struct module_env *env, void *conf,
 	    struct error *err);
+	/*
+	 * For each conf that was attached: a process of that slot begins (in
+	 * it) or has died (in the master).
+	 */
+	void (*on_process)(const void *conf, unsigned process);
 	hook_fn *hooks[PHASE_COUNT];          /* the phases of heads */
 	body_fn *body_hooks[PHASE_COUNT];     /* *_BODY */
 	trailers_fn *trailers_hooks[PHASE_COUNT]; /* *_TRAILERS */
+	const struct module_late *late; /* or NULL */
 };
 
 /* The worker that serves ex. */
 const struct module_worker *exchange_worker(const struct exchange *ex);
+/*
+ * The block of counters of the module whose handler runs, by the rows of its
+ * set (counter_add()).  NULL if the module has none.
+ */
+_Atomic uint64_t *exchange_counters(const struct exchange *ex);
 
 #endif

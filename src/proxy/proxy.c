@@ -31,6 +31,20 @@ static void on_bury(struct loop_task *t);
 static void on_retry_accept(struct deadline *d);
 static void on_watch_late(struct deadline *d);
 
+static void
+open_module_stats(struct proxy *p)
+{
+	const struct proxy_boot *boot = &p->boot;
+
+	p->module_stats = heap_alloc_zeroed(boot->module_count + 1,
+	    sizeof(*p->module_stats));
+	for (size_t i = 0; i < boot->module_count; i++) {
+		if (boot->module_sets[i] != NULL)
+			p->module_stats[i] = metrics_block(boot->metrics,
+			    boot->module_sets[i], boot->metrics_slot, 0);
+	}
+}
+
 struct proxy *
 proxy_new(const struct proxy_boot *boot, struct error *err)
 {
@@ -44,6 +58,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->module_count = boot->module_count;
 	p->module_worker.log_ring = boot->log_ring;
 	p->module_worker.slot = boot->slot;
+	p->module_worker.process = boot->metrics_slot;
 	p->scratch = heap_alloc(SCRATCH_BYTES);
 	p->out_memory = heap_alloc(OUT_BYTES);
 	p->tls = tls_stream_io_new();
@@ -66,6 +81,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->group_stats =
 	    heap_alloc_zeroed(boot->group_count, sizeof(*p->group_stats));
 	cells = backend_zone_join(boot->backends);
+	open_module_stats(p);
 	for (size_t i = 0; i < boot->group_count; i++) {
 		group_start(boot->groups[i], cells);
 		p->group_stats[i] = metrics_block(boot->metrics,
@@ -104,6 +120,7 @@ proxy_free(struct proxy *p)
 	slab_fini(&p->exchanges);
 	tls_stream_io_free(p->tls);
 	free(p->group_stats);
+	free(p->module_stats);
 	free(p->route_stats);
 	free(p->scratch);
 	free(p->out_memory);

@@ -20,6 +20,7 @@ struct lane_set;
 struct listener_spec;
 struct logring;
 struct loop;
+struct metric_set;
 struct metrics;
 struct proxy;
 struct service;
@@ -34,6 +35,8 @@ struct proxy_boot {
 	const uint32_t *group_metric_index; /* by group->number */
 	size_t routes_max;           /* indices of routes are below */
 	size_t module_count;
+	/* What modules count, by module index; NULL = nothing. */
+	const struct metric_set *const *module_sets;
 	struct metrics *metrics;
 	uint32_t metrics_slot;       /* of this process */
 	const struct lane_set *lanes; /* NULL with one worker */

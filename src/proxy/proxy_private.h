@@ -57,6 +57,7 @@ struct proxy {
 
 	_Atomic uint64_t *stats; /* rows of stats_proxy */
 	_Atomic uint64_t **group_stats; /* of stats_upstream, by number */
+	_Atomic uint64_t **module_stats; /* by module index, or NULL */
 	_Atomic uint64_t **route_stats; /* of stats_route, by index; made late */
 	uint64_t next_connection_id;
 	size_t connections;      /* client connections open */

@@ -71,6 +71,9 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	    "look for slow backends or short client timeouts")                \
 	X(DENIED, "denied", 403, CLIENT, "http_request_denied",               \
 	    "refused by a rule", "see the module named in the log")           \
+	X(LIMITED, "limited", 429, CLIENT, "http_request_denied",             \
+	    "a limit of ratelimit has no room for the request",               \
+	    "the log line's detail names the limit")                          \
 	X(NO_BACKEND, "no_backend", 502, BACKEND, "destination_unavailable",  \
 	    "no backend of the upstream can be used",                         \
 	    "look at the backends' state and names")                          \

@@ -387,6 +387,12 @@ VAR(duration)
 	    ex->ended_us != 0 ? ex->ended_us : now_us());
 }
 
+VAR(auth_identity)
+{
+	EX;
+	return put(out, ex->identity);
+}
+
 VAR(error_reason)
 {
 	EX;
@@ -575,6 +581,8 @@ static const struct template_var all[] = {
 	{ "time.epoch", time_epoch, "now, seconds since 1970", NULL },
 	{ "time.msec", time_msec, "now, the same with milliseconds", NULL },
 	{ "duration", duration, "seconds from the head to the end", NULL },
+	{ "auth.identity", auth_identity, "who the client is, after auth",
+	    NULL },
 	{ "error.reason", error_reason, "why it failed; see weir-errors(7)",
 	    NULL },
 	{ "error.phase", error_phase, "in which phase or state it failed",

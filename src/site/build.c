@@ -41,7 +41,22 @@ copy_of(struct build *b, const void *conf, size_t len)
 	return copy;
 }
 
-static void
+const char *
+build_place(struct arena *arena, const struct build_started *s)
+{
+	const char *service = s->service != NULL ? s->service->name : "http";
+
+	if (service == NULL)
+		service = "";
+	if (s->route == NULL)
+		return service;
+	/* Routes without a name are called "service/number". */
+	if (strchr(s->route->name, '/') != NULL)
+		return s->route->name;
+	return arena_printf(arena, "%s/%s", service, s->route->name);
+}
+
+static struct build_started *
 note_started(struct build *b, const struct module *m, void *conf,
     const struct conf_node *node)
 {
@@ -53,6 +68,20 @@ note_started(struct build *b, const struct module *m, void *conf,
 		s->place = node->place;
 	s->next = b->started;
 	b->started = s;
+	return s;
+}
+
+/* Whose struct `own` is, by its table. */
+static void
+note_owner(struct build_started *s, const struct conf_table *table,
+    const void *own)
+{
+	if (table == &route_conf_service_table) {
+		s->service = own;
+	} else if (table == &route_conf_table) {
+		s->route = own;
+		s->service = s->route->service;
+	}
 }
 
 /*
@@ -96,7 +125,7 @@ read_level(struct build *b, const struct conf_node *node,
 			    modules * sizeof(*level->modules));
 		conf = copy_of(b, outer->modules[i], m->conf_size);
 		level->modules[i] = conf;
-		note_started(b, m, conf, node);
+		note_owner(note_started(b, m, conf, node), own_table, own);
 		parts[count++] = (struct conf_part){ m->table, conf };
 	}
 	if (own_table == &route_conf_table)
@@ -124,7 +153,7 @@ build_http(struct build *b, const struct conf_node *node,
 
 		conf_defaults(b->ctx, m->table, conf);
 		defaults.modules[i] = conf;
-		note_started(b, m, conf, NULL);
+		(void)note_started(b, m, conf, NULL);
 	}
 	*http = defaults;
 	if (node == NULL)
@@ -139,44 +168,88 @@ build_http(struct build *b, const struct conf_node *node,
 
 /* ---- phases ---- */
 
-static bool
-handles(const struct module *m, enum phase phase)
+/* A handler and its place in the order. */
+struct ordered {
+	struct phase_handler handler;
+	int order;
+};
+
+static int
+by_order(const void *a, const void *b)
 {
-	return m->hooks[phase] != NULL || m->body_hooks[phase] != NULL ||
-	    m->trailers_hooks[phase] != NULL;
+	const struct ordered *x = a, *y = b;
+
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return strcmp(x->handler.module, y->handler.module);
+}
+
+/* False if the module has no handler there, or none for this conf. */
+static bool
+find_handler(const struct module *m, const void *conf, enum phase phase,
+    struct ordered *o)
+{
+	if (m->is_active != NULL && !m->is_active(conf))
+		return false;
+	if (m->hooks[phase] != NULL)
+		o->handler.fn.hook = m->hooks[phase];
+	else if (m->body_hooks[phase] != NULL)
+		o->handler.fn.body = m->body_hooks[phase];
+	else if (m->trailers_hooks[phase] != NULL)
+		o->handler.fn.trailers = m->trailers_hooks[phase];
+	else
+		return false;
+	o->handler.module = m->name;
+	o->order = m->order;
+	return m->runs_in == NULL || m->runs_in(conf, phase);
+}
+
+static bool
+find_late_handler(struct build *b, const struct module *m, const void *conf,
+    enum phase phase, struct ordered *o)
+{
+	const struct module_late *late = m->late;
+
+	if (late == NULL || late->hooks[phase] == NULL ||
+	    (m->is_active != NULL && !m->is_active(conf)) ||
+	    (late->runs_in != NULL && !late->runs_in(conf, phase)))
+		return false;
+	o->handler.fn.hook = late->hooks[phase];
+	o->handler.module = arena_printf(b->ctx->arena, "%s(late)", m->name);
+	o->order = late->order;
+	return true;
 }
 
 static void
 fill_chain(struct build *b, const struct build_level *level,
     enum phase phase, struct phase_chain *chain)
 {
-	struct phase_handler handlers[PARTS_MAX];
+	struct ordered found[2 * PARTS_MAX];
 	struct phase_handler *items;
 	uint32_t count = 0;
 
 	for (size_t i = 0; i < modules_count(); i++) {
 		const struct module *m = modules_get(i);
-		struct phase_handler *h = &handlers[count];
+		const void *conf = level->modules[i];
 
-		if (!handles(m, phase) || (m->is_active != NULL &&
-		    !m->is_active(level->modules[i])))
-			continue;
-		*h = (struct phase_handler){ .conf = level->modules[i],
-			.module = m->name, .module_index = (uint32_t)i };
-		if (m->hooks[phase] != NULL)
-			h->fn.hook = m->hooks[phase];
-		else if (m->body_hooks[phase] != NULL)
-			h->fn.body = m->body_hooks[phase];
-		else
-			h->fn.trailers = m->trailers_hooks[phase];
-		count++;
+		memset(&found[count], 0, 2 * sizeof(*found));
+		count += find_handler(m, conf, phase, &found[count]);
+		count += find_late_handler(b, m, conf, phase, &found[count]);
+		for (uint32_t j = count > 2 ? count - 2 : 0; j < count; j++) {
+			if (found[j].handler.conf != NULL)
+				continue;
+			found[j].handler.conf = conf;
+			found[j].handler.module_index = (uint32_t)i;
+		}
 	}
 	if (count == 0) {
 		*chain = (struct phase_chain){ NULL, 0 };
 		return;
 	}
+	qsort(found, count, sizeof(*found), by_order);
 	items = arena_alloc(b->ctx->arena, count * sizeof(*items));
-	memcpy(items, handlers, count * sizeof(*items));
+	for (uint32_t i = 0; i < count; i++)
+		items[i] = found[i].handler;
 	*chain = (struct phase_chain){ items, count };
 }
 

@@ -24,8 +24,14 @@ struct build_started {
 	const struct module *module;
 	void *conf;
 	struct conf_place place;
+	/* Of which service and route it is; both NULL = of `http`. */
+	const struct service *service;
+	const struct route *route;
 	struct build_started *next;
 };
+
+/* "http", "web", "web/route": module_env.place; in the generation's arena. */
+const char *build_place(struct arena *arena, const struct build_started *s);
 
 struct build {
 	struct conf_ctx *ctx;

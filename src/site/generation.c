@@ -138,7 +138,7 @@ build_groups(struct generation *g)
 static void
 start_modules(struct generation *g)
 {
-	const struct module_env env = {
+	struct module_env env = {
 		.arena = &g->arena,
 		.log_targets = &g->targets,
 		.workers = g->settings.workers,
@@ -151,6 +151,7 @@ start_modules(struct generation *g)
 		if (s->module->start == NULL || (s->module->is_active !=
 		    NULL && !s->module->is_active(s->conf)))
 			continue;
+		env.place = build_place(&g->arena, s);
 		if (s->module->start(&env, s->conf, &err) != 0)
 			conf_report_error(g->ctx.report, &s->place, "%s: %s",
 			    s->module->name, err.text);
@@ -313,6 +314,7 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 	boot->group_metric_index = g->group_metric_index;
 	boot->routes_max = g->shared.shared->routes_max;
 	boot->module_count = modules_count();
+	boot->module_sets = modules_metrics();
 	boot->metrics = g->shared.metrics;
 	/* With one worker nothing is shared. */
 	boot->lanes = g->workers > 1 ? g->shared.lanes : NULL;
@@ -352,6 +354,13 @@ generation_process_ended(const struct generation *g, unsigned process,
 		    "exchange%s", (unsigned long long)open,
 		    open == 1 ? "" : "s", (unsigned long long)active,
 		    active == 1 ? "" : "s");
+	generation_attach_process(g, process);
+}
+
+void
+generation_process_begun(const struct generation *g, unsigned process)
+{
+	generation_attach_process(g, process);
 }
 
 /* ---- tables ---- */

@@ -95,6 +95,8 @@ struct generation_load {
 
 void generation_load_of(const struct generation *g, unsigned process,
     struct generation_load *load);
+/* In a worker, before it serves: process is its slot of counters. */
+void generation_process_begun(const struct generation *g, unsigned process);
 /*
  * In the master, when a process has died: what it was serving, in words for
  * the log (nothing if nothing).

@@ -112,14 +112,24 @@ book_zone(const struct module_env *env, const char *name,
 	return shared_book_zone(g->shared.shared, &g->use, &want, zone, err);
 }
 
+static const struct shmem *
+former_zone(const struct module_env *env, const struct shmem *zone)
+{
+	const struct generation *g = env->owner;
+
+	return shared_former_zone(g->shared.shared, zone);
+}
+
 static int
 attach_modules(struct generation *g, struct shared *s, struct error *err)
 {
-	const struct module_env env = {
+	struct module_env env = {
 		.arena = &g->arena,
 		.log_targets = &s->targets,
 		.workers = (unsigned)g->workers,
+		.processes = (unsigned)s->process_count,
 		.zone = book_zone,
+		.former_zone = former_zone,
 		.owner = g,
 	};
 
@@ -131,12 +141,27 @@ attach_modules(struct generation *g, struct shared *s, struct error *err)
 		if (m->attach == NULL ||
 		    (m->is_active != NULL && !m->is_active(b->conf)))
 			continue;
+		env.place = build_place(&g->arena, b);
 		if (m->attach(&env, b->conf, &why) != 0)
 			return error_set(err, "%s:%u: %s: %s",
 			    b->place.file != NULL ? b->place.file : "",
 			    b->place.line, m->name, why.text);
 	}
 	return 0;
+}
+
+/* Tell modules that a process begins or has ended. */
+void
+generation_attach_process(const struct generation *g, unsigned process)
+{
+	for (const struct build_started *b = g->build.started; b != NULL;
+	     b = b->next) {
+		const struct module *m = b->module;
+
+		if (m->on_process != NULL &&
+		    (m->is_active == NULL || m->is_active(b->conf)))
+			m->on_process(b->conf, process);
+	}
 }
 
 /* Descriptors that are open now; a guess where that cannot be seen. */

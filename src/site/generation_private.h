@@ -36,5 +36,7 @@ extern const struct conf_table generation_root_table;
 
 /* What generation_detach() does. */
 void generation_attach_undo(struct generation *g);
+/* A process of that slot begins, or has ended. */
+void generation_attach_process(const struct generation *g, unsigned process);
 
 #endif

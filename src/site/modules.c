@@ -49,3 +49,13 @@ modules_get(size_t index)
 	}
 	return list[index];
 }
+
+const struct metric_set *const *
+modules_metrics(void)
+{
+	static const struct metric_set *sets[sizeof(list) / sizeof(*list)];
+
+	for (size_t i = 0; i < modules_count(); i++)
+		sets[i] = modules_get(i)->metrics;
+	return sets;
+}

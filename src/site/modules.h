@@ -10,5 +10,7 @@
 size_t modules_count(void);
 /* In the order of their handlers: by module.order, then by name. */
 const struct module *modules_get(size_t index);
+/* What they count, in the same order; NULL = nothing. */
+const struct metric_set *const *modules_metrics(void);
 
 #endif

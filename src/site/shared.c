@@ -18,6 +18,7 @@
 #include "base/heap_alloc.h"
 #include "os/proc_cpu.h"
 #include "proxy/stats.h"
+#include "site/modules.h"
 #include "site/settings.h"
 #include "upstream/backend.h"
 #include "upstream/lane.h"
@@ -67,18 +68,24 @@ open_metrics(struct shared *s, const struct shared_config *c,
 		&stats_route, &stats_upstream };
 	enum { OWN_COUNT = sizeof(own) / sizeof(*own) };
 	size_t count = c->metric_set_count + OWN_COUNT;
+	size_t modules = modules_count();
 	struct metrics_config config = {
 		.process_slots = (uint32_t)s->process_count,
 		.routes_max = c->settings->routes_max,
 		.upstreams_max = c->settings->backends_max,
 		.backends_max = c->settings->backends_max,
-		.set_count = count,
 	};
 
-	s->metric_sets = heap_alloc_zeroed(count, sizeof(*s->metric_sets));
+	s->metric_sets =
+	    heap_alloc_zeroed(count + modules, sizeof(*s->metric_sets));
 	for (size_t i = 0; i < count; i++)
 		s->metric_sets[i] = i < c->metric_set_count
 		    ? c->metric_sets[i] : own[i - c->metric_set_count];
+	for (size_t i = 0; i < modules; i++) {
+		if (modules_get(i)->metrics != NULL)
+			s->metric_sets[count++] = modules_get(i)->metrics;
+	}
+	config.set_count = count;
 	config.sets = s->metric_sets;
 	return metrics_open(&s->metrics, &config, err);
 }
@@ -239,6 +246,18 @@ shared_book_zone(struct shared *s, struct shared_use *use,
 	use->zones[use->zone_count++] = z;
 	*zone = &z->memory;
 	return is_new;
+}
+
+const struct shmem *
+shared_former_zone(const struct shared *s, const struct shmem *zone)
+{
+	for (const struct shared_zone *z = s->zones; z != NULL; z = z->next) {
+		if (&z->memory != zone &&
+		    z->memory.version == zone->version &&
+		    strcmp(z->memory.name, zone->name) == 0)
+			return &z->memory;
+	}
+	return NULL;
 }
 
 int

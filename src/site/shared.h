@@ -96,6 +96,12 @@ int shared_book_target(struct shared *s, struct shared_use *use,
 int shared_book_zone(struct shared *s, struct shared_use *use,
     const struct shmem *want, const struct shmem **zone, struct error *err)
     __attribute__((warn_unused_result));
+/*
+ * Another one of the same name and version, for what is in it: the newest.
+ * NULL if there is none.
+ */
+const struct shmem *shared_former_zone(const struct shared *s,
+    const struct shmem *zone);
 /* From the first generation with two workers on there are lanes. */
 int shared_need_lanes(struct shared *s, struct error *err)
     __attribute__((warn_unused_result));

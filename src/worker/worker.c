@@ -222,6 +222,7 @@ open_proxy(struct worker *w, struct error *err)
 	    generation_shared(w->boot->generation)->rings[w->boot->process];
 	boot.set_accepting = set_accepting;
 	boot.arg = w;
+	generation_process_begun(w->boot->generation, w->boot->process);
 	w->proxy = proxy_new(&boot, err);
 	return w->proxy == NULL ? -1 : 0;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""weir.conf(5) says of every option and variable what the code says."""
+"""The manual says of every option and variable what the code says."""
 import json
 import os
 import re
@@ -10,6 +10,8 @@ from pathlib import Path
 from tap import BUILDDIR, SRCDIR, Report, skip
 
 PAGE = "man/weir.conf.5"
+# Of modules whose options need room of their own.
+MORE = "man/weir-*.5"
 # Internal, for the tests alone.
 HIDDEN = {"http.test"}
 
@@ -107,14 +109,19 @@ def fits(row, text):
 def missing(rows, page):
     for name in rows:
         if name not in page.options:
-            yield f"{name}: not in {PAGE}"
+            yield f"{name}: not in the manual"
+
+
+def is_of(name, modules):
+    """An option NAME, or NAME_something beside it, of one of the modules."""
+    owner = ".".join(name.split(".")[:2])
+    return any(owner == m or owner.startswith(m + "_") for m in modules)
 
 
 def invented(rows, page, absent):
     """absent: options of modules that this build leaves out."""
     for name in page.options:
-        owner = ".".join(name.split(".")[:2])
-        if name not in rows and owner not in absent:
+        if name not in rows and not is_of(name, absent):
             yield f"{name}: no such option"
 
 
@@ -139,7 +146,7 @@ def wrong_defaults(rows, page, absent):
             yield f"{name}: the table of defaults says {found}, not {want}"
     for name in page.defaults:
         row = rows.get(name)
-        if ".".join(name.split(".")[:2]) in absent:
+        if is_of(name, absent):
             continue
         if row is None or row["default"] is None:
             yield f"{name}: has no default"
@@ -175,7 +182,7 @@ def without_guests(srcdir, builddir, rows):
     guests = {f"http.{name}" for name in enabled
               if not (srcdir / "modules" / name).is_dir()}
     return {name: row for name, row in rows.items()
-            if ".".join(name.split(".")[:2]) not in guests}
+            if not is_of(name, guests)}
 
 
 if __name__ == "__main__":
@@ -186,8 +193,10 @@ if __name__ == "__main__":
                          capture_output=True, text=True).stdout
     the_rows, the_variables = read_tables(out.splitlines())
     the_rows = without_guests(SRCDIR, BUILDDIR, the_rows)
+    lines = []
+    for page in [BUILDDIR / PAGE, *sorted(BUILDDIR.glob(MORE))]:
+        lines += page.read_text().splitlines()
     the_report = Report()
-    check_page(the_rows, the_variables,
-               Page((BUILDDIR / PAGE).read_text().splitlines()),
+    check_page(the_rows, the_variables, Page(lines),
                absent_modules(SRCDIR, the_rows), the_report)
     the_report.finish()
