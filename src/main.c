@@ -51,13 +51,10 @@ name_of(const struct cli *cli)
 	return cli->conf_path != NULL ? cli->conf_path : "command line";
 }
 
-/* NULL when there were errors, which are then printed. */
-static struct generation *
-load(const struct cli *cli)
+/* Where the configuration is from, now and at each reload. */
+static struct generation_source
+source_of(const struct cli *cli, struct str *text)
 {
-	struct conf_report *report = conf_report_new();
-	char memory[TEXT_BYTES];
-	char *conf_dir = NULL;
 	struct generation_source source = {
 		.path = cli->conf_path,
 		.text_name = name_of(cli),
@@ -66,31 +63,37 @@ load(const struct cli *cli)
 		.is_daemon = cli->is_daemon,
 		.is_test = cli->action != CLI_RUN,
 	};
-	struct generation *g;
-	struct str text;
 
-	str_init(&text, memory, sizeof(memory));
 	if (cli->conf_path != NULL)
-		source.conf_dir = conf_dir = conf_dir_of(cli->conf_path);
+		source.conf_dir = conf_dir_of(cli->conf_path);
 	else
-		cli_compose(cli, &text);
-	source.text = str_view(&text);
-	g = generation_load(&source, report);
+		cli_compose(cli, text);
+	source.text = str_view(text);
+	return source;
+}
+
+/* NULL when there were errors, which are then printed. */
+static struct generation *
+load(const struct generation_source *source)
+{
+	struct conf_report *report = conf_report_new();
+	struct generation *g = generation_load(source, report);
+
 	conf_report_print(report, stderr);
 	conf_report_free(report);
-	free(conf_dir);
 	return g;
 }
 
 static int
-serve(const struct cli *cli, struct generation *g)
+serve(const struct generation_source *source, struct generation *g)
 {
 	static const struct metric_set *const metric_sets[] = {
 		&logwriter_metrics, NULL };
 	const struct master_boot boot = {
 		.metric_sets = metric_sets,
 		.generation = g,
-		.conf_name = name_of(cli),
+		.source = source,
+		.conf_name = source->text_name,
 		.version = version_text(),
 		.worker_main = worker_main,
 		.background_main = background_main,
@@ -104,18 +107,26 @@ serve(const struct cli *cli, struct generation *g)
 static int
 with_generation(const struct cli *cli)
 {
-	struct generation *g = load(cli);
+	char memory[TEXT_BYTES];
+	struct generation_source source;
+	struct generation *g;
+	struct str text;
 	int status = EXIT_SUCCESS;
 
+	str_init(&text, memory, sizeof(memory));
+	source = source_of(cli, &text);
+	g = load(&source);
 	if (g == NULL)
-		return EXIT_USAGE;
-	if (cli->action == CLI_TEST)
+		status = EXIT_USAGE;
+	else if (cli->action == CLI_TEST)
 		fprintf(stderr, "%s: configuration is valid\n", name_of(cli));
 	else if (cli->action == CLI_DUMP)
 		generation_dump(g, stdout);
 	else
-		status = serve(cli, g);
-	generation_free(g);
+		status = serve(&source, g);
+	if (cli->action != CLI_RUN)
+		generation_free(g);
+	free(source.conf_dir);
 	return status;
 }
 

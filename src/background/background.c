@@ -4,13 +4,20 @@
  *
  * It ends when the master says so, as the last one, or, once the master has
  * died, when the last worker has gone: until then there may be lines to write.
+ *
+ * Of several generations the one that serves writes the logs.  The master says
+ * whose turn it is; a lock on the zone of the rings, which goes with its
+ * process, makes sure that there are never two at it.
  */
 #include "background/background.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "background/commands.h"
@@ -28,11 +35,13 @@
 #include "os/sandbox.h"
 #include "os/signals.h"
 #include "site/generation.h"
+#include "site/shared.h"
 #include "upstream/lane.h"
 
 enum {
 	REAP_EVERY_MS = 1000,
 	LAST_LINES_MS = 2000, /* for outputs that are busy at the end */
+	LOCK_EVERY_MS = 10,   /* until the writer before us has let go */
 };
 
 struct background {
@@ -47,9 +56,69 @@ struct background {
 	struct commands *commands;
 	struct upstreams *upstreams;
 	struct deadline reap;
+	struct deadline lock;
 	struct lane_counts lane_counts;
+	bool is_turn; /* to write the logs */
 	bool is_orphan;
 };
+
+/* ---- whose turn it is to write the logs ---- */
+
+static int
+set_lock(const struct background *b, short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	return fcntl(b->shared->shared->log_zone.fd, F_SETLK, &lock);
+}
+
+static bool
+is_busy(int why)
+{
+	return why == EACCES || why == EAGAIN;
+}
+
+/* Without locks (which no Linux lacks) the master's word must do. */
+static void
+start_writing(struct background *b)
+{
+	const struct generation_shared *shared = b->shared;
+	struct logwriter_config config = {
+		.loop = b->loop,
+		.rings = shared->rings,
+		.ring_count = shared->ring_count,
+		.targets = shared->targets,
+		.kick_fd = shared->kick_fd,
+		.counters = metrics_block(shared->metrics,
+		    &logwriter_metrics, b->boot->process, 0),
+	};
+
+	b->is_turn = true;
+	if (b->writer != NULL)
+		return;
+	if (set_lock(b, F_WRLCK) == 0 || !is_busy(errno))
+		b->writer = logwriter_start(&config);
+	if (b->writer == NULL)
+		deadline_set(b->loop, &b->lock, now_ms() + LOCK_EVERY_MS);
+}
+
+static void
+on_lock(struct deadline *d)
+{
+	start_writing(LIST_OF(d, struct background, lock));
+}
+
+static void
+stop_writing(struct background *b)
+{
+	b->is_turn = false;
+	deadline_clear(&b->lock);
+	if (b->writer == NULL)
+		return;
+	logwriter_stop(b->writer);
+	b->writer = NULL;
+	set_lock(b, F_UNLCK);
+}
 
 static void
 on_lifeline(struct loop_watch *w, unsigned events)
@@ -88,7 +157,11 @@ replace_logs(struct background *b, const struct channel_message *m)
 		    sizeof(target));
 		if (target >= b->shared->targets->count)
 			continue;
-		logwriter_replace(b->writer, target, m->fds[i]);
+		if (b->writer != NULL)
+			logwriter_replace(b->writer, target, m->fds[i]);
+		else
+			logtarget_replace(b->shared->targets, target,
+			    m->fds[i]);
 		m->fds[i] = -1;
 	}
 }
@@ -111,9 +184,17 @@ on_message(struct channel *channel, const struct channel_message *m)
 	if (m == NULL) {
 		b->is_orphan = true;
 		log_error(NULL, "the master has gone");
+		/* Whoever gets the lock first writes for all that are left. */
+		start_writing(b);
 		return;
 	}
 	switch (m->type) {
+	case CHANNEL_SERVE:
+		start_writing(b);
+		break;
+	case CHANNEL_DRAIN:
+		stop_writing(b);
+		break;
 	case CHANNEL_STOP:
 		loop_stop(b->loop);
 		break;
@@ -156,19 +237,9 @@ static int
 start_tasks(struct background *b, struct error *err)
 {
 	const struct generation_shared *shared = b->shared;
-	struct logwriter_config config = {
-		.loop = b->loop,
-		.rings = shared->rings,
-		.ring_count = shared->ring_count,
-		.targets = shared->targets,
-		.kick_fd = shared->kick_fd,
-		.counters = metrics_block(shared->metrics,
-		    &logwriter_metrics, b->boot->process, 0),
-	};
 
-	b->writer = logwriter_start(&config);
-	if (b->writer == NULL)
-		return error_set(err, "starting the log writer");
+	if (b->boot->is_serving)
+		start_writing(b);
 	b->commands = commands_new(b->loop);
 	if (shared->lanes != NULL)
 		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
@@ -194,6 +265,7 @@ open_all(struct background *b, struct error *err)
 		return -1;
 	}
 	deadline_init(&b->reap, on_reap);
+	deadline_init(&b->lock, on_lock);
 	if (channel_start(&b->channel, b->loop, b->boot->channel_fd,
 	    on_message, err) != 0)
 		return -1;
@@ -207,6 +279,20 @@ open_all(struct background *b, struct error *err)
 	return start_tasks(b, err);
 }
 
+/* At the end, without the loop. */
+static void
+wait_for_lock(struct background *b)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_EVERY_MS * 1000000L };
+
+	for (int i = 0; i < LAST_LINES_MS / LOCK_EVERY_MS; i++) {
+		start_writing(b);
+		if (b->writer != NULL)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static void
 close_all(struct background *b)
 {
@@ -216,11 +302,14 @@ close_all(struct background *b)
 	upstreams_stop(b->upstreams);
 	if (b->discovery != NULL)
 		discovery_stop(b->discovery);
+	if (b->is_turn && b->writer == NULL)
+		wait_for_lock(b);
 	if (b->writer != NULL) {
 		logwriter_flush(b->writer, LAST_LINES_MS);
 		logwriter_stop(b->writer);
 	}
 	deadline_stop(b->loop, &b->reap);
+	deadline_stop(b->loop, &b->lock);
 	loop_remove(b->loop, &b->lifeline);
 	signals_stop(&b->signals);
 	channel_stop(&b->channel);

@@ -261,12 +261,10 @@ print_finding(const struct finding *f, FILE *out)
 	for (const char *c = f->text; *c != '\0'; c++)
 		put_safely(*c, out);
 	putc('\n', out);
-	if (f->source != NULL && place->line > 0)
-		print_source(f, out);
 }
 
-void
-conf_report_print(const struct conf_report *r, FILE *out)
+static void
+print_all(const struct conf_report *r, FILE *out, bool has_source)
 {
 	struct finding *sorted;
 
@@ -280,6 +278,21 @@ conf_report_print(const struct conf_report *r, FILE *out)
 		if (i > 0 && is_same(&sorted[i - 1], &sorted[i]))
 			continue;
 		print_finding(&sorted[i], out);
+		if (has_source && sorted[i].source != NULL &&
+		    sorted[i].place.line > 0)
+			print_source(&sorted[i], out);
 	}
 	free(sorted);
+}
+
+void
+conf_report_print(const struct conf_report *r, FILE *out)
+{
+	print_all(r, out, true);
+}
+
+void
+conf_report_print_lines(const struct conf_report *r, FILE *out)
+{
+	print_all(r, out, false);
 }

@@ -37,5 +37,7 @@ size_t conf_report_errors(const struct conf_report *r);
 size_t conf_report_warnings(const struct conf_report *r);
 /* Everything, in the order of file and line. */
 void conf_report_print(const struct conf_report *r, FILE *out);
+/* The same, each in one line: for a log. */
+void conf_report_print_lines(const struct conf_report *r, FILE *out);
 
 #endif

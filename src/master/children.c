@@ -51,6 +51,9 @@ children_new(const struct children_config *config)
 
 	c->config = *config;
 	c->shared = generation_shared(config->generation)->shared;
+	c->is_serving = config->is_serving;
+	c->log_level =
+	    generation_settings(config->generation)->error_log.level;
 	list_init(&c->all);
 	c->stats = metrics_block(&c->shared->metrics, &children_metrics,
 	    SHARED_MASTER, 0);
@@ -82,6 +85,18 @@ children_free(struct children *c)
 		deadline_stop(c->config.loop, &c->slots[i].restart);
 	free(c->slots);
 	free(c);
+}
+
+void
+children_forget(struct children *c)
+{
+	LIST_EACH(&c->all, node, after) {
+		struct child *child = LIST_OF(node, struct child, node);
+
+		/* The loop is the master's: no word to it. */
+		if (child->channel.watch.fd >= 0)
+			close(child->channel.watch.fd);
+	}
 }
 
 void
@@ -321,7 +336,8 @@ replace(struct child_slot *slot, const struct child *dead)
 	struct children *c = slot->children;
 	uint64_t pause;
 
-	if (slot->is_background ? c->is_ending : c->is_stopping)
+	if (slot->is_background ? c->is_ending || c->is_retired
+				: c->is_stopping)
 		return;
 	if (dead->state == CHILD_LEAVING) {
 		fork_or_pause(slot);
@@ -372,7 +388,8 @@ report_exit(struct child *child, int status)
 		str_printf(&s, "; it was serving %.*s",
 		    SPAN_ARG(str_view(&was_serving)));
 	log_error(NULL, "%s", str_terminate(&s));
-	if (WIFEXITED(status)) {
+	/* At a plain start one that crashes is tried again. */
+	if (WIFEXITED(status) || !c->is_serving) {
 		struct error err;
 
 		error_set(&err, "%s before it served", str_terminate(&s));
@@ -441,6 +458,7 @@ children_replace_logs(struct children *c, const uint32_t *targets,
 void
 children_set_log_level(struct children *c, uint32_t level)
 {
+	c->log_level = level;
 	LIST_EACH(&c->all, node, after)
 		channel_send(&LIST_OF(node, struct child, node)->channel,
 		    CHANNEL_LOG_LEVEL, &level, sizeof(level), NULL, 0);
@@ -482,6 +500,43 @@ tell_workers(struct children *c, enum channel_type type, const void *body,
 			channel_send(&child->channel, type, body, len, NULL,
 			    0);
 	}
+}
+
+void
+children_serve(struct children *c, bool surplus_stays)
+{
+	struct channel_serve body = { .surplus_stays = surplus_stays };
+
+	c->is_serving = true;
+	c->surplus_stays = surplus_stays;
+	LIST_EACH(&c->all, node, after)
+		channel_send(&LIST_OF(node, struct child, node)->channel,
+		    CHANNEL_SERVE, &body, sizeof(body), NULL, 0);
+}
+
+void
+children_retire(struct children *c, uint64_t deadline_ms,
+    const uint8_t *gone, size_t gone_count)
+{
+	union {
+		struct channel_drain head;
+		uint8_t bytes[CHANNEL_BODY_MAX];
+	} body = { .head = { .deadline_ms = deadline_ms } };
+	size_t count = gone_count < CHANNEL_GONE_MAX ? gone_count
+						     : CHANNEL_GONE_MAX;
+	size_t len = sizeof(body.head) + (count + 7) / 8;
+
+	body.head.gone_count = (uint32_t)count;
+	for (size_t i = 0; i < count; i++) {
+		if (gone[i])
+			body.bytes[sizeof(body.head) + i / 8] |=
+			    (uint8_t)(1U << i % 8);
+	}
+	c->is_retired = true;
+	tell_workers(c, CHANNEL_DRAIN, &body, len);
+	if (c->slots[0].current != NULL)
+		channel_send(&c->slots[0].current->channel, CHANNEL_DRAIN,
+		    &body, len, NULL, 0);
 }
 
 void
@@ -533,7 +588,8 @@ children_end_background(struct children *c)
 
 	c->is_ending = true;
 	stop_restarts(c, 0);
-	if (slot->current == NULL && children_fork(slot, on_message, &err) != 0)
+	if (slot->current == NULL && c->is_serving && !c->is_retired &&
+	    children_fork(slot, on_message, &err) != 0)
 		log_error(NULL, "%s: starting it: %s", slot->name, err.text);
 	if (slot->current != NULL)
 		channel_send(&slot->current->channel, CHANNEL_STOP, NULL, 0,

@@ -31,6 +31,11 @@ struct children_config {
 	struct listener_set *listeners;
 	const struct proc_account *account;
 	unsigned workers;
+	/*
+	 * Serve at once; else they wait for children_serve(), and the death of
+	 * one is a failure of them all.
+	 */
+	bool is_serving;
 	int lifeline[2]; /* reading and writing end, see struct process_boot */
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
@@ -56,6 +61,21 @@ int children_start(struct children *c, struct error *err)
     __attribute__((warn_unused_result));
 /* What waitpid() said; false if pid is none of these. */
 bool children_on_exit(struct children *c, pid_t pid, int status);
+
+/*
+ * All are ready, and it is their turn: workers accept, the background process
+ * writes the logs.  surplus_stays: see struct process_boot.
+ */
+void children_serve(struct children *c, bool surplus_stays);
+/*
+ * A successor serves: no more replacements; workers finish what they have until
+ * deadline_ms, the background process stays but leaves the logs alone.  gone:
+ * for each listener whether nobody has its address any more.
+ */
+void children_retire(struct children *c, uint64_t deadline_ms,
+    const uint8_t *gone, size_t gone_count);
+/* In a new process of others: nothing of these stays open. */
+void children_forget(struct children *c);
 
 /* New descriptors of log targets, for the background process. */
 void children_replace_logs(struct children *c, const uint32_t *targets,

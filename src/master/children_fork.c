@@ -18,20 +18,6 @@
 #include "os/signals.h"
 #include "site/generation.h"
 
-/* In the new process: nothing of the others is to stay open. */
-static void
-forget_all(struct children *c)
-{
-	c->config.in_child(c->config.arg);
-	LIST_EACH(&c->all, node, after) {
-		struct child *child = LIST_OF(node, struct child, node);
-
-		/* The loop is the master's: no word to it. */
-		if (child->channel.watch.fd >= 0)
-			close(child->channel.watch.fd);
-	}
-}
-
 static void
 log_to_ring(struct generation *g, unsigned process)
 {
@@ -57,6 +43,8 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 		.process = process,
 		.slot = slot->number,
 		.workers = config->workers,
+		.is_serving = c->is_serving,
+		.surplus_stays = c->surplus_stays,
 		.channel_fd = channel_fd,
 		.lifeline_fd = config->lifeline[is_background ? 0 : 1],
 		.listeners = config->listeners,
@@ -67,8 +55,9 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 	snprintf(short_name, sizeof(short_name), "weir:%s", slot->name);
 	proc_title_set(short_name, "weir: %s", slot->name);
 	log_set_process(slot->name);
+	log_set_level((enum log_level)c->log_level);
 	log_to_ring(config->generation, process);
-	forget_all(c);
+	c->config.in_child(c->config.arg);
 	close(config->lifeline[is_background ? 1 : 0]);
 	exit(is_background ? config->background_main(&boot)
 			   : config->worker_main(&boot));

@@ -59,6 +59,10 @@ struct children {
 	_Atomic uint64_t *stats;
 	bool was_ready;
 	bool has_failed;
+	uint32_t log_level;       /* enum log_level */
+	bool is_serving;
+	bool surplus_stays;
+	bool is_retired;          /* a successor serves */
 	bool is_stopping;         /* workers are not replaced any more */
 	bool is_ending;           /* nor is the background process */
 };

@@ -53,6 +53,7 @@ put_time(struct json *j, const char *name, uint64_t wall_ms)
 struct status {
 	struct master *master;
 	struct json *json;
+	const struct generations_live *live;
 	struct generation_load sum;
 };
 
@@ -63,11 +64,12 @@ put_process(void *arg, const struct children_info *info)
 	struct generation_load load = { .connections = 0 };
 	struct json *j = s->json;
 
-	generation_load_of(s->master->boot->generation, info->process, &load);
+	generation_load_of(s->live->generation, info->process, &load);
 	s->sum.connections += load.connections;
 	s->sum.exchanges += load.exchanges;
 	json_object(j, NULL);
 	json_cstr(j, "process", info->name);
+	json_u64(j, "generation", s->live->number);
 	json_i64(j, "pid", info->pid);
 	json_cstr(j, "state", info->state);
 	json_u64(j, "uptime_s", (now_ms() - info->started_ms) / 1000);
@@ -90,8 +92,10 @@ put_processes(struct status *s)
 	json_u64(j, "connections", 0);
 	json_u64(j, "exchanges", 0);
 	json_close(j);
-	if (s->master->children != NULL)
-		children_each(s->master->children, put_process, s);
+	LIST_EACH(&s->master->generations.all, node, after) {
+		s->live = LIST_OF(node, struct generations_live, node);
+		children_each(s->live->children, put_process, s);
+	}
 	json_close(j);
 }
 
@@ -110,7 +114,9 @@ answer_status(struct command_call *call)
 	json_cstr(j, "configuration", m->boot->conf_name);
 	json_cstr(j, "program", m->exe.path);
 	json_bool(j, "program_changed", exe_has_changed(&m->exe));
-	json_u64(j, "workers", m->workers);
+	json_u64(j, "generation", m->generations.serving != NULL
+	    ? m->generations.serving->number : 0);
+	json_u64(j, "workers", m->settings->workers);
 	json_cstr(j, "user", geteuid() == 0 ? m->account.user : NULL);
 	json_cstr(j, "event_loop", loop_backend_name(m->loop));
 	json_cstr(j, "log_level", log_level_name(log_get_level()));
@@ -181,8 +187,7 @@ set_log_level(struct command_call *call)
 		    "notice, info or debug is expected", call->args[0]);
 	if (call->arg_count > 0) {
 		log_set_level(level);
-		if (m->children != NULL)
-			children_set_log_level(m->children, (uint32_t)level);
+		generations_set_log_level(&m->generations, (uint32_t)level);
 	}
 	json_cstr(call->json, "log_level", log_level_name(log_get_level()));
 	return 0;
@@ -198,7 +203,7 @@ answer_config(struct command_call *call)
 
 	if (out == NULL)
 		return error_set(call->err, "no memory");
-	generation_dump(m->boot->generation, out);
+	generation_dump(generations_serving(&m->generations), out);
 	if (fclose(out) != 0) {
 		free(text);
 		return error_set(call->err, "no memory");
@@ -238,7 +243,5 @@ control_cmds_pass_on(void *arg, int fd, struct span line, struct error *err)
 {
 	struct master *m = arg;
 
-	if (m->children == NULL)
-		return error_set(err, "nothing serves yet");
-	return children_pass_command(m->children, fd, line, err);
+	return generations_pass_command(&m->generations, fd, line, err);
 }

@@ -54,12 +54,15 @@ set_deadline(struct master *m, uint64_t after_ms)
 static void
 enter_serving(struct master *m)
 {
+	unsigned workers = generations_settings(&m->generations)->workers;
+
 	m->state = MASTER_SERVING;
 	deadline_clear(&m->deadline);
 	log_notice(NULL, "weir %s serves with %u worker%s (%s)",
-	    m->boot->version, m->workers, m->workers == 1 ? "" : "s",
+	    m->boot->version, workers, workers == 1 ? "" : "s",
 	    loop_backend_name(m->loop));
 	daemonize_tell(&m->daemonize, 0);
+	reload_continue(&m->reload);
 }
 
 static void
@@ -67,7 +70,7 @@ enter_ending(struct master *m)
 {
 	m->state = MASTER_ENDING;
 	set_deadline(m, LOGS_AFTER_MS);
-	children_end_background(m->children);
+	generations_end_background(&m->generations);
 }
 
 /* The next state once nobody is left whom this one waits for. */
@@ -77,30 +80,28 @@ check_ended(struct master *m)
 	bool is_over = m->state == MASTER_DRAINING ||
 	    m->state == MASTER_STOPPING;
 
-	if (is_over && children_count_workers(m->children) == 0)
+	if (is_over && generations_count_workers(&m->generations) == 0)
 		enter_ending(m);
-	if (m->state == MASTER_ENDING && !children_has_background(m->children))
+	if (m->state != MASTER_ENDING)
+		return;
+	if (generations_have_background(&m->generations))
+		generations_end_background(&m->generations);
+	else
 		loop_stop(m->loop);
-}
-
-/* The sockets themselves go when the workers have emptied and closed them. */
-static void
-close_listeners(struct master *m)
-{
-	listener_set_remove_files(&m->listeners);
-	listener_set_close(&m->listeners);
 }
 
 static void
 enter_draining(struct master *m)
 {
-	uint64_t timeout_ms = m->settings->shutdown_timeout_ms;
+	uint64_t timeout_ms =
+	    generations_settings(&m->generations)->shutdown_timeout_ms;
 
 	m->state = MASTER_DRAINING;
 	log_notice(NULL, "stopping: draining for at most %llu ms",
 	    (unsigned long long)timeout_ms);
-	close_listeners(m);
-	children_drain(m->children, now_ms() + timeout_ms);
+	reload_stop(&m->reload);
+	now_update();
+	generations_drain(&m->generations, now_ms() + timeout_ms);
 	/* Workers cut at the deadline; those that cannot are killed. */
 	set_deadline(m, timeout_ms + KILL_AFTER_MS);
 	check_ended(m);
@@ -111,15 +112,15 @@ enter_stopping(struct master *m)
 {
 	m->state = MASTER_STOPPING;
 	set_deadline(m, KILL_AFTER_MS);
-	close_listeners(m);
-	children_stop(m->children);
+	reload_stop(&m->reload);
+	generations_stop(&m->generations);
 	check_ended(m);
 }
 
 static void
 kill_workers(struct master *m)
 {
-	unsigned killed = children_kill_workers(m->children);
+	unsigned killed = generations_kill_workers(&m->generations);
 
 	if (killed > 0)
 		log_error(NULL, "%u worker%s did not end in time and %s "
@@ -160,7 +161,7 @@ on_deadline(struct deadline *d)
 	case MASTER_ENDING:
 		log_error(NULL, "the background process did not end in time "
 		    "and is killed");
-		children_kill_background(m->children);
+		generations_kill_background(&m->generations);
 		set_deadline(m, KILL_AFTER_MS);
 		break;
 	}
@@ -168,28 +169,51 @@ on_deadline(struct deadline *d)
 
 /* ---- children ---- */
 
+/* The log goes where the configuration that serves says. */
 static void
-on_children_ready(void *arg)
+use_log(struct master *m)
 {
-	struct master *m = arg;
+	const struct generation *g = generations_serving(&m->generations);
 
-	if (m->state == MASTER_STARTING)
-		enter_serving(m);
+	m->log_output.targets = &m->shared->targets;
+	m->log_output.target = generation_shared(g)->error_log;
+	log_set_sink(logtarget_sink, &m->log_output);
+	log_set_level(
+	    (enum log_level)generation_settings(g)->error_log.level);
 }
 
 static void
-on_children_failed(void *arg, const char *why)
+on_ready(void *arg)
+{
+	struct master *m = arg;
+
+	if (m->state == MASTER_STARTING) {
+		enter_serving(m);
+	} else if (m->state == MASTER_SERVING) {
+		m->settings = generations_settings(&m->generations);
+		use_log(m);
+		reload_on_ready(&m->reload);
+	}
+}
+
+static void
+on_failed(void *arg, const char *why)
 {
 	struct master *m = arg;
 
 	if (m->state == MASTER_STARTING)
 		fail_start(m, why);
+	else
+		reload_on_failed(&m->reload, why);
 }
 
 static void
-on_child_ended(void *arg)
+on_ended(void *arg)
 {
-	check_ended(arg);
+	struct master *m = arg;
+
+	check_ended(m);
+	reload_continue(&m->reload);
 }
 
 /* In a new process: what is the master's alone is closed. */
@@ -203,7 +227,19 @@ in_child(void *arg)
 	pidfile_forget(&m->pidfile);
 	control_forget(m->control);
 	daemonize_forget(&m->daemonize);
+	if (m->directory_fd >= 0)
+		close(m->directory_fd);
 	loop_free(m->loop);
+}
+
+static void
+in_check(void *arg)
+{
+	struct master *m = arg;
+
+	/* It loads where the configuration was first loaded. */
+	m->directory_fd = -1;
+	in_child(m);
 }
 
 static void
@@ -214,8 +250,8 @@ reap(struct master *m)
 
 	/* As process 1 we also get those that nobody else waits for. */
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (m->children != NULL)
-			children_on_exit(m->children, pid, status);
+		if (!generations_on_exit(&m->generations, pid, status))
+			(void)reload_on_exit(&m->reload, pid, status);
 	}
 }
 
@@ -224,8 +260,7 @@ reap(struct master *m)
 void
 master_reopen_logs(struct master *m)
 {
-	struct logtargets *targets =
-	    generation_shared(m->boot->generation)->targets;
+	struct logtargets *targets = &m->shared->targets;
 	uint32_t *ids = heap_alloc_zeroed(targets->count, sizeof(*ids));
 	int *fds = heap_alloc_zeroed(targets->count, sizeof(*fds));
 	size_t count = 0;
@@ -245,7 +280,7 @@ master_reopen_logs(struct master *m)
 		ids[count] = id;
 		fds[count++] = targets->items[id].fd;
 	}
-	children_replace_logs(m->children, ids, fds, count);
+	generations_replace_logs(&m->generations, ids, fds, count);
 	free(ids);
 	free(fds);
 }
@@ -291,7 +326,7 @@ on_signal(void *arg, int number, pid_t sender)
 		master_reopen_logs(m);
 		break;
 	case SIGHUP:
-		log_notice(NULL, "SIGHUP: reload is not yet available");
+		reload_request(&m->reload, NULL, NULL);
 		break;
 	case SIGQUIT:
 	case SIGUSR2:
@@ -325,7 +360,7 @@ open_shared(struct master *m, struct error *err)
 	const struct metric_set *sets[METRIC_SETS_MAX] = { &children_metrics };
 	struct shared_config config = {
 		.settings = m->settings,
-		.workers = m->workers,
+		.workers = m->settings->workers,
 		.metric_sets = sets,
 		.metric_set_count = 1,
 	};
@@ -370,10 +405,6 @@ open_control(struct master *m, struct error *err)
 static int
 open_resources(struct master *m, struct error *err)
 {
-	struct generation *g = m->boot->generation;
-	const struct listener_spec *specs;
-	size_t count;
-
 	if (m->settings->working_directory != NULL &&
 	    chdir(m->settings->working_directory) != 0)
 		return error_set_errno(err, errno, "working_directory %s",
@@ -381,14 +412,7 @@ open_resources(struct master *m, struct error *err)
 	if (geteuid() == 0 &&
 	    account_choose(&m->account, m->settings, err) != 0)
 		return -1;
-	if (open_shared(m, err) != 0 ||
-	    generation_attach(g, m->shared, err) != 0)
-		return -1;
-	specs = generation_listeners(g, &count);
-	if (listener_set_open(&m->listeners, specs, count, m->workers,
-	    err) != 0)
-		return -1;
-	if (pidfile_open(&m->pidfile, m->settings->pid_file, err) != 0)
+	if (open_shared(m, err) != 0)
 		return -1;
 	if (open_control(m, err) != 0)
 		return -1;
@@ -397,43 +421,49 @@ open_resources(struct master *m, struct error *err)
 	return 0;
 }
 
-/* From here on the log goes where the configuration says. */
-static void
-open_log(struct master *m)
-{
-	const struct generation_shared *shared =
-	    generation_shared(m->boot->generation);
-
-	m->log_output.targets = shared->targets;
-	m->log_output.target = shared->error_log;
-	log_set_sink(logtarget_sink, &m->log_output);
-	if (m->daemonize.is_mute &&
-	    shared->targets->items[shared->error_log].kind == LOGTARGET_STDERR)
-		daemonize_print(&m->daemonize, "warning: a daemon without "
-		    "error_log: its messages are lost");
-}
-
+/* The first generation, up to the point where the log is its own. */
 static int
-start_children(struct master *m, struct error *err)
+open_generation(struct master *m, struct error *err)
 {
-	struct children_config config = {
+	const struct generations_config config = {
 		.loop = m->loop,
-		.generation = m->boot->generation,
-		.listeners = &m->listeners,
+		.shared = m->shared,
 		.account = geteuid() == 0 ? &m->account : NULL,
-		.workers = m->workers,
 		.lifeline = { m->lifeline[0], m->lifeline[1] },
 		.worker_main = m->boot->worker_main,
 		.background_main = m->boot->background_main,
 		.in_child = in_child,
-		.on_ready = on_children_ready,
-		.on_failed = on_children_failed,
-		.on_ended = on_child_ended,
+		.on_ready = on_ready,
+		.on_failed = on_failed,
+		.on_ended = on_ended,
+		.arg = m,
+	};
+	const struct reload_config reload = {
+		.loop = m->loop,
+		.generations = &m->generations,
+		.source = m->boot->source,
+		.directory_fd = m->directory_fd,
+		.in_child = in_check,
 		.arg = m,
 	};
 
-	m->children = children_new(&config);
-	return children_start(m->children, err);
+	generations_init(&m->generations, &config);
+	reload_init(&m->reload, &reload);
+	if (generations_prepare(&m->generations, m->boot->generation,
+	    err) != 0)
+		return -1;
+	return pidfile_open(&m->pidfile, m->settings->pid_file, err);
+}
+
+/* From here on the log goes where the configuration says. */
+static void
+open_log(struct master *m)
+{
+	use_log(m);
+	if (m->daemonize.is_mute && m->log_output.targets->
+	    items[m->log_output.target].kind == LOGTARGET_STDERR)
+		daemonize_print(&m->daemonize, "warning: a daemon without "
+		    "error_log: its messages are lost");
 }
 
 static void
@@ -444,34 +474,40 @@ close_all(struct master *m)
 		    SPAN("\"state\":\"stopped\""));
 	control_close(m->control);
 	log_set_sink(NULL, NULL);
-	children_free(m->children);
-	close_listeners(m);
+	generations_fini(&m->generations);
 	pidfile_remove(&m->pidfile);
 	for (unsigned i = 0; i < 2; i++) {
 		if (m->lifeline[i] >= 0)
 			close(m->lifeline[i]);
 	}
+	if (m->directory_fd >= 0)
+		close(m->directory_fd);
 	if (m->loop != NULL) {
 		deadline_stop(m->loop, &m->deadline);
 		signals_stop(&m->signals);
 	}
 	loop_free(m->loop);
-	generation_detach(m->boot->generation);
 	shared_free(m->shared);
 }
 
+/* Takes the generation that was loaded. */
 static int
 run(struct master *m)
 {
 	struct error err;
 
 	if (open_loop(m, &err) != 0 || open_resources(m, &err) != 0) {
+		generation_free(m->boot->generation);
+		daemonize_print(&m->daemonize, err.text);
+		return 1;
+	}
+	if (open_generation(m, &err) != 0) {
 		daemonize_print(&m->daemonize, err.text);
 		return 1;
 	}
 	open_log(m);
 	set_deadline(m, m->settings->daemon_ready_timeout_ms);
-	if (start_children(m, &err) != 0)
+	if (generations_fork(&m->generations, &err) != 0)
 		fail_start(m, err.text);
 	loop_run(m->loop);
 	if (m->exit_status == 0)
@@ -485,6 +521,7 @@ master_run(const struct master_boot *boot)
 	struct master m = {
 		.boot = boot,
 		.settings = generation_settings(boot->generation),
+		.directory_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC),
 		.signals.watch.fd = -1,
 		.pidfile.fd = -1,
 		.lifeline = { -1, -1 },
@@ -497,7 +534,6 @@ master_run(const struct master_boot *boot)
 	m.started_ms = now_ms();
 	m.started_wall_ms = now_wall_ms();
 	daemonize_init(&m.daemonize);
-	m.workers = m.settings->workers;
 	log_set_process("master");
 	if (m.settings->daemon) {
 		int who = daemonize_start(&m.daemonize,

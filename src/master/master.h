@@ -10,10 +10,12 @@
 
 #include "site/boot.h"
 
+struct generation_source;
 struct metric_set;
 
 struct master_boot {
-	struct generation *generation; /* loaded, not yet attached */
+	struct generation *generation; /* loaded; the master's from here on */
+	const struct generation_source *source; /* for reloads */
 	const char *conf_name;         /* for the title */
 	const char *version;
 	/* Counters of the other processes; ends with NULL. */

@@ -7,16 +7,16 @@
 #include <stdint.h>
 
 #include "master/daemonize.h"
+#include "master/generations.h"
 #include "master/master.h"
 #include "master/pidfile.h"
-#include "net/listener.h"
+#include "master/reload.h"
 #include "os/deadline.h"
 #include "os/exe.h"
 #include "os/logtarget.h"
 #include "os/proc.h"
 #include "os/signals.h"
 
-struct children;
 struct control;
 struct reply;
 struct shared;
@@ -31,7 +31,7 @@ enum master_state {
 
 struct master {
 	const struct master_boot *boot;
-	const struct settings *settings;
+	const struct settings *settings; /* of the generation that serves */
 	struct loop *loop;
 	struct signals signals;
 	struct deadline deadline; /* of the state */
@@ -42,10 +42,10 @@ struct master {
 	struct exe exe;
 	struct proc_account account;
 	struct logtarget_output log_output;
-	struct listener_set listeners; /* until a stop */
 	struct shared *shared;
-	struct children *children;
-	unsigned workers;
+	struct generations generations;
+	struct reload reload;
+	int directory_fd; /* where weir was started */
 	int lifeline[2];
 	enum master_state state;
 	int exit_status;

@@ -44,33 +44,66 @@ open_first(struct addr *a, const struct sock_listen_options *o,
 	return sock_listen(a, o, err);
 }
 
-/*
- * Without SO_REUSEPORT the first bind fails where the port is another's; only
- * then are its siblings let in.
- */
+static struct sock_listen_options
+options_of(const struct listener_spec *spec)
+{
+	return (struct sock_listen_options){
+		.backlog = (int)spec->backlog,
+		.defer_accept = spec->defer_accept,
+		.ipv6_only = spec->ipv6_only,
+		.keepalive_s = spec->keepalive_s,
+		.mode = spec->mode,
+	};
+}
+
+/* All that is behind `from`; fds[0] is bound. */
 static int
-open_group(struct listener *l, struct sock_listen_options *options,
+open_siblings(struct listener *l, size_t from, bool is_late,
     struct error *err)
 {
-	struct addr a = l->spec->addr;
+	struct sock_listen_options options = options_of(l->spec);
+	struct addr a;
 
-	l->fds[0] = open_first(&a, options, err);
-	if (l->fds[0] < 0)
-		return -1;
-	if (l->fd_count == 1)
-		return 0;
 	/* Port 0 became one of the kernel's choice: the siblings' too. */
 	sock_local(l->fds[0], &a);
 	if (sock_allow_reuseport(l->fds[0]) != 0)
 		return error_set(err, "sharing the port between workers is "
 		    "refused; reuseport = false avoids it");
-	options->reuseport = true;
-	for (size_t i = 1; i < l->fd_count; i++) {
-		l->fds[i] = sock_listen(&a, options, err);
+	options.reuseport = true;
+	options.is_late = is_late;
+	for (size_t i = from; i < l->fd_count; i++) {
+		l->fds[i] = sock_listen(&a, &options, err);
 		if (l->fds[i] < 0)
 			return -1;
 	}
 	return 0;
+}
+
+int
+listener_bind_siblings(struct listener *l, size_t from, struct error *err)
+{
+	if (from < l->fd_count && open_siblings(l, from, true, err) != 0)
+		return fail_at(l->spec, err);
+	return 0;
+}
+
+/*
+ * Without SO_REUSEPORT the first bind fails where the port is another's; only
+ * then are its siblings let in.
+ */
+static int
+open_group(struct listener *l, struct error *err)
+{
+	struct sock_owner owner = { l->spec->uid, l->spec->gid };
+	struct sock_listen_options options = options_of(l->spec);
+	struct addr a = l->spec->addr;
+
+	if (l->spec->has_owner)
+		options.owner = &owner;
+	l->fds[0] = open_first(&a, &options, err);
+	if (l->fds[0] < 0)
+		return -1;
+	return l->fd_count == 1 ? 0 : open_siblings(l, 1, false, err);
 }
 
 static void
@@ -84,30 +117,29 @@ note_file(struct listener *l)
 	l->file_ino = st.st_ino;
 }
 
-static int
-open_listener(struct listener *l, const struct listener_spec *spec,
-    size_t slots, struct error *err)
+size_t
+listener_sockets(const struct listener_spec *spec, size_t slots)
 {
-	struct sock_owner owner = { spec->uid, spec->gid };
-	struct sock_listen_options options = {
-		.backlog = (int)spec->backlog,
-		.defer_accept = spec->defer_accept,
-		.ipv6_only = spec->ipv6_only,
-		.keepalive_s = spec->keepalive_s,
-		.mode = spec->mode,
-		.owner = spec->has_owner ? &owner : NULL,
-	};
 	/* The admin's must be answered until the last worker has drained. */
 	bool is_group = spec->reuseport && slots > 1 && !spec->is_admin &&
 	    spec->addr.u.sa.sa_family != AF_UNIX;
 
-	l->spec = spec;
-	l->fd_count = is_group ? slots : 1;
+	return is_group ? slots : 1;
+}
+
+int
+listener_open(struct listener *l, const struct listener_spec *spec,
+    size_t slots, struct error *err)
+{
+	*l = (struct listener){ .spec = spec };
+	l->fd_count = listener_sockets(spec, slots);
 	l->fds = heap_alloc(l->fd_count * sizeof(*l->fds));
 	for (size_t i = 0; i < l->fd_count; i++)
 		l->fds[i] = -1;
-	if (open_group(l, &options, err) != 0)
+	if (open_group(l, err) != 0) {
+		listener_close(l, 0);
 		return fail_at(spec, err);
+	}
 	if (spec->addr.u.sa.sa_family == AF_UNIX)
 		note_file(l);
 	return 0;
@@ -121,7 +153,7 @@ listener_set_open(struct listener_set *set,
 	set->items = heap_alloc_zeroed(count, sizeof(*set->items));
 	set->count = count;
 	for (size_t i = 0; i < count; i++) {
-		if (open_listener(&set->items[i], &specs[i], slots, err) != 0) {
+		if (listener_open(&set->items[i], &specs[i], slots, err) != 0) {
 			listener_set_remove_files(set);
 			listener_set_close(set);
 			return -1;
@@ -130,18 +162,29 @@ listener_set_open(struct listener_set *set,
 	return 0;
 }
 
+int *
+listener_socket(struct listener *l, size_t i)
+{
+	return i < l->fd_count ? &l->fds[i] : &l->surplus[i - l->fd_count];
+}
+
+void
+listener_close(struct listener *l, size_t keep)
+{
+	for (size_t i = keep; i < l->fd_count + l->surplus_count; i++) {
+		if (*listener_socket(l, i) >= 0)
+			close(*listener_socket(l, i));
+	}
+	free(l->fds);
+	free(l->surplus);
+	*l = (struct listener){ .spec = NULL };
+}
+
 void
 listener_set_close(struct listener_set *set)
 {
-	for (size_t i = 0; i < set->count; i++) {
-		struct listener *l = &set->items[i];
-
-		for (size_t j = 0; j < l->fd_count; j++) {
-			if (l->fds[j] >= 0)
-				close(l->fds[j]);
-		}
-		free(l->fds);
-	}
+	for (size_t i = 0; i < set->count; i++)
+		listener_close(&set->items[i], 0);
 	free(set->items);
 	*set = (struct listener_set){ .items = NULL };
 }
@@ -151,7 +194,7 @@ is_our_file(const struct listener *l)
 {
 	struct stat st;
 
-	return l->file_ino != 0 &&
+	return l->spec != NULL && l->file_ino != 0 &&
 	    lstat(l->spec->addr.u.un.sun_path, &st) == 0 &&
 	    st.st_dev == l->file_dev && st.st_ino == l->file_ino;
 }

@@ -43,6 +43,15 @@ struct listener {
 	const struct listener_spec *spec; /* borrowed from the generation */
 	int *fds;
 	size_t fd_count; /* 1, or the number of worker slots */
+	/*
+	 * Sockets of the same address that no slot serves any more: emptied
+	 * by slot i % slots, and closed when nothing more comes.
+	 */
+	int *surplus;
+	size_t surplus_count;
+	/* Of both together, the first ones are another set's too. */
+	size_t kept;
+	bool is_steered; /* see sock_steer() */
 	dev_t file_dev;  /* of a Unix socket's file, as we made it */
 	ino_t file_ino;
 };
@@ -67,6 +76,21 @@ void listener_set_close(struct listener_set *set);
  * finds them.  A file that another one has put there since stays.
  */
 void listener_set_remove_files(const struct listener_set *set);
+/* Of one listener: bind and listen, as of a set.  On failure it is closed. */
+int listener_open(struct listener *l, const struct listener_spec *spec,
+    size_t slots, struct error *err) __attribute__((warn_unused_result));
+/* How many sockets an address has with so many slots. */
+size_t listener_sockets(const struct listener_spec *spec, size_t slots);
+/*
+ * Bind fds[from] and those behind it as siblings of fds[0]; they do not listen
+ * yet.  -1 and err on failure, with what was bound in fds.
+ */
+int listener_bind_siblings(struct listener *l, size_t from,
+    struct error *err) __attribute__((warn_unused_result));
+/* Frees what l has and closes its sockets, but for the first `keep`. */
+void listener_close(struct listener *l, size_t keep);
+/* The i-th of fds and surplus together. */
+int *listener_socket(struct listener *l, size_t i);
 /* The socket that worker slot serves. */
 int listener_fd(const struct listener *l, size_t slot);
 

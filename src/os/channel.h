@@ -31,6 +31,7 @@ enum channel_type {
 	CHANNEL_ADOPT,     /* struct channel_slot: serve its sockets too */
 	CHANNEL_RELEASE,   /* struct channel_slot: no longer */
 	CHANNEL_LOGS,      /* uint32_t targets[]: a new descriptor for each */
+	CHANNEL_SERVE,     /* struct channel_serve: it is its turn now */
 	CHANNEL_CONTROL,   /* text: a command; its connection comes along */
 	CHANNEL_LOG_LEVEL, /* uint32_t: enum log_level */
 	/* To the master. */
@@ -42,7 +43,20 @@ enum channel_type {
 struct channel_drain {
 	uint64_t deadline_ms; /* monotonic: cut then what is left */
 	uint32_t is_stop;     /* sockets go too: nobody comes after */
-	uint32_t reserved;
+	uint32_t gone_count;
+	/*
+	 * Unless it is a stop: a bit for each listener, in its order, which is
+	 * to be emptied as in a stop; the others are a successor's.
+	 */
+	uint8_t gone[];
+};
+
+enum {
+	CHANNEL_GONE_MAX = (CHANNEL_BODY_MAX - 16) * 8, /* listeners */
+};
+
+struct channel_serve {
+	uint32_t surplus_stays; /* what no slot serves is not closed */
 };
 
 struct channel_slot {

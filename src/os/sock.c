@@ -71,8 +71,6 @@ static int
 set_tcp_options(int fd, const struct addr *a,
     const struct sock_listen_options *o)
 {
-	int keepalive_s = (int)o->keepalive_s;
-
 	if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
 		return -1;
 	if (o->reuseport && sock_allow_reuseport(fd) != 0)
@@ -85,11 +83,7 @@ set_tcp_options(int fd, const struct addr *a,
 		return -1;
 	if (o->defer_accept && sock_defer_accept(fd, true) != 0)
 		return -1;
-	if (keepalive_s > 0 &&
-	    (set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) != 0 ||
-	     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_s) != 0))
-		return -1;
-	return 0;
+	return o->keepalive_s > 0 ? sock_keepalive(fd, o->keepalive_s) : 0;
 }
 
 int
@@ -112,7 +106,7 @@ sock_listen(const struct addr *a, const struct sock_listen_options *o,
 		fail_at(err, errno, "binding", a);
 		goto fail;
 	}
-	if (listen(fd, o->backlog) != 0) {
+	if (!o->is_late && listen(fd, o->backlog) != 0) {
 		fail_at(err, errno, "listening on", a);
 		goto fail;
 	}
@@ -122,6 +116,38 @@ fail:
 	close(fd);
 	errno = why;
 	return -1;
+}
+
+int
+sock_start(int fd, int backlog)
+{
+	return listen(fd, backlog);
+}
+
+int
+sock_keepalive(int fd, unsigned keepalive_s)
+{
+	if (set_option(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_s > 0) != 0)
+		return -1;
+	return keepalive_s == 0 ? 0 :
+	    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)keepalive_s);
+}
+
+int
+sock_steer(int fd, unsigned count)
+{
+	/* By lot: a hash of the packet is not there on every device. */
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM)),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = {
+		.len = sizeof(code) / sizeof(*code), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+	    sizeof(program));
 }
 
 int

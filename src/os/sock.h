@@ -25,6 +25,7 @@ struct sock_listen_options {
 	unsigned keepalive_s; /* probe idle connections after; 0 = off */
 	unsigned mode;    /* of a Unix socket's file */
 	const struct sock_owner *owner; /* of it; NULL = as created */
+	bool is_late;     /* bind now, sock_start() later */
 };
 
 /*
@@ -33,6 +34,16 @@ struct sock_listen_options {
  */
 int sock_listen(const struct addr *a, const struct sock_listen_options *o,
     struct error *err);
+/* Begin to listen, or change the length of the queue; -1 with errno. */
+int sock_start(int fd, int backlog);
+/* Probe idle connections that are accepted from now on; 0 = off. */
+int sock_keepalive(int fd, unsigned keepalive_s);
+/*
+ * Spread new connections over the first count sockets of the SO_REUSEPORT group
+ * that fd is in, in the order in which they began to listen; the others get
+ * none.  -1 with errno where the kernel cannot.
+ */
+int sock_steer(int fd, unsigned count);
 /* Set SO_REUSEPORT on a socket that is bound, so that siblings may join. */
 int sock_allow_reuseport(int fd);
 /* Let connections wait in the kernel until they have sent something. */

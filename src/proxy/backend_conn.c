@@ -581,7 +581,7 @@ response_end(struct backend_conn *bc, struct span last, bool surplus)
 	leave_exchange(bc);
 	bc->item.served++;
 	if (bc->keep_alive && !surplus && !bc->conn.readable &&
-	    !bc->conn.failed && !bc->proxy->draining) {
+	    !bc->conn.failed && !bc->proxy->is_stopping) {
 		bc->state = STATE_IDLE;
 		deadline_clear(&bc->conn.deadline);
 		if (!pool_put(bc->proxy->pool, &bc->item,

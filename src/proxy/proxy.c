@@ -296,15 +296,20 @@ proxy_flush(struct proxy *p)
 /* ---- drain ---- */
 
 void
-proxy_drain(struct proxy *p)
+proxy_drain(struct proxy *p, bool is_stop)
 {
 	struct lane_counts *counts = &p->pool_counts.lane;
 
+	p->draining = true;
+	if (!is_stop) {
+		pool_drain(p->pool);
+		return;
+	}
 	/*
 	 * Nobody is left to reuse them: a backend that drains too (one of
 	 * weir's own services, say) should not wait for them to expire.
 	 */
-	p->draining = true;
+	p->is_stopping = true;
 	pool_close_idle(p->pool);
 	while (p->boot.lanes != NULL && lane_reap(p->boot.lanes,
 	    p->boot.backends, UINT64_MAX, counts) > 0)

@@ -55,8 +55,12 @@ struct proxy *proxy_new(const struct proxy_boot *boot, struct error *err);
 void proxy_free(struct proxy *p);
 /* The listener is readable: accept what waits, a bounded batch. */
 void proxy_accept(struct proxy *p, const struct listener_spec *spec, int fd);
-/* No new work: answers carry Connection: close from now on. */
-void proxy_drain(struct proxy *p);
+/*
+ * No new work: answers carry Connection: close from now on.  is_stop: all of
+ * weir stops, so that nobody is left to reuse idle backend connections; else
+ * they go to whoever follows.  May be called again.
+ */
+void proxy_drain(struct proxy *p, bool is_stop);
 bool proxy_is_draining(const struct proxy *p);
 /* True once no client connection but the admin's is left. */
 bool proxy_is_drained(const struct proxy *p);

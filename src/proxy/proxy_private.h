@@ -65,6 +65,7 @@ struct proxy {
 	size_t connections_max;
 	bool accepting;
 	bool draining;
+	bool is_stopping; /* and nobody follows */
 	struct deadline retry_accept;
 	void (*on_drained)(void *arg);
 	void *on_drained_arg;

@@ -7,6 +7,8 @@
 #ifndef SITE_BOOT_H
 #define SITE_BOOT_H
 
+#include <stdbool.h>
+
 struct generation;
 struct listener_set;
 struct proc_account;
@@ -16,6 +18,8 @@ struct process_boot {
 	unsigned process; /* slot of counters and logs, see shared.h */
 	unsigned slot;    /* of a worker */
 	unsigned workers;
+	bool is_serving; /* else it waits until it is told to serve */
+	bool surplus_stays; /* of its listeners: see struct accept */
 	int channel_fd;
 	/*
 	 * Of a pipe that nobody writes to: workers and master hold the writing

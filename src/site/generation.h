@@ -34,7 +34,7 @@ struct str;
 /* Where a configuration comes from, and what the command line overrides. */
 struct generation_source {
 	const char *path;     /* the file; NULL with text */
-	const char *conf_dir; /* "conf.d" beside it, NULL = none */
+	char *conf_dir;       /* "conf.d" beside it, NULL = none */
 	struct span text;     /* made from --from and --to */
 	const char *text_name;
 	uint32_t workers;     /* 0 = as configured */

@@ -22,28 +22,35 @@ struct accept_socket {
 	struct loop_watch watch;
 	struct accept *accept;
 	const struct listener_spec *spec;
+	size_t listener; /* its number in the set */
 	int fd;          /* -1 = closed */
 	unsigned slot;
 	bool is_shared;  /* one for all slots */
+	bool is_surplus;
+	bool is_last;    /* once its queue is empty it goes */
 };
 
 static void on_readable(struct loop_watch *w, unsigned events);
 
 static void
-add_listener(struct accept *a, const struct listener *l)
+add_listener(struct accept *a, struct listener *l, size_t number)
 {
-	for (size_t i = 0; i < l->fd_count; i++) {
+	for (size_t i = 0; i < l->fd_count + l->surplus_count; i++) {
 		struct accept_socket *s = &a->sockets[a->socket_count++];
+		bool is_surplus = i >= l->fd_count;
+		int *fd = listener_socket(l, i);
 
 		*s = (struct accept_socket){
 			.watch = { on_readable, -1, 0 },
 			.accept = a,
 			.spec = l->spec,
-			.fd = l->fds[i],
-			.slot = (unsigned)i,
-			.is_shared = l->fd_count == 1,
+			.listener = number,
+			.fd = *fd,
+			.slot = (unsigned)(i % a->workers),
+			.is_shared = l->fd_count == 1 && !is_surplus,
+			.is_surplus = is_surplus,
 		};
-		l->fds[i] = -1;
+		*fd = -1;
 	}
 }
 
@@ -58,10 +65,10 @@ accept_init(struct accept *a, struct listener_set *set, unsigned slot,
 	a->workers = workers;
 	a->adopted = heap_alloc_zeroed(workers, sizeof(*a->adopted));
 	for (size_t i = 0; i < set->count; i++)
-		count += set->items[i].fd_count;
+		count += set->items[i].fd_count + set->items[i].surplus_count;
 	a->sockets = heap_alloc_zeroed(count, sizeof(*a->sockets));
 	for (size_t i = 0; i < set->count; i++)
-		add_listener(a, &set->items[i]);
+		add_listener(a, &set->items[i], i);
 	listener_set_close(set);
 }
 
@@ -180,19 +187,20 @@ on_readable(struct loop_watch *w, unsigned events)
 	(void)events;
 	if (s->spec->is_admin)
 		accept_admin(s);
-	else if (a->is_last_call)
+	else if (s->is_last)
 		empty(s);
 	else
 		a->on_readable(a->arg, s->spec, s->fd);
 }
 
+/* Those whose turn it is to go. */
 static void
-empty_all(struct accept *a)
+empty_last(struct accept *a)
 {
 	for (size_t i = 0; i < a->socket_count; i++) {
 		struct accept_socket *s = &a->sockets[i];
 
-		if (s->fd >= 0 && !s->spec->is_admin)
+		if (s->fd >= 0 && s->is_last)
 			empty(s);
 	}
 }
@@ -203,8 +211,7 @@ on_resume(struct loop_task *t)
 {
 	struct accept *a = LIST_OF(t, struct accept, resume);
 
-	if (a->is_last_call)
-		empty_all(a);
+	empty_last(a);
 }
 
 static void
@@ -213,8 +220,29 @@ on_last_call(struct deadline *d)
 	struct accept *a = LIST_OF(d, struct accept, last_call);
 
 	a->is_last_call = true;
-	empty_all(a);
+	for (size_t i = 0; i < a->socket_count; i++)
+		a->sockets[i].is_last |= !a->sockets[i].spec->is_admin;
+	empty_last(a);
 	a->on_emptied(a->arg);
+}
+
+static void
+on_surplus(struct deadline *d)
+{
+	struct accept *a = LIST_OF(d, struct accept, surplus);
+
+	a->is_surplus_over = true;
+	for (size_t i = 0; i < a->socket_count; i++) {
+		struct accept_socket *s = &a->sockets[i];
+
+		if (!s->is_surplus || s->fd < 0)
+			continue;
+		if (is_served(s) && !a->is_draining)
+			s->is_last = true;
+		else
+			close_socket(s);
+	}
+	empty_last(a);
 }
 
 void
@@ -225,6 +253,7 @@ accept_start(struct accept *a, struct loop *loop, accept_fn *on_readable_fn,
 	loop_task_init(&a->resume, on_resume);
 	deadline_init(&a->admin_retry, on_admin_retry);
 	deadline_init(&a->last_call, on_last_call);
+	deadline_init(&a->surplus, on_surplus);
 	a->on_readable = on_readable_fn;
 	a->on_emptied = on_emptied;
 	a->arg = arg;
@@ -240,6 +269,7 @@ accept_fini(struct accept *a)
 		loop_cancel(a->loop, &a->resume);
 		deadline_stop(a->loop, &a->admin_retry);
 		deadline_stop(a->loop, &a->last_call);
+		deadline_stop(a->loop, &a->surplus);
 	}
 	free(a->sockets);
 	free(a->adopted);
@@ -269,29 +299,38 @@ accept_set_paused(struct accept *a, bool is_paused)
 	a->is_paused = is_paused;
 	update_all(a);
 	/* Not from here: the proxy may be in the middle of something. */
-	if (!is_paused && a->is_last_call)
+	if (!is_paused && (a->is_last_call || a->is_surplus_over))
 		loop_defer(a->loop, &a->resume);
+}
+
+void
+accept_close_surplus(struct accept *a, uint64_t surplus_ms)
+{
+	for (size_t i = 0; i < a->socket_count; i++) {
+		if (a->sockets[i].is_surplus) {
+			deadline_set(a->loop, &a->surplus,
+			    now_ms() + surplus_ms);
+			return;
+		}
+	}
 }
 
 /* Nobody new gets in; who is on the way does. */
 static void
-start_emptying(struct accept *a)
+start_emptying(struct accept_socket *s)
+{
+	if (!is_served(s)) {
+		close_socket(s);
+	} else if (s->spec->addr.u.sa.sa_family != AF_UNIX) {
+		sock_drop_new(s->fd);
+		sock_defer_accept(s->fd, false);
+	}
+}
+
+static void
+start_last_call(struct accept *a)
 {
 	a->is_emptying = true;
-	for (size_t i = 0; i < a->socket_count; i++) {
-		struct accept_socket *s = &a->sockets[i];
-
-		if (s->spec->is_admin || s->fd < 0)
-			continue;
-		if (!is_served(s)) {
-			close_socket(s);
-			continue;
-		}
-		if (s->spec->addr.u.sa.sa_family != AF_UNIX) {
-			sock_drop_new(s->fd);
-			sock_defer_accept(s->fd, false);
-		}
-	}
 	deadline_set(a->loop, &a->last_call, now_ms() + ACCEPT_LAST_CALL_MS);
 }
 
@@ -299,8 +338,47 @@ void
 accept_drain(struct accept *a, bool is_stop)
 {
 	a->is_draining = true;
-	if (is_stop && !a->is_emptying)
-		start_emptying(a);
+	if (is_stop && !a->is_emptying) {
+		for (size_t i = 0; i < a->socket_count; i++) {
+			struct accept_socket *s = &a->sockets[i];
+
+			if (s->fd >= 0 && !s->spec->is_admin)
+				start_emptying(s);
+		}
+		start_last_call(a);
+	}
+	update_all(a);
+}
+
+static bool
+has_bit(const uint8_t *bits, size_t count, size_t at)
+{
+	return at < count && (bits[at / 8] >> at % 8 & 1) != 0;
+}
+
+void
+accept_retire(struct accept *a, const uint8_t *gone, size_t gone_count)
+{
+	bool is_any_gone = false;
+
+	a->is_draining = true;
+	if (a->is_emptying)
+		return; /* a stop has everything in hand */
+	for (size_t i = 0; i < a->socket_count; i++) {
+		struct accept_socket *s = &a->sockets[i];
+
+		if (s->fd < 0)
+			continue;
+		if (s->spec->is_admin ||
+		    !has_bit(gone, gone_count, s->listener)) {
+			close_socket(s);
+		} else {
+			is_any_gone = true;
+			start_emptying(s);
+		}
+	}
+	if (is_any_gone)
+		start_last_call(a);
 	update_all(a);
 }
 

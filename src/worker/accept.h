@@ -6,13 +6,19 @@
  * It has a copy of every socket.  It serves those of its own slot, those that
  * all share, and those of slots that it has adopted.  In a stop the queue of a
  * socket is emptied before it is closed, and what is on its way to it has a
- * moment to arrive; the admin listener stays to the end.
+ * moment to arrive; the admin listener stays to the end.  When another
+ * generation follows, sockets are that one's: they are closed here at once,
+ * but for those of addresses that it does not have.
+ *
+ * Surplus sockets get no new connections: their queues are emptied for a
+ * while, and then they are closed.
  */
 #ifndef WORKER_ACCEPT_H
 #define WORKER_ACCEPT_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "os/loop.h"
 
@@ -36,11 +42,13 @@ struct accept {
 	struct loop_task resume;
 	struct deadline admin_retry;
 	struct deadline last_call; /* when emptying: nothing more comes */
+	struct deadline surplus;   /* by then it is empty */
 	bool is_paused;    /* no descriptors, or connections enough */
 	bool is_admin_paused;
 	bool is_draining;  /* nothing but the admin's is watched */
 	bool is_emptying;  /* what is served is emptied, then closed */
 	bool is_last_call; /* once a queue is empty its socket goes */
+	bool is_surplus_over;
 };
 
 /* Takes over the descriptors of set, which is emptied; borrows its specs. */
@@ -52,6 +60,8 @@ void accept_init(struct accept *a, struct listener_set *set, unsigned slot,
  */
 void accept_start(struct accept *a, struct loop *loop,
     accept_fn *on_readable, void (*on_emptied)(void *arg), void *arg);
+/* Surplus goes in surplus_ms. */
+void accept_close_surplus(struct accept *a, uint64_t surplus_ms);
 /* Stops watching and closes. */
 void accept_fini(struct accept *a);
 
@@ -71,6 +81,11 @@ enum { ACCEPT_LAST_CALL_MS = 200 };
  * was called.
  */
 void accept_drain(struct accept *a, bool is_stop);
+/*
+ * A successor has the sockets: close them, but for those of the listeners with
+ * a bit set in gone (gone_count bits), which are emptied as in a stop.
+ */
+void accept_retire(struct accept *a, const uint8_t *gone, size_t gone_count);
 /* True while a queue is still to be emptied. */
 bool accept_is_emptying(const struct accept *a);
 

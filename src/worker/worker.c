@@ -2,7 +2,10 @@
 /*
  * worker - the life of a process that serves clients.
  *
- *	SERVING -> DRAINING -> ended
+ *	WAITING -> SERVING -> DRAINING -> ended
+ *
+ * One of a generation that is to follow another waits until all of them are
+ * ready and the master says so.
  *
  * A drain has a deadline, at which what is left is cut.  When the master has
  * died the worker goes on until the orphan's timeout, and then drains.
@@ -27,6 +30,8 @@
 #include "site/generation.h"
 #include "worker/accept.h"
 
+enum { SURPLUS_MS = 5000 }; /* until surplus sockets are empty */
+
 struct worker {
 	const struct process_boot *boot;
 	const struct settings *settings;
@@ -38,6 +43,7 @@ struct worker {
 	struct deadline drain;  /* what is left is cut */
 	struct deadline orphan; /* without a master long enough */
 	struct loop_task check; /* is the drain over? */
+	bool is_serving;
 	bool is_draining;
 	bool is_orphan;
 };
@@ -88,7 +94,7 @@ on_drain_deadline(struct deadline *d)
 
 /* May be called again, with an earlier deadline or because it is a stop. */
 static void
-drain(struct worker *w, uint64_t deadline_ms, bool is_stop)
+start_drain(struct worker *w, uint64_t deadline_ms, bool is_stop)
 {
 	if (!w->is_draining)
 		log_info(NULL, "draining %zu connections",
@@ -96,9 +102,7 @@ drain(struct worker *w, uint64_t deadline_ms, bool is_stop)
 	if (!w->is_draining || deadline_ms < w->drain.at_ms)
 		deadline_set(w->loop, &w->drain, deadline_ms);
 	/* What is accepted from now on is answered with a close. */
-	if (!w->is_draining)
-		proxy_drain(w->proxy);
-	accept_drain(&w->accept, is_stop);
+	proxy_drain(w->proxy, is_stop);
 	w->is_draining = true;
 	check_drained(w);
 }
@@ -106,7 +110,9 @@ drain(struct worker *w, uint64_t deadline_ms, bool is_stop)
 static void
 drain_by_itself(struct worker *w)
 {
-	drain(w, now_ms() + w->settings->shutdown_timeout_ms, w->is_orphan);
+	start_drain(w, now_ms() + w->settings->shutdown_timeout_ms,
+	    w->is_orphan);
+	accept_drain(&w->accept, w->is_orphan);
 }
 
 static void
@@ -122,6 +128,11 @@ static void
 on_master_gone(struct worker *w)
 {
 	w->is_orphan = true;
+	if (!w->is_serving) {
+		/* Those before us serve on; we were not asked to. */
+		loop_stop(w->loop);
+		return;
+	}
 	log_error(NULL, "the master has gone: serving on for at most %llu ms",
 	    (unsigned long long)w->settings->orphan_timeout_ms);
 	accept_adopt_all(&w->accept);
@@ -135,22 +146,66 @@ on_master_gone(struct worker *w)
 
 /* ---- what it is told ---- */
 
+static void on_acceptable(void *arg, const struct listener_spec *spec,
+    int fd);
+
+static void
+serve(struct worker *w, bool surplus_stays)
+{
+	if (w->is_serving)
+		return;
+	w->is_serving = true;
+	accept_start(&w->accept, w->loop, on_acceptable, on_drained, w);
+	if (!surplus_stays)
+		accept_close_surplus(&w->accept, SURPLUS_MS);
+}
+
+static void
+on_serve(struct worker *w, const struct channel_message *m)
+{
+	struct channel_serve body;
+
+	if (channel_body(m, &body, sizeof(body)))
+		serve(w, body.surplus_stays != 0);
+}
+
+static void
+on_drain(struct worker *w, const struct channel_message *m)
+{
+	struct channel_drain body;
+	const uint8_t *gone;
+
+	if (!channel_body(m, &body, sizeof(body)))
+		return;
+	if (!w->is_serving) {
+		loop_stop(w->loop);
+		return;
+	}
+	start_drain(w, body.deadline_ms, body.is_stop != 0);
+	gone = (const uint8_t *)m->body.p + sizeof(body);
+	if (body.is_stop != 0)
+		accept_drain(&w->accept, true);
+	else if (body.gone_count <= (m->body.len - sizeof(body)) * 8)
+		accept_retire(&w->accept, gone, body.gone_count);
+}
+
 static void
 on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct worker *w = LIST_OF(channel, struct worker, channel);
-	struct channel_drain body;
-	uint32_t level;
 	struct channel_slot slot;
+	uint32_t level;
 
 	if (m == NULL) {
 		on_master_gone(w);
 		return;
 	}
 	switch (m->type) {
+	case CHANNEL_SERVE:
+		on_serve(w, m);
+		break;
 	case CHANNEL_DRAIN:
-		if (channel_body(m, &body, sizeof(body)))
-			drain(w, body.deadline_ms, body.is_stop != 0);
+		on_drain(w, m);
 		break;
 	case CHANNEL_STOP:
 		cut(w);
@@ -183,6 +238,10 @@ on_signal(void *arg, int number, pid_t sender)
 	(void)sender;
 	if (w->is_draining)
 		return;
+	if (!w->is_serving) {
+		loop_stop(w->loop);
+		return;
+	}
 	/* Another one takes this slot while we finish what we have. */
 	channel_send(&w->channel, CHANNEL_LEAVING, NULL, 0, NULL, 0);
 	drain_by_itself(w);
@@ -286,8 +345,8 @@ worker_main(const struct process_boot *boot)
 		channel_send(&w.channel, CHANNEL_FAILED, err.text,
 		    strlen(err.text), NULL, 0);
 	} else {
-		accept_start(&w.accept, w.loop, on_acceptable, on_drained,
-		    &w);
+		if (boot->is_serving)
+			serve(&w, boot->surplus_stays);
 		channel_send(&w.channel, CHANNEL_READY, NULL, 0, NULL, 0);
 		loop_run(w.loop);
 		status = 0;

@@ -74,6 +74,16 @@ generation_shared(const struct generation *g)
 	return &parts;
 }
 
+const struct settings *
+generation_settings(const struct generation *g)
+{
+	static const struct settings quiet = { .error_log = {
+		.level = LOG_LEVEL_NOTICE } };
+
+	(void)g;
+	return &quiet;
+}
+
 void
 generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving)
@@ -177,6 +187,7 @@ static void
 in_child(void *arg)
 {
 	(void)arg;
+	children_forget(children);
 	loop_free(loop);
 }
 
@@ -293,7 +304,7 @@ setup(void **state)
 	static struct listener_set listeners;
 	struct children_config c = { .workers = WORKERS,
 		.listeners = &listeners, .worker_main = worker_life,
-		.background_main = live, .in_child = in_child,
+		.background_main = live, .is_serving = true, .in_child = in_child,
 		.on_ready = on_ready, .on_failed = on_failed,
 		.on_ended = on_ended };
 	struct error err;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * listeners - which sockets stay, come and go when one configuration follows
+ * another.
+ *
+ * A listening socket cannot simply be closed: who waits in its queue would be
+ * reset.  So an address that stays keeps its sockets.  Where it is to have more
+ * of them, the new ones are bound at once and listen when the new generation
+ * serves; where it is to have fewer, the rest (surplus) is steered away from,
+ * emptied for LISTENERS_SURPLUS_MS by the new generation's workers, and then
+ * closed.  What is steered away from gets no new connection; where that cannot
+ * be done it stays, served by one of them.  An address that goes is emptied by
+ * the workers of the old generation, which know its service.
+ */
+#ifndef MASTER_LISTENERS_H
+#define MASTER_LISTENERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/listener.h"
+
+struct error;
+
+enum { LISTENERS_SURPLUS_MS = 5000 };
+
+/*
+ * The sockets of specs for slots workers: those of `before` that stay (shared
+ * with it until listeners_take_over() or listeners_abandon()), and what is
+ * bound anew.  Nobody notices.  before may be empty.  On failure all is undone,
+ * -1 and err.
+ */
+int listeners_follow(struct listener_set *set,
+    const struct listener_set *before, const struct listener_spec *specs,
+    size_t count, size_t slots, struct error *err)
+    __attribute__((warn_unused_result));
+/* It will not serve: closes what `before` does not have. */
+void listeners_abandon(struct listener_set *set);
+/*
+ * It serves: new siblings listen, options of those that stay are changed,
+ * surplus is steered away from.  -1 and err when a sibling cannot listen: then
+ * nothing was changed.  After 0 `before` has the addresses that go, their
+ * sockets closed in this process, and by index in *gone (bytes, for all of
+ * before; caller frees) whether they are such.  *stays: surplus could not be
+ * steered away from and is not to be closed.
+ */
+int listeners_take_over(struct listener_set *set, struct listener_set *before,
+    uint8_t **gone, bool *stays, struct error *err)
+    __attribute__((warn_unused_result));
+bool listeners_have_surplus(const struct listener_set *set);
+/* The workers have emptied it: closed here too. */
+void listeners_close_surplus(struct listener_set *set);
+/* In a new process: no socket stays open that is in set and not in its own. */
+void listeners_close_others(struct listener_set *set,
+    struct listener_set *own);
+
+#endif

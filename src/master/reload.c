@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* reload - the states of a reload, and who waits for it. */
+#include "master/reload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "conf/report.h"
+#include "master/generations.h"
+#include "site/generation.h"
+
+struct reload_waiter {
+	reload_done_fn *fn;
+	void *arg;
+};
+
+static void on_deadline(struct deadline *d);
+static void on_checked(void *arg, struct span text, const char *why);
+
+/* ---- the outcome ---- */
+
+static void
+add_text(char ***lines, size_t *count, struct span text)
+{
+	char *copy = heap_alloc(text.len + 1);
+
+	memcpy(copy, text.p, text.len);
+	copy[text.len] = '\0';
+	*lines = heap_alloc_grow(*lines, *count + 1, sizeof(char *));
+	(*lines)[(*count)++] = copy;
+}
+
+static void
+add_line(struct reload *r, struct span line)
+{
+	add_text(&r->outcome.lines, &r->outcome.line_count, line);
+}
+
+static void
+free_lines(char **lines, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(lines[i]);
+	free(lines);
+}
+
+static void
+clear_outcome(struct reload *r)
+{
+	free_lines(r->outcome.lines, r->outcome.line_count);
+	free_lines(r->outcome.changes, r->outcome.change_count);
+	r->outcome = (struct reload_outcome){ .is_done = false };
+}
+
+/* What a report says, line by line: kept for who waits, and logged. */
+static void
+take_report(struct reload *r, struct span text)
+{
+	while (text.len > 0) {
+		const char *end = memchr(text.p, '\n', text.len);
+		size_t len = end != NULL ? (size_t)(end - text.p) : text.len;
+		struct span line = span_of(text.p, len);
+
+		if (memmem(line.p, line.len, ": warning: ", 11) != NULL)
+			log_warn(NULL, "%.*s", SPAN_ARG(line));
+		else
+			log_error(NULL, "%.*s", SPAN_ARG(line));
+		add_line(r, line);
+		text.p += end != NULL ? len + 1 : len;
+		text.len -= end != NULL ? len + 1 : len;
+	}
+}
+
+/* ---- states ---- */
+
+static void
+enter(struct reload *r, enum reload_state state)
+{
+	bool was_idle = r->state == RELOAD_IDLE;
+
+	r->state = state;
+	if (r->config.on_state != NULL && was_idle != (state == RELOAD_IDLE))
+		r->config.on_state(r->config.arg, state);
+}
+
+/* All who waited are told; those who came later begin anew. */
+static void
+finish(struct reload *r)
+{
+	struct reload_waiters told = r->now;
+
+	deadline_clear(&r->deadline);
+	r->now = (struct reload_waiters){ .items = NULL };
+	enter(r, RELOAD_IDLE);
+	for (size_t i = 0; i < told.count; i++)
+		told.items[i].fn(told.items[i].arg, &r->outcome);
+	free(told.items);
+	clear_outcome(r);
+	reload_continue(r);
+}
+
+static void
+refuse(struct reload *r, const char *why)
+{
+	struct error err;
+
+	error_set(&err, "reload: the new configuration is not used: %s; the "
+	    "old one serves on", why);
+	log_error(NULL, "%s", err.text);
+	add_line(r, span_cstr(err.text));
+	finish(r);
+}
+
+/* Paths in the configuration begin where weir was started. */
+static struct generation *
+load(struct reload *r, struct conf_report *report)
+{
+	int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct generation *g;
+
+	if (here >= 0 && r->config.directory_fd >= 0 &&
+	    fchdir(r->config.directory_fd) != 0)
+		log_warn(NULL, "going to the directory of the start: %s",
+		    strerror(errno));
+	g = generation_load(r->config.source, report);
+	if (here >= 0) {
+		if (fchdir(here) != 0)
+			log_warn(NULL, "going back to the directory: %s",
+			    strerror(errno));
+		close(here);
+	}
+	return g;
+}
+
+/* It was good a moment ago, and its warnings are known. */
+static struct generation *
+load_again(struct reload *r)
+{
+	struct conf_report *report = conf_report_new();
+	struct generation *g = load(r, report);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out;
+
+	if (g == NULL && (out = open_memstream(&text, &len)) != NULL) {
+		conf_report_print_lines(report, out);
+		fclose(out);
+		take_report(r, span_of(text, len));
+		free(text);
+	}
+	conf_report_free(report);
+	return g;
+}
+
+static void
+start(struct reload *r)
+{
+	struct generations *gs = r->config.generations;
+	struct generation *g = load_again(r);
+	uint64_t timeout_ms =
+	    generations_settings(gs)->daemon_ready_timeout_ms;
+	struct error err;
+
+	if (g == NULL) {
+		refuse(r, "it has errors");
+		return;
+	}
+	if (generations_prepare(gs, g, &err) != 0) {
+		refuse(r, err.text);
+		return;
+	}
+	enter(r, RELOAD_STARTING);
+	now_update();
+	deadline_set(r->config.loop, &r->deadline, now_ms() + timeout_ms);
+	if (generations_fork(gs, &err) != 0)
+		reload_on_failed(r, err.text);
+}
+
+static void
+on_checked(void *arg, struct span text, const char *why)
+{
+	struct reload *r = arg;
+
+	take_report(r, text);
+	if (why != NULL)
+		refuse(r, why);
+	else
+		start(r);
+}
+
+static void
+in_check(void *arg)
+{
+	struct reload *r = arg;
+
+	generations_forget(r->config.generations);
+	r->config.in_child(r->config.arg);
+	if (r->config.directory_fd >= 0 && fchdir(r->config.directory_fd) != 0)
+		_exit(2);
+}
+
+static void
+check(struct reload *r)
+{
+	const struct settings *settings =
+	    generations_settings(r->config.generations);
+	struct error err;
+
+	enter(r, RELOAD_CHECKING);
+	if (reload_check_start(&r->check, r->config.source,
+	    settings->daemon_ready_timeout_ms, in_check, &err) != 0)
+		refuse(r, err.text);
+}
+
+static bool
+has_place(const struct reload *r)
+{
+	const struct generations *gs = r->config.generations;
+
+	return generations_draining(gs) <
+	    generations_settings(gs)->max_draining_generations;
+}
+
+static void
+begin(struct reload *r)
+{
+	r->is_wanted = false;
+	free(r->now.items);
+	r->now = r->next;
+	r->next = (struct reload_waiters){ .items = NULL };
+	log_notice(NULL, "reloading the configuration");
+	if (has_place(r)) {
+		check(r);
+		return;
+	}
+	enter(r, RELOAD_WAITING);
+	log_notice(NULL, "reload: waiting until one of %u generations that "
+	    "drain has ended",
+	    generations_draining(r->config.generations));
+}
+
+void
+reload_continue(struct reload *r)
+{
+	if (r->is_stopped)
+		return;
+	if (r->state == RELOAD_WAITING && has_place(r))
+		check(r);
+	else if (r->state == RELOAD_IDLE && r->is_wanted)
+		begin(r);
+}
+
+/* ---- asked from outside ---- */
+
+void
+reload_init(struct reload *r, const struct reload_config *config)
+{
+	*r = (struct reload){ .config = *config };
+	deadline_init(&r->deadline, on_deadline);
+	reload_check_init(&r->check, config->loop, on_checked, r);
+}
+
+static void
+add_waiter(struct reload_waiters *w, reload_done_fn *fn, void *arg)
+{
+	if (fn == NULL)
+		return;
+	w->items = heap_alloc_grow(w->items, w->count + 1, sizeof(*w->items));
+	w->items[w->count++] = (struct reload_waiter){ fn, arg };
+}
+
+void
+reload_request(struct reload *r, reload_done_fn *fn, void *arg)
+{
+	if (r->is_stopped) {
+		char line[] = "weir is stopping";
+		char *lines[] = { line };
+		struct reload_outcome outcome = { .lines = lines,
+			.line_count = 1 };
+
+		log_notice(NULL, "reload: %s", line);
+		if (fn != NULL)
+			fn(arg, &outcome);
+		return;
+	}
+	/* Nothing of the configuration was read yet: one reload for both. */
+	if (r->state == RELOAD_WAITING) {
+		add_waiter(&r->now, fn, arg);
+		return;
+	}
+	add_waiter(&r->next, fn, arg);
+	r->is_wanted = true;
+	if (generations_are_serving(r->config.generations))
+		reload_continue(r);
+}
+
+void
+reload_on_ready(struct reload *r)
+{
+	const struct generations *gs = r->config.generations;
+
+	if (r->state != RELOAD_STARTING)
+		return;
+	r->outcome.is_done = true;
+	r->outcome.generation = gs->serving->number;
+	log_notice(NULL, "reloaded: generation %u serves with %u worker%s",
+	    gs->serving->number, generations_settings(gs)->workers,
+	    generations_settings(gs)->workers == 1 ? "" : "s");
+	finish(r);
+}
+
+void
+reload_on_failed(struct reload *r, const char *why)
+{
+	if (r->state != RELOAD_STARTING)
+		return;
+	generations_abandon(r->config.generations);
+	refuse(r, why);
+}
+
+static void
+on_deadline(struct deadline *d)
+{
+	struct reload *r = LIST_OF(d, struct reload, deadline);
+
+	reload_on_failed(r, "not all processes were ready in time");
+}
+
+bool
+reload_on_exit(struct reload *r, pid_t pid, int status)
+{
+	return reload_check_on_exit(&r->check, pid, status);
+}
+
+void
+reload_stop(struct reload *r)
+{
+	if (r->is_stopped)
+		return;
+	r->is_stopped = true;
+	reload_check_stop(&r->check);
+	if (r->state == RELOAD_STARTING)
+		generations_abandon(r->config.generations);
+	if (r->state != RELOAD_IDLE)
+		refuse(r, "weir is stopping");
+	if (r->is_wanted) {
+		r->now = r->next;
+		r->next = (struct reload_waiters){ .items = NULL };
+		r->is_wanted = false;
+		refuse(r, "weir is stopping");
+	}
+	deadline_stop(r->config.loop, &r->deadline);
+}
