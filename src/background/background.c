@@ -243,7 +243,7 @@ start_tasks(struct background *b, struct error *err)
 	b->commands = commands_new(b->loop);
 	if (shared->lanes != NULL)
 		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
-	b->upstreams = upstreams_start(b->loop, shared->backends);
+	b->upstreams = upstreams_start(b->loop, shared);
 	b->discovery = discovery_start(b->loop, shared->groups,
 	    shared->group_count, NULL, on_discovered, b, err);
 	return b->discovery == NULL ? -1 : 0;

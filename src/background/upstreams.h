@@ -8,12 +8,13 @@
 #ifndef BACKGROUND_UPSTREAMS_H
 #define BACKGROUND_UPSTREAMS_H
 
-struct backend_zone;
+struct generation_shared;
 struct loop;
 struct upstreams;
 
+/* Health checks too. */
 struct upstreams *upstreams_start(struct loop *loop,
-    struct backend_zone *zone);
+    const struct generation_shared *shared);
 /* NULL is fine. */
 void upstreams_stop(struct upstreams *u);
 

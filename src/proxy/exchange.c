@@ -21,6 +21,7 @@
 #include "proxy/relay.h"
 #include "proxy/route.h"
 #include "proxy/value.h"
+#include "upstream/health.h"
 #include "upstream/lb_hash.h"
 
 enum flow { FLOW_ON, FLOW_STOP };
@@ -337,6 +338,9 @@ try_failed(struct exchange *ex, enum reason reason, const char *detail)
 	ex->hook_at = 0;
 	if (causes[reason].is_retryable)
 		verdict = retry_decide(&attempt);
+	/* A kept connection that dies is no sign of trouble. */
+	if (causes[reason].is_retryable && verdict != RETRY_FRESH)
+		health_failed(ex->backend, reason_name(reason));
 	if (verdict == RETRY_NEXT &&
 	    !retry_budget_take(group_budget(ex->group), now_ms()))
 		verdict = RETRY_NO;
@@ -686,6 +690,7 @@ exchange_on_response(struct exchange *ex, const struct http_response *res)
 	ex->res = *res;
 	ex->up_status = res->status;
 	ex->head_us = now_us();
+	health_succeeded(ex->backend);
 	ex->is_tunnel = res->status == 101;
 	assert(ex->state == EXCHANGE_AWAIT);
 	ex->state = EXCHANGE_RECEIVED;

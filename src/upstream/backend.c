@@ -2,6 +2,7 @@
 /* backend - one server behind weir and its slot in shared memory. */
 #include "upstream/backend.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include "base/now.h"
 #include "base/str.h"
 #include "os/shmem.h"
+#include "upstream/group.h"
+#include "upstream/health.h"
 
 enum {
 	ZONE_LAYOUT = 2,
@@ -86,6 +89,23 @@ backend_init(struct backend *b, struct arena *a,
 	b->text = span_of(arena_dup(a, str_view(&text)), text.len);
 	b->name = span_cstr(arena_printf(a, "%.*s/%.*s", SPAN_ARG(group_name),
 	    SPAN_ARG(b->text)));
+}
+
+void
+backend_address_of(struct addr *out, const struct addr_ip *ip, uint16_t port)
+{
+	memset(out, 0, sizeof(*out));
+	if (ip->family == AF_INET) {
+		out->len = sizeof(out->u.in);
+		out->u.in.sin_family = AF_INET;
+		out->u.in.sin_port = htons(port);
+		memcpy(&out->u.in.sin_addr, ip->bytes + 12, 4);
+		return;
+	}
+	out->len = sizeof(out->u.in6);
+	out->u.in6.sin6_family = AF_INET6;
+	out->u.in6.sin6_port = htons(port);
+	memcpy(&out->u.in6.sin6_addr, ip->bytes, 16);
 }
 
 uint32_t
@@ -298,6 +318,18 @@ rename_slot(struct backend_zone *zone, struct owner *o, struct span name)
 	memcpy(slot->name, name.p, name.len);
 }
 
+/* A backend that is new may have to pass a check before it serves. */
+static void
+set_initial(const struct backend *b, struct backend_slot *slot)
+{
+	const struct group_conf *conf = b->group->conf;
+
+	if (!conf->has_check || conf->health_check.initial == 0)
+		return;
+	atomic_store(&slot->state, BACKEND_CHECK_DOWN);
+	atomic_store(&slot->why, HEALTH_UNCHECKED);
+}
+
 int
 backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
 {
@@ -312,7 +344,10 @@ backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
 		    "taken: raise backends_max", SPAN_ARG(b->name),
 		    zone->count);
 	if (o->name == NULL || !span_eq(span_cstr(o->name), b->name))
+		{
 		rename_slot(zone, o, b->name);
+		set_initial(b, &zone->slots[o - zone->owners]);
+	}
 	o->generations++;
 	b->slot = (uint32_t)(o - zone->owners);
 	b->slot_version = o->version;

@@ -182,6 +182,9 @@ backend_in_flight(const struct backend *b)
 	return b->shared == NULL ? 0 : tally_sum(&b->shared->in_flight);
 }
 
+/* An address of an answer with a port. */
+void backend_address_of(struct addr *out, const struct addr_ip *ip,
+    uint16_t port);
 /* A consistent copy of the name's addresses; false if there are none. */
 bool backend_addresses(const struct backend *b, struct backend_addresses *out);
 /*

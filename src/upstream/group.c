@@ -2,7 +2,6 @@
 /* group - upstreams: options, backends, whose turn it is, which address. */
 #include "upstream/group.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "base/heap_alloc.h"
 #include "base/now.h"
 #include "base/str.h"
+#include "upstream/health.h"
 #include "upstream/lb_hash.h"
 #include "upstream/lb_leastconn.h"
 #include "upstream/lb_power2.h"
@@ -90,6 +90,19 @@ static const struct conf_item items[] = {
 	    "2", NULL, 0, "further attempts after the first"),
 	CONF_GROUP("retry_budget", struct group_conf, retry_budget,
 	    &retry_budget_table, 0, "bounds the retries of all requests"),
+	CONF_UINT("max_fails", struct group_conf, max_fails, 0, 10000, "5",
+	    NULL, 0, "failed requests in a row that leave a backend out; "
+	    "0 = never"),
+	CONF_DURATION("fail_window", struct group_conf, fail_window_ms, 1,
+	    86400000, "10s", 0, "time in which they count"),
+	CONF_DURATION("fail_timeout", struct group_conf, fail_timeout_ms, 1,
+	    86400000, "10s", 0,
+	    "how long it is left out, until one request tries it"),
+	{ .name = "health_check", .type = CONF_TYPE_GROUP,
+	    .offset = offsetof(struct group_conf, health_check),
+	    .table = &check_conf_table,
+	    .present = offsetof(struct group_conf, has_check),
+	    .help = "checks of the background process" },
 	CONF_GROUP("keepalive", struct group_conf, keepalive,
 	    &keepalive_table, 0, "connections that wait for a next request"),
 	CONF_DURATION("pool_share_after", struct group_conf,
@@ -403,6 +416,14 @@ pick_last(struct group *g, struct lb_query *query)
 	return b;
 }
 
+static const struct backend *
+pick_any(struct group *g, struct lb_query *query)
+{
+	const struct backend *b = pick_of(g, 0, query);
+
+	return b != NULL ? b : pick_last(g, query);
+}
+
 const struct backend *
 group_pick(struct group *g, struct group_tries *tries)
 {
@@ -414,29 +435,14 @@ group_pick(struct group *g, struct group_tries *tries)
 		return NULL;
 	if (changes_of(g) != g->state->changes)
 		plan_again(g);
-	b = pick_of(g, 0, &query);
-	if (b == NULL)
-		b = pick_last(g, &query);
+	b = pick_any(g, &query);
+	/* One that is to be tried once more is for one request alone. */
+	while (b != NULL && !query.any &&
+	    backend_state(b) == BACKEND_FAILED && !health_claim_trial(b))
+		b = pick_any(g, &query);
 	if (b != NULL)
 		tries->tried[tries->count++] = (uint16_t)b->index;
 	return b;
-}
-
-static void
-address_of(struct addr *out, const struct addr_ip *ip, uint16_t port)
-{
-	memset(out, 0, sizeof(*out));
-	if (ip->family == AF_INET) {
-		out->len = sizeof(out->u.in);
-		out->u.in.sin_family = AF_INET;
-		out->u.in.sin_port = htons(port);
-		memcpy(&out->u.in.sin_addr, ip->bytes + 12, 4);
-		return;
-	}
-	out->len = sizeof(out->u.in6);
-	out->u.in6.sin6_family = AF_INET6;
-	out->u.in6.sin6_port = htons(port);
-	memcpy(&out->u.in6.sin6_addr, ip->bytes, 16);
 }
 
 static struct local *
@@ -508,7 +514,7 @@ group_address(struct group *g, const struct backend *b, unsigned *seen,
 	if (at < 0)
 		return -1;
 	*seen |= 1U << at;
-	address_of(out, &list.items[at], b->spec->port);
+	backend_address_of(out, &list.items[at], b->spec->port);
 	return 0;
 }
 
@@ -525,7 +531,7 @@ group_address_failed(struct group *g, const struct backend *b,
 	local = local_of(g, b);
 	avoided(local, b);
 	for (uint32_t i = 0; i < list.count; i++) {
-		address_of(&other, &list.items[i], b->spec->port);
+		backend_address_of(&other, &list.items[i], b->spec->port);
 		if (addr_equal(a, &other)) {
 			local->avoid |= (uint8_t)(1U << i);
 			local->avoid_until_ms = now_ms() + ADDRESS_AVOID_MS;

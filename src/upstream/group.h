@@ -19,6 +19,7 @@
 #include "conf/item.h"
 #include "os/addr.h"
 #include "upstream/backend.h"
+#include "upstream/check_conf.h"
 #include "upstream/retry.h"
 #include "upstream/tier.h"
 
@@ -65,6 +66,11 @@ struct group_conf {
 	struct group_timeouts timeouts;
 	uint32_t retries; /* further attempts after the first */
 	struct retry_budget_conf retry_budget;
+	uint32_t max_fails;        /* in a row; 0 = off */
+	uint64_t fail_window_ms;
+	uint64_t fail_timeout_ms;
+	bool has_check;
+	struct check_conf health_check;
 	struct group_keepalive keepalive;
 	uint64_t pool_share_after_ms;
 	uint64_t response_header_max_bytes;

@@ -34,7 +34,7 @@ def weir(start_shared, origin, bad, refused):
     """Upstreams by path: what is said of each is in its name."""
     def up(name, *backends, **options):
         return conf.upstream(name, *backends, **{
-            "retry_budget": UNLIMITED, **options})
+            "retry_budget": UNLIMITED, "max_fails": 0, **options})
     ups = [
         up("one", origin),
         up("refused", refused[0], origin),

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* checks - when health checks are made, and what their results change. */
+#include "background/checks.h"
+
+#include <stdlib.h>
+
+#include "background/probe.h"
+#include "base/block.h"
+#include "base/entropy.h"
+#include "base/heap_alloc.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "upstream/backend.h"
+#include "upstream/check_conf.h"
+#include "upstream/group.h"
+
+enum { MEMORY_BYTES = 1 << 20 }; /* of requests that the kernel refuses */
+
+struct check {
+	struct probe probe;
+	struct deadline next;
+	struct checks *checks;
+	uint64_t started_ms;
+	uint32_t in_a_row; /* results like `is_good` */
+	bool is_good;
+};
+
+struct checks {
+	struct loop *loop;
+	struct block_pool pool;
+	struct check *items;
+	size_t count;
+};
+
+static void
+log_change(const struct check *c, bool is_up, enum health_why why,
+    const char *detail)
+{
+	const struct backend *b = c->probe.backend;
+
+	if (is_up)
+		log_notice(NULL, "backend %.*s is up: %s", SPAN_ARG(b->name),
+		    health_why_words(why));
+	else
+		log_warn(NULL, "backend %.*s is down: %s%s%s", SPAN_ARG(b->name),
+		    health_why_words(why), detail != NULL ? ": " : "",
+		    detail != NULL ? detail : "");
+}
+
+static void
+apply(struct check *c, enum health_why why, const char *detail)
+{
+	const struct backend *b = c->probe.backend;
+	const struct check_conf *conf = c->probe.conf;
+	bool is_good = why == HEALTH_PASSED;
+
+	if (c->in_a_row == 0 || c->is_good != is_good) {
+		c->is_good = is_good;
+		c->in_a_row = 0;
+	}
+	if (c->in_a_row < UINT32_MAX)
+		c->in_a_row++;
+	if (c->in_a_row < (is_good ? conf->rise : conf->fall))
+		return;
+	if (health_change(b, BACKEND_CHECK_DOWN, !is_good, why))
+		log_change(c, is_good, why, detail);
+}
+
+static void
+on_result(struct probe *p, enum health_why why, const char *detail)
+{
+	struct check *c = LIST_OF(p, struct check, probe);
+	const struct check_conf *conf = p->conf;
+	uint64_t early = conf->interval_ms * conf->jitter / 100;
+	uint64_t wait = conf->interval_ms;
+
+	apply(c, why, detail);
+	if (early > 0)
+		wait -= entropy_fast() % (early + 1);
+	deadline_set(c->checks->loop, &c->next, c->started_ms + wait);
+}
+
+static void
+on_next(struct deadline *d)
+{
+	struct check *c = LIST_OF(d, struct check, next);
+
+	c->started_ms = now_ms();
+	probe_start(&c->probe);
+}
+
+static void
+add(struct checks *checks, const struct backend *b)
+{
+	struct check *c = &checks->items[checks->count++];
+
+	c->checks = checks;
+	deadline_init(&c->next, on_next);
+	probe_init(&c->probe, checks->loop, &checks->pool, b, on_result);
+	deadline_set(checks->loop, &c->next, now_ms());
+}
+
+/* What an older generation's check has found holds no longer. */
+static void
+forget(const struct backend *b)
+{
+	if (health_change(b, BACKEND_CHECK_DOWN, false,
+	    HEALTH_UNCHECKED_ANY_MORE))
+		log_notice(NULL, "backend %.*s is up: %s", SPAN_ARG(b->name),
+		    health_why_words(HEALTH_UNCHECKED_ANY_MORE));
+}
+
+struct checks *
+checks_start(struct loop *loop, struct group *const *groups, size_t count)
+{
+	struct checks *checks = heap_alloc_zeroed(1, sizeof(*checks));
+	size_t total = 0;
+
+	checks->loop = loop;
+	block_pool_init(&checks->pool, MEMORY_BYTES);
+	for (size_t i = 0; i < count; i++)
+		total += groups[i]->conf->has_check ?
+		    groups[i]->backend_count : 0;
+	checks->items = heap_alloc_zeroed(total + 1, sizeof(*checks->items));
+	for (size_t i = 0; i < count; i++)
+		for (uint32_t k = 0; k < groups[i]->backend_count; k++)
+			if (groups[i]->conf->has_check)
+				add(checks, &groups[i]->backends[k]);
+			else
+				forget(&groups[i]->backends[k]);
+	return checks;
+}
+
+void
+checks_stop(struct checks *checks)
+{
+	if (checks == NULL)
+		return;
+	for (size_t i = 0; i < checks->count; i++) {
+		deadline_stop(checks->loop, &checks->items[i].next);
+		probe_stop(&checks->items[i].probe);
+	}
+	block_pool_fini(&checks->pool);
+	free(checks->items);
+	free(checks);
+}

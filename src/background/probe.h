@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * probe - one health check of one backend: connect, and perhaps ask.
+ *
+ * Made once for a backend, then started again and again; between two checks it
+ * keeps its connection where `reuse` says so.
+ */
+#ifndef BACKGROUND_PROBE_H
+#define BACKGROUND_PROBE_H
+
+#include <stdbool.h>
+
+#include "http/h1_body.h"
+#include "net/conn.h"
+#include "upstream/health.h"
+
+struct backend;
+struct check_conf;
+struct probe;
+
+/*
+ * Called once for each probe_start(), from the loop or from inside of it.
+ * HEALTH_PASSED, or what is wrong; detail: in words, NULL if that says it all.
+ */
+typedef void probe_fn(struct probe *p, enum health_why why,
+    const char *detail);
+
+struct probe {
+	const struct backend *backend;
+	const struct check_conf *conf;
+	struct loop *loop;
+	struct block_pool *pool;
+	probe_fn *on_result;
+	struct conn conn;        /* watch.fd -1 while there is none */
+	struct deadline timeout;
+	unsigned seen;           /* addresses of its name that were tried */
+	bool is_running;
+	bool is_connecting;
+	bool is_reused;          /* the connection has served before */
+	/* Of the answer: */
+	char *buffer;            /* heap; the head, then the body's bytes */
+	size_t len;
+	struct h1_state h1;
+	struct h1_body body;
+	size_t body_len;         /* decoded, at the buffer's begin */
+	bool head_done;
+	bool keep_alive;
+	char detail[96];
+};
+
+/* Borrows all; the backend's group has a health check. */
+void probe_init(struct probe *p, struct loop *loop, struct block_pool *pool,
+    const struct backend *b, probe_fn *on_result);
+void probe_start(struct probe *p);
+/* Drops what is under way and the kept connection; no result is told. */
+void probe_stop(struct probe *p);
+
+#endif
