@@ -52,12 +52,22 @@ set_deadline(struct master *m, uint64_t after_ms)
 }
 
 static void
+on_tend(struct deadline *d)
+{
+	struct master *m = LIST_OF(d, struct master, tend);
+
+	deadline_set(m->loop, &m->tend,
+	    now_ms() + generation_tend(m->boot->generation));
+}
+
+static void
 enter_serving(struct master *m)
 {
 	unsigned workers = generations_settings(&m->generations)->workers;
 
 	m->state = MASTER_SERVING;
 	deadline_clear(&m->deadline);
+	on_tend(&m->tend);
 	log_notice(NULL, "weir %s serves with %u worker%s (%s)",
 	    m->boot->version, workers, workers == 1 ? "" : "s",
 	    loop_backend_name(m->loop));
@@ -350,6 +360,7 @@ open_loop(struct master *m, struct error *err)
 	if (m->loop == NULL)
 		return -1;
 	deadline_init(&m->deadline, on_deadline);
+	deadline_init(&m->tend, on_tend);
 	return signals_start(&m->signals, m->loop, handled, HANDLED_COUNT,
 	    on_signal, m, err);
 }
@@ -484,6 +495,7 @@ close_all(struct master *m)
 		close(m->directory_fd);
 	if (m->loop != NULL) {
 		deadline_stop(m->loop, &m->deadline);
+		deadline_stop(m->loop, &m->tend);
 		signals_stop(&m->signals);
 	}
 	loop_free(m->loop);

@@ -35,6 +35,7 @@ struct master {
 	struct loop *loop;
 	struct signals signals;
 	struct deadline deadline; /* of the state */
+	struct deadline tend;     /* generation_tend() */
 	struct daemonize daemonize;
 	struct pidfile pidfile;
 	struct control *control;   /* NULL = there is none */

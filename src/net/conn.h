@@ -77,7 +77,8 @@ struct conn {
 	bool is_truncated; /* it ended without the stream's own end */
 };
 
-enum { CONN_EOF = 0, CONN_AGAIN = -1, CONN_FAILED = -2 };
+enum { CONN_EOF = 0, CONN_AGAIN = -1, CONN_FAILED = -2,
+	CONN_REFUSED = -3 }; /* of a handshake: the certificate is no good */
 
 /* Takes fd.  Not yet watched: conn_watch() when it first has to wait. */
 void conn_init(struct conn *c, struct loop *loop, struct block_pool *pool,
@@ -90,8 +91,8 @@ int conn_watch(struct conn *c);
  */
 void conn_set_stream(struct conn *c, struct conn_stream *stream);
 /*
- * 0 = done, CONN_AGAIN (call again when readable), CONN_EOF, CONN_FAILED.  What
- * it sends and the kernel refuses waits in `out`.  A plain conn is done.
+ * 0 = done, CONN_AGAIN (call again when readable), CONN_EOF, CONN_FAILED,
+ * CONN_REFUSED; CONN_FACT_WHY tells more.  What it sends and the kernel refuses waits in `out`.  A plain conn is done.
  */
 int conn_handshake(struct conn *c);
 /*

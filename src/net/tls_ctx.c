@@ -421,6 +421,45 @@ use_own(SSL_CTX *ctx, const struct tls_client_conf *conf,
 	    : tls_verify_set_error(err, "using %s", conf->cert);
 }
 
+/* Of which a session with a backend is worth nothing under others. */
+static int
+set_terms(struct tls_client *c, struct error *err)
+{
+	const struct tls_client_conf *conf = c->conf;
+	const char *files[] = { conf->ca_file, conf->crl_file, conf->cert };
+	const char *texts[] = { conf->alternative_cn, conf->policy.ciphers,
+		conf->policy.suites, conf->policy.groups,
+		conf->policy.signature_algorithms };
+	const uint32_t numbers[] = { conf->verify, conf->verify_hostname,
+		conf->verify_depth, conf->policy.profile,
+		conf->policy.min_version, conf->policy.max_version };
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	int result = 0;
+
+	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+	EVP_DigestUpdate(md, numbers, sizeof(numbers));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		const char *text = texts[i] != NULL ? texts[i] : "";
+
+		EVP_DigestUpdate(md, text, strlen(text) + 1);
+	}
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		char *bytes = NULL;
+		size_t len = 0;
+
+		if (files[i] != NULL && slurp_file(files[i],
+		    TLS_FILE_MAX * 8, &bytes, &len) != 0)
+			result = error_set(err, "reading %s: %s", files[i],
+			    slurp_reason(errno));
+		EVP_DigestUpdate(md, &len, sizeof(len));
+		EVP_DigestUpdate(md, bytes, len);
+		free(bytes);
+	}
+	EVP_DigestFinal_ex(md, c->terms, NULL);
+	EVP_MD_CTX_free(md);
+	return result;
+}
+
 static int
 client_init(struct tls_client *c, const struct tls_ctx_about *about,
     struct error *err)
@@ -429,7 +468,9 @@ client_init(struct tls_client *c, const struct tls_ctx_about *about,
 	unsigned char alpn[64];
 	size_t len = 0;
 
-	if (apply_policy(c->ctx, &conf->policy, err) != 0 ||
+	tls_stream_set_client_callbacks(c->ctx);
+	if (set_terms(c, err) != 0 ||
+	    apply_policy(c->ctx, &conf->policy, err) != 0 ||
 	    use_own(c->ctx, conf, about, err) != 0)
 		return -1;
 	if (put_alpn(about->alpn, alpn, sizeof(alpn), &len) != 0)

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "net/conn.h"
 #include "net/tls_conf.h"
+#include "net/tls_session.h"
 
 struct error;
 struct tls_ticket_zone;
@@ -60,6 +61,7 @@ struct tls_server {
 
 struct tls_client {
 	SSL_CTX *ctx;
+	unsigned char terms[TLS_SESSION_KEY]; /* digest of options, files */
 	const struct tls_client_conf *conf;
 };
 
@@ -73,6 +75,7 @@ struct tls_io {
 	struct conn *conn;
 	struct tls_stream *stream;
 	char *in_memory;
+	struct tls_session_zone *sessions;
 	struct span in;   /* received, not yet taken by OpenSSL */
 	char *out_memory; /* records to be sent */
 	size_t out_len;
@@ -88,7 +91,8 @@ struct tls_stream {
 	const struct tls_client *client;
 	struct pipe raw;   /* received, left over from the last turn */
 	char *why;         /* heap: what went wrong, or NULL */
-	void *resumption;  /* of the owner, for on_session */
+	/* Towards a backend: under which its sessions are kept. */
+	unsigned char session_key[TLS_SESSION_KEY];
 	bool is_done;      /* the handshake */
 	bool is_ended;     /* close_notify came */
 	bool is_broken;
@@ -153,8 +157,9 @@ int tls_ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
 
 /* ---- tls_stream ---- */
 
-/* What a server's context calls. */
+/* What a server's context calls; what a client's does. */
 void tls_stream_set_callbacks(SSL_CTX *ctx);
+void tls_stream_set_client_callbacks(SSL_CTX *ctx);
 
 static inline struct tls_stream *
 tls_stream_of(const struct conn *c)

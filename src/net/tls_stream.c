@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/heap_alloc.h"
+#include "base/now.h"
 #include "base/str.h"
 #include "net/tls_private.h"
 
@@ -85,10 +86,11 @@ bio_ctrl(BIO *bio, int command, long number, void *p)
 }
 
 struct tls_io *
-tls_stream_io_new(void)
+tls_stream_io_new(struct tls_session_zone *sessions)
 {
 	struct tls_io *io = heap_alloc_zeroed(1, sizeof(*io));
 
+	io->sessions = sessions;
 	io->in_memory = heap_alloc(IN_BYTES);
 	io->out_memory = heap_alloc(OUT_BYTES);
 	io->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
@@ -217,7 +219,7 @@ shake(struct tls_stream *t, struct conn *c)
 		}
 		if (SSL_get_error(t->ssl, result) != SSL_ERROR_WANT_READ) {
 			break_off(t, "handshake failed");
-			return CONN_FAILED;
+			return t->is_unverified ? CONN_REFUSED : CONN_FAILED;
 		}
 		if (t->raw.len == 0 && !c->readable)
 			return CONN_AGAIN;
@@ -432,12 +434,6 @@ fact_of(const struct conn *c, enum conn_fact fact, struct str *out)
 	return out->len > before;
 }
 
-bool
-tls_stream_is_unverified(const struct conn *c)
-{
-	return c->stream != NULL && tls_stream_of(c)->is_unverified;
-}
-
 static void
 free_stream(struct conn *c)
 {
@@ -529,9 +525,61 @@ expect_name(struct tls_stream *t, struct span name)
 	return 0;
 }
 
+static void
+find_session(struct tls_stream *t, struct span backend, struct span name)
+{
+	unsigned char bytes[TLS_SESSION_BYTES];
+	const unsigned char *p = bytes;
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	SSL_SESSION *session;
+	size_t len;
+
+	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+	EVP_DigestUpdate(md, t->client->terms, TLS_SESSION_KEY);
+	EVP_DigestUpdate(md, backend.p, backend.len);
+	EVP_DigestUpdate(md, "", 1);
+	EVP_DigestUpdate(md, name.p, name.len);
+	EVP_DigestFinal_ex(md, t->session_key, NULL);
+	EVP_MD_CTX_free(md);
+	len = tls_session_get(t->io->sessions, t->session_key, bytes);
+	if (len == 0)
+		return;
+	session = d2i_SSL_SESSION(NULL, &p, (long)len);
+	if (session != NULL)
+		SSL_set_session(t->ssl, session);
+	SSL_SESSION_free(session);
+}
+
+/* A ticket has come, in TLS 1.3 any time after the handshake. */
+static int
+on_session(SSL *ssl, SSL_SESSION *session)
+{
+	const struct tls_stream *t = SSL_get_app_data(ssl);
+	unsigned char bytes[TLS_SESSION_BYTES];
+	unsigned char *p = bytes;
+	int len = i2d_SSL_SESSION(session, NULL);
+
+	if (t == NULL || t->io->sessions == NULL ||
+	    !t->client->conf->resume || !SSL_SESSION_is_resumable(session) ||
+	    len <= 0 || len > TLS_SESSION_BYTES)
+		return 0;
+	i2d_SSL_SESSION(session, &p);
+	tls_session_put(t->io->sessions, t->session_key, bytes, (size_t)len,
+	    now_ms());
+	return 0; /* we keep no reference */
+}
+
+void
+tls_stream_set_client_callbacks(SSL_CTX *ctx)
+{
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT |
+	    SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ctx, on_session);
+}
+
 struct conn_stream *
 tls_stream_connect(struct tls_io *io, const struct tls_client *client,
-    struct span name)
+    struct span backend, struct span name)
 {
 	struct tls_stream *t = stream_new(io, client->ctx);
 	char text[256];
@@ -539,6 +587,8 @@ tls_stream_connect(struct tls_io *io, const struct tls_client *client,
 	if (t == NULL)
 		return NULL;
 	t->client = client;
+	if (client->conf->resume && io->sessions != NULL)
+		find_session(t, backend, name);
 	SSL_set_connect_state(t->ssl);
 	if (name.len > 0 && name.len < sizeof(text)) {
 		memcpy(text, name.p, name.len);

@@ -17,21 +17,20 @@
 struct tls_client;
 struct tls_io;
 struct tls_server;
+struct tls_session_zone;
 
 /* In a worker, after the fork; aborts when memory is out. */
-struct tls_io *tls_stream_io_new(void);
+/* sessions: of backends, or NULL.  Borrowed. */
+struct tls_io *tls_stream_io_new(struct tls_session_zone *sessions);
 void tls_stream_io_free(struct tls_io *io);
 
 /* For conn_set_stream(); NULL when memory is out. */
 struct conn_stream *tls_stream_accept(struct tls_io *io,
     const struct tls_server *server);
 /*
- * Towards a backend.  name: asked for and (with the options that say so)
+ * Towards the backend of that name (to its sessions).  name: asked for and (with the options that say so)
  * verified; empty = none.
  */
 struct conn_stream *tls_stream_connect(struct tls_io *io,
-    const struct tls_client *client, struct span name);
-/* The handshake failed because the peer's certificate was refused. */
-bool tls_stream_is_unverified(const struct conn *c);
-
+    const struct tls_client *client, struct span backend, struct span name);
 #endif

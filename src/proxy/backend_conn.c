@@ -15,10 +15,13 @@
 
 #include "base/heap_alloc.h"
 #include "base/now.h"
+#include "base/str.h"
+#include "conf/template.h"
 #include "http/h1_body.h"
 #include "http/h1_write.h"
 #include "http/hop.h"
 #include "metrics/histogram.h"
+#include "net/tls_stream.h"
 #include "os/sock.h"
 #include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
@@ -28,10 +31,11 @@
 #include "upstream/pool.h"
 
 enum { BACKEND_CONN_MAGIC = 0x62636f6e, SPARE_FIELDS = 8,
-	CHUNK_LINE_MAX = 4096 };
+	CHUNK_LINE_MAX = 4096, NAME_MAX_BYTES = 256 };
 
 enum backend_conn_state {
 	STATE_CONNECTING,
+	STATE_HANDSHAKE, /* of TLS */
 	STATE_ACTIVE, /* has an exchange */
 	STATE_IDLE,   /* in the pool */
 	STATE_CLOSED, /* waits for the end of the turn */
@@ -52,6 +56,8 @@ struct backend_conn {
 	size_t head_len, head_size;
 	char *old_head;         /* of the exchange that just left */
 	uint64_t sent_before;   /* conn.sent when this exchange began */
+	uint64_t given_before;
+	char *name;             /* asked for in the handshake; heap, or NULL */
 	uint64_t received_before;
 	uint32_t interim_count;
 	unsigned seen;          /* addresses of its name tried so far */
@@ -98,7 +104,7 @@ conn_new(struct proxy *proxy, const struct backend *backend, int fd)
 	bc->magic = BACKEND_CONN_MAGIC;
 	bc->proxy = proxy;
 	bc->item.backend = backend;
-	bc->item.is_parkable = true;
+	bc->item.is_parkable = backend->tls == NULL;
 	list_init(&bc->item.by_backend);
 	list_init(&bc->item.by_age);
 	loop_task_init(&bc->task, on_task);
@@ -112,7 +118,7 @@ book_bytes(struct backend_conn *bc)
 {
 	if (bc->ex == NULL)
 		return;
-	bc->ex->up_bytes_out += bc->conn.sent - bc->sent_before;
+	bc->ex->up_bytes_out += conn_given(&bc->conn) - bc->given_before;
 	bc->ex->up_bytes_in += bc->conn.received - bc->received_before;
 	bc->ex->up_accepted = bc->conn.sent > bc->sent_before;
 }
@@ -177,6 +183,7 @@ backend_conn_bury(struct proxy *proxy)
 			loop_defer(proxy->loop, &proxy->bury);
 		} else {
 			free(bc->old_head);
+			free(bc->name);
 			bc->magic = 0;
 			slab_put(&proxy->backends, bc);
 		}
@@ -229,6 +236,7 @@ attach(struct backend_conn *bc, struct exchange *ex)
 {
 	bc->ex = ex;
 	bc->sent_before = bc->conn.sent;
+	bc->given_before = conn_given(&bc->conn);
 	bc->received_before = bc->conn.received;
 	bc->h1 = (struct h1_state){ .checked = 0 };
 	bc->interim_count = 0;
@@ -253,6 +261,45 @@ count(struct exchange *ex, enum proxy_stat stat, enum upstream_stat up)
 		counter_add(&upstream[up], 1);
 }
 
+/*
+ * The name to ask a backend's TLS for, in memory or borrowed; empty = none.
+ * An address is no name (RFC 6066, section 3).
+ */
+static struct span
+server_name(struct exchange *ex, char *memory)
+{
+	const struct backend *b = ex->backend;
+	const struct template *sni = b->tls_conf->sni;
+	struct addr_ip ip;
+	struct str out;
+
+	if (sni == NULL)
+		return b->is_name ? span_cstr(b->spec->host)
+				  : span_of(NULL, 0);
+	str_init(&out, memory, NAME_MAX_BYTES);
+	template_eval(sni, ex, &out);
+	if (out.overflow || addr_ip_parse(str_view(&out), &ip) == 0)
+		return span_of(NULL, 0);
+	return str_view(&out);
+}
+
+/*
+ * The worker's own idle one that was made under the same terms: where the name
+ * follows from the request, for the same name.
+ */
+static struct pool_item *
+take_item(struct exchange *ex)
+{
+	struct pool *pool = ex->proxy->pool;
+	char memory[NAME_MAX_BYTES];
+	struct span text;
+
+	if (ex->backend->tls == NULL || ex->backend->tls_conf->sni == NULL ||
+	    template_is_constant(ex->backend->tls_conf->sni, &text))
+		return pool_take(pool, ex->backend);
+	return pool_take_terms(pool, ex->backend, server_name(ex, memory));
+}
+
 static bool
 take_idle(struct exchange *ex)
 {
@@ -262,7 +309,7 @@ take_idle(struct exchange *ex)
 	struct lane_meta meta;
 	int fd;
 
-	while ((item = pool_take(proxy->pool, ex->backend)) != NULL) {
+	while ((item = take_item(ex)) != NULL) {
 		bc = LIST_OF(item, struct backend_conn, item);
 		if (bc->conn.readable || bc->conn.peer_closed) {
 			drop(bc); /* its close was seen in this turn */
@@ -273,6 +320,8 @@ take_idle(struct exchange *ex)
 		count(ex, PROXY_STAT_REUSED, UPSTREAM_STAT_REUSED);
 		return true;
 	}
+	if (ex->backend->tls != NULL)
+		return false;
 	fd = pool_take_parked(proxy->pool, ex->backend, &meta);
 	if (fd < 0)
 		return false;
@@ -351,6 +400,71 @@ connect_next(struct exchange *ex, struct backend_conn **out,
 	return error;
 }
 
+static const char *
+why(struct backend_conn *bc)
+{
+	char memory[1024];
+	struct str out;
+
+	str_init(&out, memory, sizeof(memory));
+	if (!conn_fact(&bc->conn, CONN_FACT_WHY, &out))
+		return NULL;
+	return arena_dup(&bc->ex->arena, str_view(&out));
+}
+
+static void
+shake(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+
+	switch (conn_handshake(&bc->conn)) {
+	case 0:
+		bc->state = STATE_ACTIVE;
+		bc->sent_before = bc->conn.sent;
+		deadline_clear(&bc->conn.deadline);
+		exchange_on_connected(ex, false);
+		break;
+	case CONN_AGAIN:
+		break;
+	case CONN_REFUSED:
+		ex->force_close = true;
+		fail(bc, REASON_BACKEND_CERTIFICATE, why(bc));
+		break;
+	default:
+		fail(bc, REASON_BACKEND_TLS_FAILED, why(bc));
+		break;
+	}
+}
+
+/* The connection stands; 0, or an errno.  The loop will tell the rest. */
+static int
+begin_handshake(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	const struct backend *b = ex->backend;
+	char memory[NAME_MAX_BYTES];
+	struct span name = server_name(ex, memory);
+	struct conn_stream *stream = tls_stream_connect(bc->proxy->tls,
+	    b->tls, b->name, name);
+
+	if (stream == NULL)
+		return ENOMEM;
+	conn_set_stream(&bc->conn, stream);
+	bc->given_before = 0;
+	bc->state = STATE_HANDSHAKE;
+	if (b->tls_conf->sni != NULL && name.len > 0 &&
+	    name.p == memory) {
+		bc->name = heap_alloc(name.len);
+		memcpy(bc->name, name.p, name.len);
+		bc->item.terms = span_of(bc->name, name.len);
+	}
+	deadline_set(bc->proxy->loop, &bc->conn.deadline,
+	    now_ms() + ex->route->timeouts.connect_ms);
+	/* It only sends: an answer cannot have come yet. */
+	(void)conn_handshake(&bc->conn);
+	return 0;
+}
+
 static int
 connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 {
@@ -360,6 +474,13 @@ connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 	if (error != 0)
 		return error;
 	attach(bc, ex);
+	if (!*pending && ex->backend->tls != NULL) {
+		*pending = true;
+		error = begin_handshake(bc);
+		if (error != 0)
+			drop(bc);
+		return error;
+	}
 	bc->state = *pending ? STATE_CONNECTING : STATE_ACTIVE;
 	if (*pending) {
 		bc->conn.writable = false;
@@ -404,7 +525,12 @@ connect_ended(struct backend_conn *bc)
 	bool pending = false;
 	int again;
 
-	if (error == 0) {
+	if (error == 0 && ex->backend->tls != NULL) {
+		bc->conn.failed = false;
+		error = begin_handshake(bc);
+		if (error == 0)
+			return;
+	} else if (error == 0) {
 		bc->state = STATE_ACTIVE;
 		bc->conn.failed = false;
 		deadline_clear(&bc->conn.deadline);
@@ -758,9 +884,11 @@ on_eof(struct backend_conn *bc, bool failed)
 		    ? "connection reset" : "connection closed");
 		return;
 	}
-	if (failed || !h1_body_may_end(&bc->body)) {
+	if (failed || !h1_body_may_end(&bc->body) ||
+	    (bc->conn.is_truncated && !ex->is_tunnel)) {
 		fail(bc, REASON_BACKEND_TRUNCATED, failed
-		    ? "connection reset" : "connection closed");
+		    ? "connection reset" : bc->conn.is_truncated
+		    ? "closed without the end of TLS" : "connection closed");
 		return;
 	}
 	if (ex->is_tunnel) {
@@ -872,12 +1000,16 @@ on_task(struct loop_task *t)
 static void
 on_idle_event(struct backend_conn *bc)
 {
+	ssize_t n;
 	char byte;
 
 	if (!bc->conn.readable)
 		return;
+	n = conn_receive(&bc->conn, &byte, 1);
+	if (n == CONN_AGAIN)
+		return; /* TLS of its own: a ticket */
 	pool_remove(bc->proxy->pool, &bc->item);
-	if (conn_receive(&bc->conn, &byte, 1) > 0)
+	if (n > 0)
 		counter_add(&bc->proxy->stats[PROXY_STAT_UNEXPECTED_DATA], 1);
 	drop(bc);
 }
@@ -913,6 +1045,12 @@ on_event(struct loop_watch *w, unsigned events)
 		if ((events & (LOOP_WRITABLE | LOOP_FAILED)) != 0)
 			connect_ended(bc);
 		break;
+	case STATE_HANDSHAKE:
+		if (bc->conn.writable)
+			(void)conn_flush(&bc->conn);
+		if (bc->conn.readable)
+			shake(bc);
+		break;
 	case STATE_ACTIVE:
 		if ((events & LOOP_WRITABLE) != 0 && bc->ex != NULL)
 			on_writable(bc);
@@ -942,6 +1080,8 @@ on_deadline(struct deadline *d)
 		return;
 	if (bc->state == STATE_CONNECTING) {
 		fail(bc, REASON_CONNECT_TIMEOUT, NULL);
+	} else if (bc->state == STATE_HANDSHAKE) {
+		fail(bc, REASON_BACKEND_TLS_TIMEOUT, NULL);
 	} else if (ex->is_tunnel) {
 		fail(bc, REASON_BACKEND_READ_TIMEOUT, "idle tunnel");
 	} else if (conn_pending(&bc->conn) > 0) {

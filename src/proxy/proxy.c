@@ -61,7 +61,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->module_worker.process = boot->metrics_slot;
 	p->scratch = heap_alloc(SCRATCH_BYTES);
 	p->out_memory = heap_alloc(OUT_BYTES);
-	p->tls = tls_stream_io_new();
+	p->tls = tls_stream_io_new(boot->tls_sessions);
 	p->connections_max = boot->connections_max;
 	p->accepting = true;
 	block_pool_init(&p->blocks, boot->body_memory_bytes);

@@ -24,6 +24,7 @@ struct metric_set;
 struct metrics;
 struct proxy;
 struct service;
+struct tls_session_zone;
 
 struct proxy_boot {
 	struct loop *loop;
@@ -41,6 +42,7 @@ struct proxy_boot {
 	uint32_t metrics_slot;       /* of this process */
 	const struct lane_set *lanes; /* NULL with one worker */
 	struct backend_zone *backends;
+	struct tls_session_zone *tls_sessions; /* NULL: no backend has TLS */
 	struct logring *log_ring;
 	const struct conf_node *custom; /* of the configuration, or NULL */
 	unsigned slot;               /* worker slot, from 0 */

@@ -9,10 +9,12 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/heap_alloc.h"
+#include "base/now.h"
 #include "base/str.h"
 #include "conf/origins.h"
 #include "metrics/metrics.h"
 #include "net/tls_ctx.h"
+#include "net/tls_ticket.h"
 #include "os/proc_cpu.h"
 #include "proxy/proxy.h"
 #include "proxy/stats.h"
@@ -25,6 +27,8 @@
 #define DEFAULT_CONTROL WEIR_RUNSTATEDIR "/weir/control.sock"
 
 /* ---- the top level ---- */
+
+enum { TEND_MAX_MS = 3600000 };
 
 static int
 accept_node(struct conf_ctx *ctx, const struct conf_node *node, void *field)
@@ -125,6 +129,8 @@ build_groups(struct generation *g)
 		else
 			g->groups[g->group_count] =
 			    group_new(&g->arena, &confs[i]);
+		(void)group_tls_open(g->groups[g->group_count],
+		    g->ctx.report, &node->place, g->build.is_test);
 		g->groups[g->group_count]->number = (uint32_t)g->group_count;
 		if (hash_map_put(&g->build.groups, span_cstr(confs[i].name),
 		    g->groups[g->group_count]) != NULL)
@@ -261,6 +267,8 @@ generation_free(struct generation *g)
 	generation_detach(g);
 	for (size_t i = 0; i < g->build.service_count; i++)
 		route_table_fini(&g->build.services[i]->table);
+	for (size_t i = 0; i < g->group_count; i++)
+		group_tls_close(g->groups[i]);
 	hash_map_fini(&g->build.groups);
 	free(g->build.services);
 	for (size_t i = 0; i < g->build.listener_count; i++)
@@ -319,6 +327,7 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 	/* With one worker nothing is shared. */
 	boot->lanes = g->workers > 1 ? g->shared.lanes : NULL;
 	boot->backends = g->shared.backends;
+	boot->tls_sessions = g->sessions;
 	boot->custom = g->vars.context;
 	boot->slot = slot;
 	boot->workers = (unsigned)g->workers;
@@ -364,6 +373,17 @@ generation_process_begun(const struct generation *g, unsigned process)
 }
 
 /* ---- tables ---- */
+
+uint64_t
+generation_tend(struct generation *g)
+{
+	uint64_t seconds;
+
+	if (g->tickets == NULL)
+		return TEND_MAX_MS;
+	seconds = tls_ticket_rotate(g->tickets, now_wall_ms() / 1000);
+	return seconds < TEND_MAX_MS / 1000 ? seconds * 1000 : TEND_MAX_MS;
+}
 
 void
 generation_each_table(void (*fn)(void *arg, const char *place,

@@ -104,6 +104,11 @@ void generation_process_begun(const struct generation *g, unsigned process);
 void generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving);
 /*
+ * In the master, while it serves: what has to be done from time to time (keys
+ * of session tickets).  Returns milliseconds until it wants to be called again.
+ */
+uint64_t generation_tend(struct generation *g);
+/*
  * Every option table, for the documentation's test.  place: where in the
  * configuration its group stands, as "services.routes"; "" = top level.
  */

@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "net/tls_ctx.h"
+#include "net/tls_session.h"
+#include "net/tls_ticket.h"
 #include "os/proc.h"
 #include "proxy/proxy.h"
 #include "proxy/stats.h"
@@ -15,7 +18,9 @@
 #include "upstream/group.h"
 #include "upstream/lane.h"
 
-enum { DESCRIPTORS_SPARE = 8 }; /* loop, channel, what modules open */
+enum {
+	DESCRIPTORS_SPARE = 8, /* loop, channel, what modules open */
+};
 
 static int
 attach_logs(struct generation *g, struct shared *s, struct error *err)
@@ -164,6 +169,54 @@ generation_attach_process(const struct generation *g, unsigned process)
 	}
 }
 
+/* Sessions with backends, where any is spoken to over TLS. */
+static int
+attach_sessions(struct generation *g, struct shared *s, struct error *err)
+{
+	const struct shmem want = { .name = "tls.sessions",
+		.version = TLS_SESSION_LAYOUT,
+		.data_bytes = sizeof(struct tls_session_zone) };
+	const struct shmem *zone = NULL;
+	bool is_wanted = false;
+
+	for (size_t i = 0; i < g->group_count; i++) {
+		const struct group *group = g->groups[i];
+
+		for (uint32_t j = 0; j < group->backend_count; j++)
+			is_wanted |= group->backends[j].tls != NULL;
+	}
+	if (!is_wanted)
+		return 0;
+	if (shared_book_zone(s, &g->use, &want, &zone, err) < 0)
+		return -1;
+	g->sessions = zone->data;
+	return 0;
+}
+
+/* Keys of tickets, where any listener speaks TLS: the same for all of them. */
+static int
+attach_tls(struct generation *g, struct shared *s, struct error *err)
+{
+	const struct shmem want = { .name = "tls.tickets",
+		.version = TLS_TICKET_LAYOUT,
+		.data_bytes = sizeof(struct tls_ticket_zone) };
+	const struct shmem *zone = NULL;
+
+	for (size_t i = 0; i < g->build.listener_count; i++) {
+		struct tls_server *server = g->build.listeners[i].tls;
+
+		if (server == NULL)
+			continue;
+		if (zone == NULL &&
+		    shared_book_zone(s, &g->use, &want, &zone, err) < 0)
+			return -1;
+		g->tickets = zone->data;
+		tls_ctx_set_tickets(server, g->tickets);
+	}
+	(void)generation_tend(g);
+	return attach_sessions(g, s, err);
+}
+
 /* Descriptors that are open now; a guess where that cannot be seen. */
 static size_t
 count_descriptors(void)
@@ -208,7 +261,7 @@ generation_attach(struct generation *g, struct shared *s, struct error *err)
 	shared_begin(s, &g->use);
 	name_counters(g, s);
 	if (attach_logs(g, s, err) != 0 || attach_backends(g, s, err) != 0 ||
-	    attach_modules(g, s, err) != 0) {
+	    attach_modules(g, s, err) != 0 || attach_tls(g, s, err) != 0) {
 		generation_detach(g);
 		return -1;
 	}
@@ -227,5 +280,7 @@ generation_attach_undo(struct generation *g)
 		group_unbind(g->groups[g->groups_bound - 1], s->backends);
 	forget_counters(g, &s->metrics);
 	shared_end(s, &g->use);
+	g->tickets = NULL;
+	g->sessions = NULL;
 	g->shared = (struct generation_shared){ .shared = NULL };
 }

@@ -10,6 +10,9 @@
 #include "site/generation.h"
 #include "site/shared.h"
 
+struct tls_session_zone;
+struct tls_ticket_zone;
+
 struct generation {
 	struct arena arena;
 	struct conf_ctx ctx;
@@ -28,6 +31,8 @@ struct generation {
 	struct generation_shared shared;
 	struct shared_use use;
 	size_t workers;
+	struct tls_session_zone *sessions; /* with backends; or NULL */
+	struct tls_ticket_zone *tickets; /* NULL: no listener has TLS */
 	size_t groups_bound;
 	bool has_names; /* numbers of counters are booked */
 };

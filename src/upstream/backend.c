@@ -45,6 +45,11 @@ static const struct conf_item items[] = {
 	    "share of the requests, relative to the other backends"),
 	CONF_BOOL("backup", struct backend_conf, backup, "false", 0,
 	    "used only while no backend without this can be"),
+	{ .name = "tls", .type = CONF_TYPE_GROUP,
+	    .offset = offsetof(struct backend_conf, tls),
+	    .table = &tls_conf_client_table,
+	    .present = offsetof(struct backend_conf, has_tls),
+	    .help = "speak TLS to this backend, by these options" },
 	CONF_END,
 };
 

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "conf/item.h"
+#include "net/tls_conf.h"
 #include "os/addr.h"
 #include "upstream/tally.h"
 
@@ -31,6 +32,7 @@ struct error;
 struct group;
 struct shmem;
 struct str;
+struct tls_client;
 
 enum {
 	BACKEND_NAME_MAX = 384, /* of a slot, with its NUL */
@@ -43,6 +45,8 @@ struct backend_conf {
 	const struct addr_spec *address;
 	uint32_t weight;
 	bool backup; /* used only while no other can be */
+	bool has_tls;
+	struct tls_client_conf tls;
 };
 
 extern const struct conf_table backend_table;
@@ -113,6 +117,8 @@ struct backend {
 	uint32_t weight; /* as configured: see backend_weight() */
 	bool is_backup;
 	bool is_counted; /* in_flight of the slot is kept exact */
+	struct tls_client *tls; /* the group's, or its own; NULL: clear text */
+	const struct tls_client_conf *tls_conf;
 	bool is_name;    /* its address comes from the slot */
 	const struct addr_spec *spec; /* as configured */
 	struct span text; /* "10.0.0.1:80", "app.internal:80", "unix:/run/a" */

@@ -117,6 +117,11 @@ static const struct conf_item items[] = {
 	CONF_UINT("interim_responses_max", struct group_conf,
 	    interim_responses_max, 0, 1000, "16", NULL, 0,
 	    "1xx responses before the final one"),
+	{ .name = "tls", .type = CONF_TYPE_GROUP,
+	    .offset = offsetof(struct group_conf, tls),
+	    .table = &tls_conf_client_table,
+	    .present = offsetof(struct group_conf, has_tls),
+	    .help = "speak TLS to the backends" },
 	CONF_END,
 };
 

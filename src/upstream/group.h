@@ -24,6 +24,8 @@
 #include "upstream/tier.h"
 
 struct arena;
+struct conf_place;
+struct conf_report;
 struct error;
 
 enum {
@@ -76,6 +78,8 @@ struct group_conf {
 	uint64_t response_header_max_bytes;
 	uint32_t response_fields_max;
 	uint32_t interim_responses_max;
+	bool has_tls;
+	struct tls_client_conf tls;
 };
 
 extern const struct conf_table group_table;          /* group_conf */
@@ -92,6 +96,7 @@ struct group {
 	struct tier tiers[TIER_COUNT]; /* as configured */
 	struct group_state *state; /* NULL but in a started worker */
 	struct span name;
+	struct tls_client *tls; /* of those that have none of their own */
 	uint32_t number; /* among the generation's upstreams: the caller's */
 };
 
@@ -105,6 +110,13 @@ struct group_tries {
 
 /* Memory from a; borrows conf. */
 struct group *group_new(struct arena *a, const struct group_conf *conf);
+/*
+ * The contexts of its backends' TLS, of files; -1 = reported.  is_test: as in
+ * struct tls_ctx_about.
+ */
+int group_tls_open(struct group *g, struct conf_report *report,
+    const struct conf_place *place, bool is_test);
+void group_tls_close(struct group *g);
 /* Slots for all backends, or none: -1 and err.  Master, before the fork. */
 int group_bind(struct group *g, struct backend_zone *zone, struct error *err);
 void group_unbind(struct group *g, struct backend_zone *zone);

@@ -392,6 +392,27 @@ pool_take(struct pool *pool, const struct backend *b)
 	return item;
 }
 
+struct pool_item *
+pool_take_terms(struct pool *pool, const struct backend *b,
+    struct span terms)
+{
+	struct pool_backend *pb = backend_of(pool, b);
+	uint64_t now = now_ms();
+
+	if (pb->count == 0)
+		return NULL;
+	LIST_EACH(&pb->idle, node, after) {
+		struct pool_item *item = by_backend(node);
+
+		if (!span_eq(item->terms, terms) || item->expires_ms <= now)
+			continue;
+		take_out(pool, pb, item);
+		pool->counts->reused++;
+		return item;
+	}
+	return NULL;
+}
+
 int
 pool_take_parked(struct pool *pool, const struct backend *b,
     struct lane_meta *meta)

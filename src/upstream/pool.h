@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/span.h"
 #include "os/addr.h"
 #include "upstream/lane.h"
 
@@ -35,6 +36,8 @@ struct pool_item {
 	bool is_idle;          /* in the pool */
 	bool is_parkable;      /* owner: clear text, nothing buffered, HTTP/1 */
 	struct addr_ip peer;   /* owner: whom it is connected to */
+	/* Owner: what it was made under besides the backend's own options. */
+	struct span terms;
 };
 
 /* What the owner does for the pool; an item is out of the pool by then. */
@@ -83,6 +86,9 @@ bool pool_put(struct pool *pool, struct pool_item *item,
     uint64_t keepalive_ms) __attribute__((warn_unused_result));
 /* The worker's own newest idle connection to b, or NULL. */
 struct pool_item *pool_take(struct pool *pool, const struct backend *b);
+/* The same, made under these terms. */
+struct pool_item *pool_take_terms(struct pool *pool, const struct backend *b,
+    struct span terms);
 /* One that any worker parked: the descriptor, which the caller owns, or -1. */
 int pool_take_parked(struct pool *pool, const struct backend *b,
     struct lane_meta *meta);

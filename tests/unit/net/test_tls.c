@@ -297,6 +297,42 @@ test_ticket_keys_rotate(void **state)
 	free(zone);
 }
 
+/* ---- sessions with backends ---- */
+
+static void
+test_sessions_by_key(void **state)
+{
+	struct tls_session_zone *zone = calloc(1, sizeof(*zone));
+	unsigned char a[TLS_SESSION_KEY] = { 1 }, b[TLS_SESSION_KEY] = { 1 };
+	unsigned char out[TLS_SESSION_BYTES];
+	unsigned char long_one[TLS_SESSION_BYTES + 1] = { 0 };
+	struct tls_session_place *place;
+
+	(void)state;
+	b[31] = 1; /* the same place, another key */
+	assert_int_equal(tls_session_get(zone, a, out), 0);
+	tls_session_put(zone, a, (const unsigned char *)"first", 5, 1000);
+	assert_int_equal(tls_session_get(zone, a, out), 5);
+	assert_memory_equal(out, "first", 5);
+	assert_int_equal(tls_session_get(zone, b, out), 0);
+	tls_session_put(zone, b, (const unsigned char *)"second", 6, 1000);
+	assert_int_equal(tls_session_get(zone, a, out), 0);
+	assert_int_equal(tls_session_get(zone, b, out), 6);
+	tls_session_put(zone, b, long_one, sizeof(long_one), 1000);
+	assert_int_equal(tls_session_get(zone, b, out), 6);
+	/* A writer died: nothing is read, and after a while it is mended. */
+	place = &zone->places[1];
+	atomic_fetch_add(&place->turn, 1);
+	atomic_store(&place->claimed_ms, 5000);
+	assert_int_equal(tls_session_get(zone, b, out), 0);
+	tls_session_put(zone, b, (const unsigned char *)"early", 5, 5100);
+	assert_int_equal(tls_session_get(zone, b, out), 0);
+	tls_session_put(zone, b, (const unsigned char *)"late", 4, 9000);
+	assert_int_equal(tls_session_get(zone, b, out), 4);
+	assert_memory_equal(out, "late", 4);
+	free(zone);
+}
+
 int
 main(void)
 {
@@ -307,6 +343,7 @@ main(void)
 		cmocka_unit_test(test_who_is_meant),
 		cmocka_unit_test(test_server_name_extension),
 		cmocka_unit_test(test_ticket_keys_rotate),
+		cmocka_unit_test(test_sessions_by_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

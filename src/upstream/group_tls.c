@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* group_tls - how the backends of an upstream are spoken to over TLS. */
+#include "net/tls_ctx.h"
+#include "upstream/group.h"
+
+enum { ALPN_MAX = 8 };
+
+static struct tls_client *
+open_one(const struct group *g, const struct tls_client_conf *conf,
+    struct conf_report *report, const struct conf_place *place, bool is_test)
+{
+	static const char *const spoken[] = { "http/1.1", NULL };
+	const char *own[ALPN_MAX + 1] = { NULL };
+	const struct tls_ctx_about about = {
+		.name = g->conf->name,
+		.alpn = conf->alpn.count > 0 ? own : spoken,
+		.place = place,
+		.report = report,
+		.is_test = is_test,
+	};
+
+	for (size_t i = 0; i < conf->alpn.count && i < ALPN_MAX; i++)
+		own[i] = conf->alpn.items[i];
+	return tls_ctx_client_new(conf, &about);
+}
+
+/* What is verified has a name: that of an address has to be told. */
+static void
+warn(const struct backend *b, struct conf_report *report,
+    const struct conf_place *place)
+{
+	const struct tls_client_conf *conf = b->tls_conf;
+
+	if (conf->verify && conf->verify_hostname && conf->sni == NULL &&
+	    conf->alternative_cn == NULL && !b->is_name)
+		conf_report_warning(report, place, "backend %.*s is an "
+		    "address: which name its certificate is for is not "
+		    "checked unless sni says it", SPAN_ARG(b->text));
+}
+
+int
+group_tls_open(struct group *g, struct conf_report *report,
+    const struct conf_place *place, bool is_test)
+{
+	const struct backend_conf *confs = g->conf->backends.items;
+	int result = 0;
+
+	/* One that has errors is for its name alone. */
+	if (g->backends == NULL || conf_report_errors(report) > 0)
+		return 0;
+	if (g->conf->has_tls) {
+		g->tls = open_one(g, &g->conf->tls, report, place, is_test);
+		if (g->tls == NULL)
+			return -1;
+	}
+	for (uint32_t i = 0; i < g->backend_count; i++) {
+		struct backend *b = &g->backends[i];
+
+		if (confs[i].has_tls) {
+			b->tls_conf = &confs[i].tls;
+			b->tls = open_one(g, b->tls_conf, report,
+			    &g->conf->backends.nodes[i]->place, is_test);
+			if (b->tls == NULL)
+				result = -1;
+		} else if (g->tls != NULL) {
+			b->tls = g->tls;
+			b->tls_conf = &g->conf->tls;
+		}
+		if (b->tls != NULL)
+			warn(b, report, &g->conf->backends.nodes[i]->place);
+	}
+	return result;
+}
+
+void
+group_tls_close(struct group *g)
+{
+	for (uint32_t i = 0; g->backends != NULL && i < g->backend_count;
+	     i++) {
+		struct backend *b = &g->backends[i];
+
+		if (b->tls != g->tls)
+			tls_ctx_client_free(b->tls);
+		b->tls = NULL;
+	}
+	tls_ctx_client_free(g->tls);
+	g->tls = NULL;
+}
