@@ -210,6 +210,8 @@ put_request(struct str *out, const struct exchange *ex)
 {
 	const struct http_request *req = &ex->req;
 
+	put_string(out, "request_id", ex->request_id, FIELD_MAX);
+	put_string(out, "trace_id", ex->trace_id, FIELD_MAX);
 	put_string(out, "request_method", req->method, METHOD_MAX);
 	put_string(out, "request_host", req->host, HOST_MAX);
 	put_string(out, "request_target", req->target, TARGET_MAX);

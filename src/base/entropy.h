@@ -13,6 +13,12 @@ void entropy_fill(void *p, size_t len);
  * kernel on first use and again in each process after fork.
  */
 uint64_t entropy_fast(void);
+/*
+ * Random bytes for names that must differ everywhere: from a pool that the
+ * kernel fills, once for a few hundred calls, anew in each process after fork.
+ * len: at most 256.
+ */
+void entropy_draw(void *p, size_t len);
 /* For tests: a fixed sequence from here on, in this process. */
 void entropy_seed(uint64_t seed);
 

@@ -47,6 +47,10 @@ log_prefix(const struct log_ctx *ctx, struct str *line)
 		str_lit(line, " upstream ");
 		str_span(line, ex->backend->name);
 	}
+	if (ex->request_id.len > 0) {
+		str_lit(line, " id ");
+		str_span(line, ex->request_id);
+	}
 	str_lit(line, ": ");
 }
 

@@ -387,6 +387,18 @@ VAR(duration)
 	    ex->ended_us != 0 ? ex->ended_us : now_us());
 }
 
+VAR(request_id)
+{
+	EX;
+	return put(out, ex->request_id);
+}
+
+VAR(trace_id)
+{
+	EX;
+	return put(out, ex->trace_id);
+}
+
 VAR(auth_identity)
 {
 	EX;
@@ -581,6 +593,9 @@ static const struct template_var all[] = {
 	{ "time.epoch", time_epoch, "now, seconds since 1970", NULL },
 	{ "time.msec", time_msec, "now, the same with milliseconds", NULL },
 	{ "duration", duration, "seconds from the head to the end", NULL },
+	{ "request.id", request_id, "the request's name, by requestid", NULL },
+	{ "trace.id", trace_id, "the trace that it is part of, by requestid",
+	    NULL },
 	{ "auth.identity", auth_identity, "who the client is, after auth",
 	    NULL },
 	{ "error.reason", error_reason, "why it failed; see weir-errors(7)",

@@ -69,6 +69,39 @@ test_fill(void **state)
 		assert_int_equal(bytes[i], 0);
 }
 
+/* Draws of any size differ, in a child too, over more than one pool. */
+static void
+test_draw(void **state)
+{
+	enum { DRAWS = 2000 };
+	static uint64_t drawn[DRAWS][2];
+	uint64_t its[2] = { 0, 0 };
+	unsigned char all[256] = { 0 };
+	int ends[2];
+	pid_t pid;
+
+	(void)state;
+	for (unsigned i = 0; i < DRAWS; i++) {
+		entropy_draw(drawn[i], sizeof(drawn[i]));
+		for (unsigned j = i > 300 ? i - 300 : 0; j < i; j++)
+			assert_memory_not_equal(drawn[i], drawn[j], 16);
+	}
+	entropy_draw(all, sizeof(all));
+	assert_memory_not_equal(all, all + 128, 128);
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		entropy_draw(its, sizeof(its));
+		_exit(write(ends[1], &its, sizeof(its)) != sizeof(its));
+	}
+	entropy_draw(drawn[0], sizeof(drawn[0]));
+	assert_int_equal(read(ends[0], &its, sizeof(its)), sizeof(its));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_memory_not_equal(drawn[0], its, 16);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int
 main(void)
 {
@@ -76,6 +109,7 @@ main(void)
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_seed),
 		cmocka_unit_test(test_fill),
+		cmocka_unit_test(test_draw),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
