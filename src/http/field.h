@@ -86,6 +86,8 @@ enum http_field_flags {
 	HTTP_FIELD_DROPPED = 2,
 	/* The name has an underscore (backends fold it onto a dash). */
 	HTTP_FIELD_UNDERSCORE = 4,
+	/* Came as never to be indexed, and goes on so (RFC 7541, 7.1.3). */
+	HTTP_FIELD_SENSITIVE = 8,
 };
 
 struct http_field {

@@ -73,7 +73,11 @@ enum h1_result {
 	X(CHUNK_END, 400, "chunk data not followed by CRLF")               \
 	X(TRAILER_INVALID, 400, "invalid trailer section")                 \
 	X(TRAILER_TOO_LARGE, 431, "trailer section too large")             \
-	X(INTERIM_UPGRADE, 502, "101 that nobody asked for")
+	X(INTERIM_UPGRADE, 502, "101 that nobody asked for")               \
+	X(H2_PSEUDO, 400, "invalid pseudo-header field")                   \
+	X(H2_CONNECTION, 400, "connection-specific field in HTTP/2")       \
+	X(H2_BLANKS, 400, "blanks around a field value in HTTP/2")         \
+	X(H2_LENGTH, 400, "Content-Length contradicts the frames")
 
 enum h1_refusal {
 #define X(id, status, text) H1_REFUSAL_##id,

@@ -2,7 +2,7 @@
 /*
  * message - a request and a response, whatever carries them.
  *
- * Both codecs (HTTP/1, later HTTP/2) fill and write these; nothing above them
+ * Both codecs (HTTP/1, HTTP/2) fill and write these; nothing above them
  * knows which.  All spans borrow from the owner's memory: the exchange's
  * arena, once the head was copied.
  */
@@ -46,7 +46,8 @@ struct http_request {
 	struct span query;     /* without '?' */
 	bool has_query;
 	uint8_t method_id;     /* enum http_method */
-	uint8_t minor;         /* of HTTP/1.x: 0 or 1 */
+	uint8_t minor;         /* of HTTP/1.x: 0 or 1; 1 for HTTP/2 */
+	bool is_h2;            /* for logs and Via; nothing may depend on it */
 	uint8_t framing;       /* enum http_framing */
 	bool keep_alive;       /* the client's wish (RFC 9112, section 9.3) */
 	bool expect_continue;
