@@ -103,6 +103,8 @@ body_bytes(const struct exchange *ex)
 static struct span
 version(const struct exchange *ex)
 {
+	if (ex->req.is_h2)
+		return SPAN("HTTP/2.0");
 	return ex->req.minor >= 1 ? SPAN("HTTP/1.1") : SPAN("HTTP/1.0");
 }
 

@@ -10,7 +10,7 @@
 #include "http/h2_session_private.h"
 #include "http/hop.h"
 
-enum { PRIORITY_UPDATE = 0x10 };
+enum { PRIORITY_UPDATE = 0x10, FRAME_HEAD = 9, PREFACE = 24 };
 
 static struct h2_stream *
 stream_of(nghttp2_session *ng, int32_t id)
@@ -39,11 +39,11 @@ h2_session_count(struct h2_session *s, enum h2_flood flood, uint32_t n)
 }
 
 static void
-count_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
+count_frame(struct h2_session *s, unsigned type, unsigned flags, size_t len)
 {
-	bool is_ack = (hd->flags & NGHTTP2_FLAG_ACK) != 0;
+	bool is_ack = (flags & NGHTTP2_FLAG_ACK) != 0;
 
-	switch (hd->type) {
+	switch (type) {
 	case NGHTTP2_HEADERS:
 		s->in_continuations = 0;
 		break;
@@ -55,17 +55,14 @@ count_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 		}
 		break;
 	case NGHTTP2_DATA:
-		if (hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM)
-		    == 0)
+		if (len == 0 && (flags & NGHTTP2_FLAG_END_STREAM) == 0)
 			h2_session_count(s, H2_FLOOD_EMPTY, 1);
 		break;
 	case NGHTTP2_SETTINGS:
-		if (!is_ack)
-			h2_session_count(s, H2_FLOOD_SETTINGS, 1);
+		h2_session_count(s, H2_FLOOD_SETTINGS, is_ack ? 0 : 1);
 		break;
 	case NGHTTP2_PING:
-		if (!is_ack)
-			h2_session_count(s, H2_FLOOD_PING, 1);
+		h2_session_count(s, H2_FLOOD_PING, is_ack ? 0 : 1);
 		break;
 	case NGHTTP2_PRIORITY:
 	case PRIORITY_UPDATE:
@@ -75,6 +72,9 @@ count_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 		h2_session_count(s, H2_FLOOD_WINDOW, 1);
 		break;
 	case NGHTTP2_RST_STREAM:
+		h2_session_count(s, H2_FLOOD_RESET,
+		    s->conf->is_client ? 0 : 1);
+		break;
 	case NGHTTP2_GOAWAY:
 	case NGHTTP2_PUSH_PROMISE:
 		break;
@@ -84,12 +84,36 @@ count_frame(struct h2_session *s, const nghttp2_frame_hd *hd)
 	}
 }
 
-static int
-on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
+/*
+ * Look at the heads of frames, wherever the bytes are cut: the library tells
+ * nothing of frames that it passes over, and they cost as much.
+ */
+static void
+count_frames(struct h2_session *s, struct span in)
 {
-	(void)ng;
-	count_frame(arg, hd);
-	return 0;
+	while (in.len > 0 && !s->is_flooded) {
+		size_t n;
+
+		if (s->frame_left > 0) {
+			n = in.len < s->frame_left ? in.len : s->frame_left;
+			s->frame_left -= n;
+			in = span_of(in.p + n, in.len - n);
+			continue;
+		}
+		n = FRAME_HEAD - s->frame_head_len;
+		if (n > in.len)
+			n = in.len;
+		memcpy(s->frame_head + s->frame_head_len, in.p, n);
+		s->frame_head_len += (uint32_t)n;
+		in = span_of(in.p + n, in.len - n);
+		if (s->frame_head_len < FRAME_HEAD)
+			return;
+		s->frame_head_len = 0;
+		s->frame_left = (size_t)s->frame_head[0] << 16 |
+		    (size_t)s->frame_head[1] << 8 | s->frame_head[2];
+		count_frame(s, s->frame_head[3], s->frame_head[4],
+		    s->frame_left);
+	}
 }
 
 /* ---- heads ---- */
@@ -229,7 +253,7 @@ on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 		if (st != NULL)
-			st->bytes_in += frame->hd.length + 9;
+			st->bytes_in += s->head.bytes;
 		if (st != NULL && !st->is_reset && !s->is_flooded)
 			on_head(s, st, is_end);
 		s->in_head = false;
@@ -237,13 +261,8 @@ on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	case NGHTTP2_DATA:
 		if (st == NULL)
 			break;
-		st->bytes_in += frame->hd.length + 9;
 		if (is_end && !st->is_reset)
 			end_stream(s, st);
-		break;
-	case NGHTTP2_RST_STREAM:
-		if (!s->conf->is_client)
-			h2_session_count(s, H2_FLOOD_RESET, 1);
 		break;
 	case NGHTTP2_SETTINGS:
 		s->is_ready = true;
@@ -331,6 +350,7 @@ on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data,
 		return 0;
 	}
 	st->unconsumed += len;
+	st->bytes_in += len;
 	s->conf->events->on_body(st, span_of((const char *)data, len));
 	return 0;
 }
@@ -361,8 +381,6 @@ make_callbacks(void)
 
 	if (nghttp2_session_callbacks_new(&c) != 0)
 		return NULL;
-	nghttp2_session_callbacks_set_on_begin_frame_callback(c,
-	    on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(c,
 	    on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
@@ -451,6 +469,7 @@ h2_session_new(const struct h2_conf *conf)
 	struct h2_session *s = heap_alloc_zeroed(1, sizeof(*s));
 
 	s->conf = conf;
+	s->frame_left = conf->is_client ? 0 : PREFACE;
 	list_init(&s->streams);
 	if (make_session(s) != 0 || submit_settings(s) != 0) {
 		nghttp2_session_del(s->ng);
@@ -493,35 +512,53 @@ begin_window(struct h2_session *s, uint64_t now_ms)
 	s->window_credit = 0;
 }
 
-int
+void
 h2_session_receive(struct h2_session *s, struct span bytes, uint64_t now_ms)
 {
 	ssize_t n;
 
 	assert(!h2_session_is_busy(s));
 	begin_window(s, now_ms);
+	count_frames(s, bytes);
 	s->in_receive = true;
 	n = nghttp2_session_mem_recv(s->ng, (const uint8_t *)bytes.p,
 	    bytes.len);
 	s->in_receive = false;
 	if (n >= 0)
-		return 0;
+		return;
 	s->has_failed = true;
 	if (s->in_continuations > 0 && !s->is_flooded) {
 		/* The library has a bound of its own. */
 		s->floods[H2_FLOOD_CONTINUATION] = UINT32_MAX;
 		h2_session_count(s, H2_FLOOD_CONTINUATION, 0);
 	}
-	return -1;
+}
+
+/* The library has given up: the peer is told why all the same. */
+static void
+write_goaway(struct h2_session *s)
+{
+	uint32_t id = (uint32_t)nghttp2_session_get_last_proc_stream_id(s->ng);
+	char frame[17] = { 0, 0, 8, NGHTTP2_GOAWAY };
+
+	for (unsigned i = 0; i < 4; i++)
+		frame[9 + i] = (char)(id >> (24 - 8 * i) & 0xff);
+	frame[16] = s->is_flooded ? H2_ENHANCE_YOUR_CALM : H2_PROTOCOL_ERROR;
+	s->conf->write(s->conf->owner, span_of(frame, sizeof(frame)));
 }
 
 void
 h2_session_compose(struct h2_session *s)
 {
-	if (s->has_failed || h2_session_is_busy(s))
+	if (h2_session_is_busy(s))
 		return;
 	s->in_compose = true;
-	s->has_failed = nghttp2_session_send(s->ng) != 0;
+	if (!s->has_failed)
+		s->has_failed = nghttp2_session_send(s->ng) != 0;
+	if (s->has_failed && !s->said_why) {
+		s->said_why = true;
+		write_goaway(s);
+	}
 	s->in_compose = false;
 }
 

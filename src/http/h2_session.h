@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * h2_session - one HTTP/2 connection over nghttp2, without a socket: bytes go
- * in, events come out; what is to be sent is composed into a pipe of the
- * owner's.
+ * in, events come out, and frames are composed into what the owner gives.
  *
  * Nothing is acknowledged by itself: the peer gets window for what
  * h2_stream_consumed() says has gone on.  What the owner is told inside of
@@ -19,31 +18,11 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/pipe.h"
+#include "http/h2_flood.h"
 #include "http/h2_head.h"
 
 struct h2_session;
 struct h2_stream;
-
-/* What a peer can do too often, each counted over ten seconds. */
-#define H2_FLOOD_LIST(X)                                                  \
-	X(RESET, "reset", "streams it reset")                             \
-	X(RESET_MADE, "reset_made", "streams it made us reset")           \
-	X(SETTINGS, "settings", "SETTINGS frames")                        \
-	X(PING, "ping", "PING frames")                                    \
-	X(PRIORITY, "priority", "PRIORITY frames")                        \
-	X(EMPTY, "empty", "DATA frames without data, unknown frames")     \
-	X(WINDOW, "window_update", "WINDOW_UPDATE frames")                \
-	X(CONTINUATION, "continuation", "CONTINUATION frames of a head")  \
-	X(HEADER_LIST, "header_list", "bytes of a decoded header list")
-
-enum h2_flood {
-#define X(id, name, help) H2_FLOOD_##id,
-	H2_FLOOD_LIST(X)
-#undef X
-	H2_FLOOD_COUNT
-};
-
-enum { H2_FLOOD_WINDOW_MS = 10000 };
 
 /* Error codes, RFC 9113, section 7. */
 enum h2_error {
@@ -70,7 +49,8 @@ struct h2_stream {
 	struct http_fields *trailers; /* behind out; in trailer_arena */
 	struct arena trailer_arena;
 	struct list link;    /* among the session's */
-	uint64_t bytes_in, bytes_out; /* of its frames, on the wire */
+	uint64_t bytes_in, bytes_out; /* heads, before compression, bodies */
+	uint64_t sent;       /* bytes of body that were composed */
 	size_t unconsumed;   /* of its body: given out, not acknowledged */
 	bool head_seen;      /* the peer's final head */
 	bool head_sent;      /* ours was composed, interim or final */
@@ -116,9 +96,10 @@ struct h2_conf {
 	const struct h2_events *events;
 	void *owner;
 	struct block_pool *pool;
-	struct pipe *out;         /* composed frames */
-	/* Sends what it can of *out; false: there is no more room for now. */
-	bool (*drain)(void *owner);
+	/* Where composed frames go; takes all. */
+	void (*write)(void *owner, struct span bytes);
+	/* False: enough waits to be sent, compose no more for now. */
+	bool (*has_room)(void *owner);
 	struct h2_head_limits head;
 	size_t header_list_max;
 	uint32_t floods_max[H2_FLOOD_COUNT];
@@ -135,11 +116,11 @@ struct h2_session *h2_session_new(const struct h2_conf *conf);
 void h2_session_free(struct h2_session *s);
 
 /*
- * Bytes of the peer.  now_ms for the counting of floods.  -1: the connection
- * cannot go on; compose, send and close.
+ * Bytes of the peer.  now_ms for the counting of floods.  Afterwards see
+ * h2_session_is_over().
  */
-int h2_session_receive(struct h2_session *s, struct span bytes,
-    uint64_t now_ms) __attribute__((warn_unused_result));
+void h2_session_receive(struct h2_session *s, struct span bytes,
+    uint64_t now_ms);
 /* Compose what may be sent now, unless called from inside an event. */
 void h2_session_compose(struct h2_session *s);
 bool h2_session_is_busy(const struct h2_session *s);

@@ -8,7 +8,6 @@
 #include "http/h2_session.h"
 
 enum {
-	H2_OUT_HIGH = 65536, /* composed and not sent: enough for now */
 	H2_NOW_MIN = 8192,   /* a body piece worth composing at once */
 	H2_UPDATES_PER_FRAME = 10, /* WINDOW_UPDATEs for a DATA of ours */
 };
@@ -25,11 +24,15 @@ struct h2_session {
 	uint32_t floods[H2_FLOOD_COUNT];
 	uint32_t window_credit;  /* WINDOW_UPDATEs beyond the limit */
 	uint32_t in_continuations;
+	size_t frame_left;       /* of the frame that is being received */
+	uint32_t frame_head_len; /* of the next one's head */
+	uint8_t frame_head[9];
 	bool in_receive, in_compose;
 	bool in_head;
 	bool is_ready;
 	bool is_flooded;
 	bool has_failed;
+	bool said_why;           /* in a GOAWAY of our own */
 	char detail[128];        /* the library's last complaint */
 };
 

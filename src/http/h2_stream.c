@@ -13,6 +13,7 @@ enum { FRAME_HEAD = 9, OWN_FIELDS = 8 };
 struct nvs {
 	nghttp2_nv *items;
 	size_t count;
+	size_t bytes; /* of names and values, with separators */
 	struct arena *arena;
 };
 
@@ -27,6 +28,7 @@ bytes_of(struct span s)
 static void
 add(struct nvs *to, struct span name, struct span value, uint8_t flags)
 {
+	to->bytes += name.len + value.len + 4;
 	to->items[to->count++] = (nghttp2_nv){
 		.name = bytes_of(name), .namelen = name.len,
 		.value = bytes_of(value), .valuelen = value.len,
@@ -77,6 +79,7 @@ nvs_init(struct nvs *nvs, struct arena *arena,
 {
 	nvs->arena = arena;
 	nvs->count = 0;
+	nvs->bytes = 0;
 	nvs->items = arena_alloc(arena,
 	    (fields->count + OWN_FIELDS) * sizeof(*nvs->items));
 }
@@ -137,13 +140,10 @@ on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
 	return (ssize_t)left;
 }
 
-/* Is there room for a frame?  Sends what is there, if not. */
-static bool
-has_room(struct h2_session *s)
+static void
+write_out(struct h2_session *s, struct span bytes)
 {
-	const struct h2_conf *conf = s->conf;
-
-	return conf->out->len < H2_OUT_HIGH || conf->drain(conf->owner);
+	s->conf->write(s->conf->owner, bytes);
 }
 
 static ssize_t
@@ -154,30 +154,27 @@ on_send(nghttp2_session *ng, const uint8_t *data, size_t len, int flags,
 
 	(void)ng;
 	(void)flags;
-	if (!has_room(s))
+	if (!s->conf->has_room(s->conf->owner))
 		return NGHTTP2_ERR_WOULDBLOCK;
-	pipe_put(s->conf->out, s->conf->pool,
-	    span_of((const char *)data, len));
+	write_out(s, span_of((const char *)data, len));
 	return (ssize_t)len;
 }
 
 static void
 move_body(struct h2_session *s, struct h2_stream *st, size_t len)
 {
-	const struct h2_conf *conf = s->conf;
-
 	while (len > 0 && st->out.len > 0) {
 		struct span run = pipe_peek(&st->out);
 
 		if (run.len > len)
 			run.len = len;
-		pipe_put(conf->out, conf->pool, run);
-		pipe_drop(&st->out, conf->pool, run.len);
+		write_out(s, run);
+		pipe_drop(&st->out, s->conf->pool, run.len);
 		s->waiting -= run.len;
 		len -= run.len;
 	}
 	assert(len <= st->now.len);
-	pipe_put(conf->out, conf->pool, span_of(st->now.p, len));
+	write_out(s, span_of(st->now.p, len));
 	st->now = span_of(st->now.p + len, st->now.len - len);
 }
 
@@ -192,12 +189,12 @@ on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head,
 	(void)source;
 	if (st == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	if (!has_room(s))
+	if (!s->conf->has_room(s->conf->owner))
 		return NGHTTP2_ERR_WOULDBLOCK;
 	assert(frame->data.padlen == 0);
-	pipe_put(s->conf->out, s->conf->pool,
-	    span_of((const char *)head, FRAME_HEAD));
+	write_out(s, span_of((const char *)head, FRAME_HEAD));
 	move_body(s, st, len);
+	st->sent += len;
 	return 0;
 }
 
@@ -227,7 +224,6 @@ on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 	if (st == NULL || (frame->hd.type != NGHTTP2_DATA &&
 	    frame->hd.type != NGHTTP2_HEADERS))
 		return 0;
-	st->bytes_out += frame->hd.length + FRAME_HEAD;
 	st->head_sent = true;
 	if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
 		return 0;
@@ -275,6 +271,7 @@ h2_stream_request(struct h2_session *s, struct h2_stream *st,
 	if (req->te_trailers)
 		add(&nvs, SPAN("te"), SPAN("trailers"), 0);
 	add_length(&nvs, framing);
+	st->bytes_out = nvs.bytes;
 	st->out_ended = framing->is_end;
 	st->id = nghttp2_submit_request(s->ng, NULL, nvs.items, nvs.count,
 	    framing->is_end ? NULL : &body, st);
@@ -312,6 +309,7 @@ h2_stream_respond(struct h2_stream *st, const struct http_response *res,
 		return;
 	}
 	add_length(&nvs, framing);
+	st->bytes_out += nvs.bytes;
 	st->out_ended = framing->is_end;
 	(void)nghttp2_submit_response(st->session->ng, st->id, nvs.items,
 	    nvs.count, framing->is_end ? NULL : &body);
@@ -331,6 +329,7 @@ h2_stream_body(struct h2_stream *st, struct span bytes)
 
 	if (s == NULL || st->is_reset || st->out_ended || bytes.len == 0)
 		return;
+	st->bytes_out += bytes.len;
 	if (bytes.len < H2_NOW_MIN || st->out.len > 0 ||
 	    h2_session_is_busy(s)) {
 		keep_body(st, bytes);
@@ -409,9 +408,11 @@ h2_stream_forget(struct h2_stream *st, enum h2_error error)
 void
 h2_stream_consumed(struct h2_stream *st, size_t len)
 {
+	/* A reset has given back all of it already. */
+	if (len > st->unconsumed)
+		len = st->unconsumed;
 	if (st->session == NULL || len == 0)
 		return;
-	assert(len <= st->unconsumed);
 	st->unconsumed -= len;
 	(void)nghttp2_session_consume(st->session->ng, st->id, len);
 }

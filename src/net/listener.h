@@ -28,6 +28,7 @@ struct listener_spec {
 	bool reuseport;
 	bool defer_accept;
 	bool ipv6_only;
+	bool h2c;      /* HTTP/2 in clear text, by its preface */
 	bool is_admin; /* stays open until a drain has ended */
 	uint32_t backlog;
 	uint32_t keepalive_s; /* probe silent clients after; 0 = off */

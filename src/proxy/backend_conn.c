@@ -931,6 +931,13 @@ receive_place(struct backend_conn *bc, size_t *len)
 	return bc->head + bc->head_len;
 }
 
+/* The response has ended before the request: its end is still read for. */
+static bool
+is_uploading(const struct backend_conn *bc, const struct exchange *ex)
+{
+	return bc->state == STATE_ACTIVE && bc->ex == ex && bc->response_ended;
+}
+
 static void
 read_response(struct backend_conn *bc)
 {
@@ -938,6 +945,7 @@ read_response(struct backend_conn *bc)
 
 	bc->is_reading = true;
 	while (bc->state == STATE_ACTIVE && bc->conn.readable) {
+		const struct exchange *ex = bc->ex;
 		size_t len;
 		char *p = receive_place(bc, &len);
 		ssize_t n;
@@ -967,7 +975,8 @@ read_response(struct backend_conn *bc)
 			    : bc->ex->route->timeouts.between_bytes_ms);
 		if (bc->head != NULL && !bc->head_done) {
 			bc->head_len += (size_t)n;
-			if (!feed(bc, span_of(bc->head, bc->head_len)))
+			if (!feed(bc, span_of(bc->head, bc->head_len)) &&
+			    !is_uploading(bc, ex))
 				break;
 			free(bc->old_head);
 			bc->old_head = NULL;
@@ -975,7 +984,8 @@ read_response(struct backend_conn *bc)
 				free(bc->head);
 				bc->head = NULL;
 			}
-		} else if (!feed(bc, span_of(p, (size_t)n))) {
+		} else if (!feed(bc, span_of(p, (size_t)n)) &&
+		    !is_uploading(bc, ex)) {
 			break;
 		}
 	}

@@ -20,8 +20,8 @@
 #include "net/tls_stream.h"
 #include "os/sock.h"
 #include "proxy/client_conn_private.h"
+#include "proxy/client_h2.h"
 #include "proxy/client_send.h"
-#include "proxy/client_wait.h"
 #include "proxy/relay.h"
 
 static const struct client_ops ops;
@@ -192,6 +192,22 @@ client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
 	proxy_flush(proxy);
 }
 
+/* The connection goes on as one of HTTP/2; this struct ends. */
+static void
+hand_over(struct client_conn *c, struct span in)
+{
+	struct proxy *proxy = c->proxy;
+
+	leave_idle(c);
+	c->state = STATE_CLOSED;
+	list_remove(&c->all);
+	list_remove(&c->unwatched);
+	c->next_dead = proxy->dead_clients;
+	proxy->dead_clients = c;
+	loop_defer(proxy->loop, &proxy->bury);
+	client_h2_take(proxy, &c->conn, c->spec, &c->peer, c->id, in);
+}
+
 static void
 handshake_failed(struct client_conn *c, enum proxy_stat stat,
     const char *otherwise)
@@ -225,6 +241,10 @@ shake(struct client_conn *c)
 		(void)conn_fact(&c->conn, CONN_FACT_RESUMED, &resumed);
 		counter_add(&c->proxy->stats[memory[0] == '1'
 		    ? PROXY_STAT_TLS_RESUMED : PROXY_STAT_TLS_FULL], 1);
+		if (span_eq(conn_alpn(&c->conn), SPAN("h2"))) {
+			hand_over(c, span_of(NULL, 0));
+			break;
+		}
 		set_idle(c);
 		client_conn_arm(c,
 		    client_conn_service(c)->core->client_header_timeout_ms);
@@ -251,7 +271,7 @@ linger(struct client_conn *c)
 		return;
 	}
 	c->state = STATE_LINGER;
-	c->wait_bytes = 0;
+	c->wait.bytes = 0;
 	conn_close_send(&c->conn);
 	client_conn_arm(c, LINGER_MS);
 	c->conn.readable = true;
@@ -320,7 +340,7 @@ finished(struct exchange *ex)
 	h1_body_fini(c->body);
 	c->ex = NULL;
 	c->body = NULL;
-	c->wait_since_ms = 0;
+	c->wait.since_ms = 0;
 	if (c->state == STATE_CLOSED)
 		return;
 	if (ex->client_gone || (ex->reason != REASON_NONE && !ex->head_sent)) {
@@ -499,9 +519,9 @@ begin_exchange(struct client_conn *c, struct arena *arena,
 	c->body_done = false;
 	c->fin_wanted = false;
 	c->until_close = false;
-	c->is_reader_slow = false;
-	c->wait_since_ms = 0;
-	c->waited_ms = 0;
+	c->wait.is_reader_slow = false;
+	c->wait.since_ms = 0;
+	c->wait.waited_ms = 0;
 	deadline_clear(&c->conn.deadline);
 	ex = exchange_new(c->proxy, client_conn_service(c), &ops, c, arena, req);
 	c->ex = ex;
@@ -551,6 +571,36 @@ refuse_head(struct client_conn *c, const struct h1_state *h1)
 	exchange_start_failed(ex, reason_of_refusal(h1->refusal), detail);
 }
 
+/* An incomplete head: what there is of it is kept. */
+static void
+await_head(struct client_conn *c, struct span in)
+{
+	if (c->state == STATE_IDLE) {
+		leave_idle(c);
+		c->state = STATE_HEAD;
+		client_conn_arm(c, client_conn_service(c)->core->
+		    client_header_timeout_ms);
+	}
+	keep(c, in);
+}
+
+/* Is it HTTP/2, or may it be?  Then the bytes are taken care of. */
+static bool
+feed_preface(struct client_conn *c, struct span in)
+{
+	switch (client_h2_preface(in)) {
+	case CLIENT_H2_IS:
+		hand_over(c, in);
+		return true;
+	case CLIENT_H2_MAYBE:
+		await_head(c, in);
+		return true;
+	case CLIENT_H2_NOT:
+	default:
+		return false;
+	}
+}
+
 /* Bytes of heads and bodies, until all is used or an exchange must end. */
 static void
 feed(struct client_conn *c, struct span in)
@@ -562,6 +612,9 @@ feed(struct client_conn *c, struct span in)
 		.fields_max = core->fields_max,
 	};
 
+	if (c->spec->h2c && c->requests == 0 && in.len > 0 &&
+	    feed_preface(c, in))
+		return;
 	while (in.len > 0 && (c->state == STATE_IDLE ||
 	    c->state == STATE_HEAD)) {
 		struct h1_state fresh = { .checked = 0 };
@@ -572,13 +625,8 @@ feed(struct client_conn *c, struct span in)
 		    &limits, &req, &used);
 
 		if (result == H1_MORE) {
-			if (c->state == STATE_IDLE) {
-				leave_idle(c);
-				c->state = STATE_HEAD;
-				client_conn_arm(c, core->client_header_timeout_ms);
-			}
 			fresh = *h1;
-			keep(c, in);
+			await_head(c, in);
 			c->kept->h1 = fresh;
 			return;
 		}
@@ -664,7 +712,7 @@ static void
 feed_exchange(struct client_conn *c, struct span in)
 {
 	if (!c->body_done) {
-		client_wait_progressed(c);
+		client_wait_progressed(&c->wait);
 		in = feed_body(c, in);
 	}
 	if (in.len == 0 || c->state == STATE_CLOSED)
@@ -707,8 +755,8 @@ receive(struct client_conn *c, size_t *turn)
 	}
 	*turn += (size_t)n;
 	if (c->state == STATE_LINGER) {
-		c->wait_bytes += (uint64_t)n;
-		if (c->wait_bytes > LINGER_BYTES)
+		c->wait.bytes += (uint64_t)n;
+		if (c->wait.bytes > LINGER_BYTES)
 			drop(c, true);
 	} else if (c->state == STATE_EXCHANGE) {
 		feed_exchange(c, span_of(p, (size_t)n));
@@ -758,9 +806,10 @@ serve(struct client_conn *c)
 	if (c->state != STATE_EXCHANGE || c->body_done)
 		return;
 	if (!c->conn.readable && relay_request_room(c->ex) > 0)
-		client_wait_sender(c);
+		client_wait_sender(&c->wait, c->ex, &c->conn.deadline);
 	else
-		client_wait_progressed(c); /* it is the backend that we wait for */
+		/* It is the backend that we wait for. */
+		client_wait_progressed(&c->wait);
 }
 
 static void
@@ -797,9 +846,9 @@ on_writable(struct client_conn *c)
 	if (c->ex == NULL)
 		return;
 	if (conn_pending(&c->conn) == 0) {
-		c->is_reader_slow = false;
-		c->wait_since_ms = 0;
-		c->waited_ms = 0;
+		c->wait.is_reader_slow = false;
+		c->wait.since_ms = 0;
+		c->wait.waited_ms = 0;
 		if (c->fin_wanted)
 			conn_close_send(&c->conn);
 		else if (!c->ex->is_tunnel)
@@ -807,7 +856,8 @@ on_writable(struct client_conn *c)
 	} else if (c->ex->is_tunnel) {
 		client_conn_arm(c, c->ex->core->tunnel_idle_timeout_ms);
 	} else {
-		client_wait_reader(c, true);
+		client_wait_reader(&c->wait, c->ex, &c->conn.deadline,
+		    c->conn.sent, true);
 	}
 	if (conn_pending(&c->conn) <= c->ex->core->buffer / 2)
 		relay_on_client_writable(c->ex);
@@ -872,7 +922,8 @@ on_deadline(struct deadline *d)
 		on_head_deadline(c);
 		break;
 	case STATE_EXCHANGE:
-		client_wait_expired(c);
+		client_wait_expired(&c->wait, c->ex, &c->conn.deadline,
+		    c->conn.sent, c->body_done);
 		break;
 	case STATE_LAST:
 		drop(c, true);

@@ -10,6 +10,7 @@
 #include "http/h1_body.h"
 #include "http/h1_parse.h"
 #include "net/listener.h"
+#include "proxy/client_wait.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy_private.h"
 #include "proxy/route.h"
@@ -51,7 +52,6 @@ struct client_conn {
 	bool no_body;          /* the response has none to send (HEAD, 304) */
 	bool was_cut;
 	bool until_close;      /* the response ends with the connection */
-	bool is_reader_slow;   /* bytes wait for the client */
 	bool fin_wanted;       /* once what waits is sent */
 	bool is_admin;
 	struct proxy *proxy;
@@ -64,9 +64,7 @@ struct client_conn {
 	struct client_conn *next_dead;
 	struct loop_task task;
 	uint64_t id;
-	uint64_t wait_since_ms; /* waiting for this client alone; 0 = not */
-	uint64_t waited_ms;     /* for this body, or for this reader, before */
-	uint64_t wait_bytes;    /* moved meanwhile; read while lingering */
+	struct client_wait wait; /* its bytes: also read while lingering */
 	uint64_t received_before, sent_before; /* this exchange's first byte */
 	uint32_t requests;
 	struct addr_ip peer;

@@ -5,7 +5,6 @@
 #include "http/date.h"
 #include "http/h1_write.h"
 #include "proxy/client_conn_private.h"
-#include "proxy/client_wait.h"
 #include "proxy/relay.h"
 
 static bool
@@ -106,8 +105,9 @@ client_send_body(struct exchange *ex, struct span bytes)
 		str_lit(proxy_out(proxy, &c->conn), "\r\n");
 	if (ex->is_tunnel)
 		client_conn_arm(c, ex->core->tunnel_idle_timeout_ms);
-	else
-		client_wait_reader(c, false);
+	else if (conn_pending(&c->conn) > 0)
+		client_wait_reader(&c->wait, ex, &c->conn.deadline,
+		    c->conn.sent, false);
 }
 
 void

@@ -51,6 +51,17 @@ struct core_conf {
 	uint32_t dot_segments;
 	uint32_t underscore_fields;
 	uint32_t forwarded;
+	uint64_t h2_buffer; /* bytes a direction, over all streams */
+	uint64_t h2_header_list_max;
+	uint32_t h2_streams_max;
+	/* In ten seconds, on one connection: */
+	uint32_t h2_resets_max;
+	uint32_t h2_settings_max;
+	uint32_t h2_pings_max;
+	uint32_t h2_priorities_max;
+	uint32_t h2_empty_frames_max;
+	uint32_t h2_window_updates_max;
+	uint32_t h2_continuations_max; /* of one head */
 	const char *client_ip_from;
 	struct conf_ranges trusted_proxies;
 	struct conf_list error_pages; /* struct core_error_page */

@@ -193,6 +193,8 @@ add_via(struct exchange *ex, struct http_request *up)
 	struct span value = ex->req.minor >= 1 ? SPAN("1.1 weir")
 					       : SPAN("1.0 weir");
 
+	if (ex->req.is_h2)
+		value = SPAN("2 weir");
 	http_fields_add_id(&up->fields, &ex->arena, FIELD_VIA, value);
 }
 

@@ -16,6 +16,7 @@
 #include "net/tls_stream.h"
 #include "proxy/backend_conn.h"
 #include "proxy/client_conn.h"
+#include "proxy/client_h2.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy_private.h"
 #include "proxy/route.h"
@@ -69,7 +70,10 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	slab_init(&p->clients, client_conn_bytes());
 	slab_init(&p->backends, backend_conn_bytes());
 	slab_init(&p->exchanges, sizeof(struct exchange));
+	slab_init(&p->h2_clients, client_h2_bytes());
+	slab_init(&p->h2_streams, client_h2_stream_bytes());
 	list_init(&p->client_list);
+	list_init(&p->h2_client_list);
 	list_init(&p->unwatched);
 	deadline_init(&p->watch_late, on_watch_late);
 	loop_task_init(&p->bury, on_bury);
@@ -106,8 +110,10 @@ proxy_free(struct proxy *p)
 	if (p == NULL)
 		return;
 	client_conn_cut_all(p);
+	client_h2_cut_all(p);
 	pool_free(p->pool);
 	client_conn_bury(p);
+	client_h2_bury(p);
 	backend_conn_bury(p);
 	deadline_stop(p->loop, &p->retry_accept);
 	deadline_stop(p->loop, &p->watch_late);
@@ -119,6 +125,8 @@ proxy_free(struct proxy *p)
 	slab_fini(&p->backends);
 	slab_fini(&p->exchanges);
 	tls_stream_io_free(p->tls);
+	slab_fini(&p->h2_clients);
+	slab_fini(&p->h2_streams);
 	free(p->group_stats);
 	free(p->module_stats);
 	free(p->route_stats);
@@ -133,6 +141,7 @@ on_bury(struct loop_task *t)
 	struct proxy *p = LIST_OF(t, struct proxy, bury);
 
 	client_conn_bury(p);
+	client_h2_bury(p);
 	backend_conn_bury(p);
 }
 
@@ -301,6 +310,7 @@ proxy_drain(struct proxy *p, bool is_stop)
 	struct lane_counts *counts = &p->pool_counts.lane;
 
 	p->draining = true;
+	client_h2_drain(p);
 	if (!is_stop) {
 		pool_drain(p->pool);
 		return;
@@ -338,7 +348,7 @@ proxy_on_drained(struct proxy *p, void (*fn)(void *arg), void *arg)
 unsigned
 proxy_cut(struct proxy *p)
 {
-	return client_conn_cut_all(p);
+	return client_conn_cut_all(p) + client_h2_cut_all(p);
 }
 
 size_t

@@ -18,6 +18,8 @@
 
 struct backend_conn;
 struct client_conn;
+struct client_h2;
+struct client_h2_stream;
 struct exchange;
 struct tls_io;
 
@@ -49,7 +51,10 @@ struct proxy {
 	struct slab clients;
 	struct slab backends;
 	struct slab exchanges;
-	struct list client_list; /* all client connections */
+	struct list client_list; /* all client connections over HTTP/1 */
+	struct list h2_client_list; /* and over HTTP/2 */
+	struct slab h2_clients;
+	struct slab h2_streams;  /* of theirs */
 	struct list unwatched;   /* of them, those only a backend is busy for */
 	struct deadline watch_late;
 	struct pool *pool;
@@ -72,6 +77,8 @@ struct proxy {
 	/* Freed at the end of the turn: an event may still point there. */
 	struct client_conn *dead_clients;
 	struct backend_conn *dead_backends;
+	struct client_h2 *dead_h2_clients;
+	struct client_h2_stream *dead_h2_streams;
 	struct loop_task bury;
 };
 

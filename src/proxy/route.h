@@ -143,6 +143,8 @@ struct service_listen {
 	bool reuseport;
 	bool defer_accept;
 	bool ipv6_only;
+	bool http2;
+	bool h2c;
 	uint32_t backlog;
 	uint32_t mode;
 	bool has_tls;

@@ -68,6 +68,19 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 		.label = "outcome=\"failed\"" },
 	[PROXY_STAT_TLS_TIMEOUT] = { .name = "tls_handshakes_total",
 		.label = "outcome=\"timeout\"" },
+	[PROXY_STAT_H2_CONNECTIONS] = { .name = "h2_connections_total",
+		.help = "Client connections that spoke HTTP/2." },
+	[PROXY_STAT_H2_STREAMS] = { .name = "h2_streams_total",
+		.help = "Streams that clients opened." },
+	[PROXY_STAT_H2_MALFORMED] = { .name = "h2_malformed_total",
+		.help = "Malformed frames and messages of HTTP/2 clients." },
+#define X(id, name_, help_)                                                   \
+	[PROXY_STAT_H2_FLOODS + H2_FLOOD_##id] = { .name = "h2_floods_total", \
+		.help = "HTTP/2 connections closed for too many frames of a " \
+		    "kind.",                                                  \
+		.label = "kind=\"" name_ "\"" },
+	H2_FLOOD_LIST(X)
+#undef X
 #define X(id, name_, status, blame, proxy_status, cause, advice)              \
 	[PROXY_STAT_REASONS + REASON_##id] = { .name = "errors_total",        \
 		.help = "Requests by the reason why they ended.",             \

@@ -3,6 +3,7 @@
 #ifndef PROXY_STATS_H
 #define PROXY_STATS_H
 
+#include "http/h2_flood.h"
 #include "metrics/counter.h"
 #include "proxy/reason.h"
 
@@ -35,6 +36,11 @@ enum proxy_stat {
 	PROXY_STAT_TLS_RESUMED,
 	PROXY_STAT_TLS_FAILED,
 	PROXY_STAT_TLS_TIMEOUT,
+	PROXY_STAT_H2_CONNECTIONS,    /* of clients, over HTTP/2 */
+	PROXY_STAT_H2_STREAMS,        /* that they opened */
+	PROXY_STAT_H2_MALFORMED,
+	PROXY_STAT_H2_FLOODS,         /* one row a kind */
+	PROXY_STAT_H2_FLOODS_LAST = PROXY_STAT_H2_FLOODS + H2_FLOOD_COUNT - 1,
 	PROXY_STAT_REASONS,           /* one row a reason */
 	PROXY_STAT_COUNT = PROXY_STAT_REASONS + REASON_COUNT
 };

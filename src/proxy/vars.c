@@ -173,6 +173,8 @@ VAR(request_target)
 VAR(request_version)
 {
 	EX;
+	if (ex->req.is_h2)
+		return put(out, SPAN("HTTP/2.0"));
 	return put(out, ex->req.minor >= 1 ? SPAN("HTTP/1.1")
 					   : SPAN("HTTP/1.0"));
 }
@@ -551,7 +553,7 @@ static const struct template_var all[] = {
 	{ "request.query", request_query, "query without its ?", NULL },
 	{ "request.target", request_target, "request target as received",
 	    NULL },
-	{ "request.version", request_version, "HTTP/1.0 or HTTP/1.1", NULL },
+	{ "request.version", request_version, "HTTP/1.0, HTTP/1.1 or HTTP/2.0", NULL },
 	{ "request.line", request_line, "the whole request line", NULL },
 	{ "request.bytes", request_bytes, "bytes received for the request",
 	    NULL },

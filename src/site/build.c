@@ -551,6 +551,7 @@ add_listener(struct build *b, const struct service_listen *listen,
 	    spec->addr.u.sa.sa_family != AF_UNIX;
 	spec->defer_accept = listen->defer_accept;
 	spec->ipv6_only = listen->ipv6_only;
+	spec->h2c = listen->h2c;
 	spec->backlog = listen->backlog;
 	spec->mode = listen->mode;
 	spec->service = service;
@@ -566,11 +567,12 @@ static int
 build_tls(struct build *b, struct listener_spec *spec,
     const struct service_listen *listen, const struct conf_node *node)
 {
-	static const char *const alpn[] = { "http/1.1", NULL };
+	static const char *const both[] = { "h2", "http/1.1", NULL };
+	static const char *const h1[] = { "http/1.1", NULL };
 	const struct conf_node *tls = conf_node_get(node, "tls");
 	const struct tls_ctx_about about = {
 		.name = spec->text,
-		.alpn = alpn,
+		.alpn = listen->http2 ? both : h1,
 		.place = tls != NULL ? &tls->place : &node->place,
 		.report = b->ctx->report,
 		.is_test = b->is_test,
@@ -580,6 +582,24 @@ build_tls(struct build *b, struct listener_spec *spec,
 		return 0;
 	spec->tls = tls_ctx_server_new(&listen->tls, &about);
 	return spec->tls == NULL ? -1 : 0;
+}
+
+static int
+check_http2(struct build *b, const struct service_listen *listen,
+    const struct conf_node *node)
+{
+#ifndef HAVE_NGHTTP2
+	if (listen->h2c || listen->http2)
+		return wrong(b, node, "listen: HTTP/2 needs a weir that was "
+		    "built with nghttp2");
+#endif
+	if (listen->http2 && !listen->has_tls)
+		return wrong(b, node, "listen: http2 needs tls; HTTP/2 in "
+		    "clear text is h2c");
+	if (listen->h2c && listen->has_tls)
+		return wrong(b, node, "listen: h2c is for clear text; with "
+		    "tls it is http2");
+	return 0;
 }
 
 static int
@@ -594,6 +614,10 @@ build_listens(struct build *b, struct service *service)
 
 		if (listens[i].address == NULL)
 			continue; /* reported already */
+		if (check_http2(b, &listens[i], node) != 0) {
+			result = -1;
+			continue;
+		}
 		if (listens[i].address->is_name) {
 			result = wrong(b, node, "listen: \"%s\" is a name; an "
 			    "address is needed", listens[i].address->host);
