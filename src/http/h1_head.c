@@ -355,6 +355,7 @@ h1_head_end_request(const struct h1_head *h, struct http_request *req)
 		req->framing = HTTP_FRAMING_CHUNKED;
 	}
 	req->minor = h->minor;
+	req->is_h2 = false;
 	req->keep_alive = wishes_to_keep(h);
 	req->expect_continue = has_flag(h, H1_HEAD_EXPECT);
 	req->te_trailers = has_flag(h, H1_HEAD_TRAILERS_OK);

@@ -670,3 +670,37 @@ def test_node(start, origin):
     out = subprocess.run([need("node"), "-e", NODE % weir.address],
                          stdout=subprocess.PIPE, timeout=60, text=True)
     assert out.stdout == "bad 0\n"
+
+
+# -- over TLS -------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def secure(start_shared, origin):
+    from lib import tls
+    certs = tls.Certs()
+    pair = certs.own("a", "a.example", "localhost")
+    yield start_shared(conf.proxy(origin, listen=[
+        {"address": conf.address(), "http2": True,
+         "tls": {"certificates": [{"cert": pair[0], "key": pair[1]}]}}]))
+    certs.remove()
+
+
+def test_alpn(secure):
+    """ALPN chooses HTTP/2, and HTTP/1.1 for those who want that."""
+    url = "https://localhost:%d/" % secure.address[1]
+    for option, version in (("--http2", "2"), ("--http1.1", "1.1")):
+        out = subprocess.run(
+            [need("curl"), "-sSk", "-m", "20", option, "-o", os.devnull,
+             "--resolve", "localhost:%d:127.0.0.1" % secure.address[1],
+             "-w", "%{http_version} %{size_download}", url + "bytes/300000"],
+            stdout=subprocess.PIPE, check=True, text=True).stdout
+        assert out == version + " 300000"
+
+
+def test_h2load_over_tls(secure):
+    """Many streams over TLS."""
+    out = subprocess.run(
+        [need("h2load"), "-n", "400", "-c", "4", "-m", "16",
+         "https://127.0.0.1:%d/bytes/20000" % secure.address[1]],
+        stdout=subprocess.PIPE, timeout=60, check=True, text=True).stdout
+    assert "400 succeeded, 0 failed" in out
