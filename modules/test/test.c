@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test - pauses, answers or fails in any phase; for weir's own tests only.
+ * test - pauses, answers, fails or crashes in any phase, and tries what the
+ * sandbox forbids; for weir's own tests only.
  *
  * Proves that every phase can wait and go on, and that a client which leaves
  * meanwhile is logged once.  Each exchange has one timer, as a module with a
@@ -8,11 +9,17 @@
  */
 #include "module.h"
 
+#include <signal.h>
+
+#include "attempt.h"
+
 struct test_conf {
 	uint64_t pause_ms;           /* 0 = never pause */
 	struct conf_strings phases;  /* where to pause; none = everywhere */
 	const char *answer_in;       /* phase in which to answer 299 */
 	const char *fail_in;         /* phase in which to fail */
+	const char *crash_in;        /* phase in which to die of SIGSEGV */
+	bool attempts;               /* do what the query says */
 };
 
 struct test_ctx {
@@ -30,6 +37,10 @@ static const struct conf_item test_group_items[] = {
 	    "phase in which to answer 299"),
 	CONF_VALUE("fail_in", STRING, struct test_conf, fail_in, NULL, 0,
 	    "phase in which to fail"),
+	CONF_VALUE("crash_in", STRING, struct test_conf, crash_in, NULL, 0,
+	    "phase in which to crash"),
+	CONF_BOOL("attempts", struct test_conf, attempts, "false", 0,
+	    "try the system calls that a query names"),
 	CONF_END,
 };
 
@@ -41,7 +52,7 @@ static const struct conf_table test_group = {
 
 static const struct conf_item items[] = {
 	{ .name = "test", .type = CONF_TYPE_GROUP, .table = &test_group,
-	    .help = "pause, answer or fail in a phase" },
+	    .help = "pause, answer, fail or crash in a phase" },
 	CONF_END,
 };
 
@@ -57,7 +68,8 @@ test_is_active(const void *conf_ptr)
 	const struct test_conf *conf = conf_ptr;
 
 	return conf->pause_ms > 0 || conf->answer_in != NULL ||
-	    conf->fail_in != NULL;
+	    conf->fail_in != NULL || conf->crash_in != NULL ||
+	    conf->attempts;
 }
 
 static void
@@ -134,11 +146,22 @@ is_named(const char *name, enum phase phase)
 	return name != NULL && strcmp(name, phase_name(phase)) == 0;
 }
 
+static void
+crash_if_named(const struct test_conf *conf, enum phase phase)
+{
+	if (is_named(conf->crash_in, phase))
+		raise(SIGSEGV);
+}
+
 static enum verdict
 on_phase(struct exchange *ex, const void *conf_ptr)
 {
 	const struct test_conf *conf = conf_ptr;
 
+	crash_if_named(conf, ex->phase);
+	if (conf->attempts && ex->phase == PHASE_REQUEST)
+		return exchange_answer_body(ex, 200, SPAN("text/plain"),
+		    span_cstr(attempt_run(ex->req.query)));
 	if (is_named(conf->fail_in, ex->phase))
 		return exchange_fail(ex, REASON_INTERNAL, "test said so");
 	if (is_named(conf->answer_in, ex->phase))
@@ -152,6 +175,7 @@ static enum verdict
 on_body(struct exchange *ex, const struct test_conf *conf,
     struct body_piece *piece, enum phase phase)
 {
+	crash_if_named(conf, phase);
 	if (is_named(conf->fail_in, phase))
 		return exchange_fail(ex, REASON_INTERNAL, "test said so");
 	if (!begin_pause(ex, conf, phase))
@@ -188,7 +212,7 @@ on_log(struct exchange *ex, const void *conf)
 {
 	struct test_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
 
-	(void)conf;
+	crash_if_named(conf, PHASE_LOG);
 	if (ctx->ex == NULL)
 		return VERDICT_NEXT;
 	deadline_stop(exchange_loop(ex), &ctx->walk);

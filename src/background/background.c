@@ -32,8 +32,8 @@
 #include "net/listener.h"
 #include "os/channel.h"
 #include "os/logtarget.h"
-#include "os/sandbox.h"
 #include "os/signals.h"
+#include "site/confine.h"
 #include "site/generation.h"
 #include "site/shared.h"
 #include "upstream/lane.h"
@@ -330,7 +330,7 @@ background_main(const struct process_boot *boot)
 	int status = 1;
 
 	listener_set_close(boot->listeners);
-	if (sandbox_enter(boot->account, &err) != 0) {
+	if (confine_enter(boot, true, &err) != 0) {
 		channel_send_fd(boot->channel_fd, CHANNEL_FAILED, err.text,
 		    strlen(err.text), NULL, 0);
 		close(boot->channel_fd);

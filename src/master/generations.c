@@ -13,9 +13,11 @@
 #include "base/heap_alloc.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "base/str.h"
 #include "master/children.h"
 #include "master/listeners.h"
 #include "os/loop.h"
+#include "site/confine.h"
 #include "site/generation.h"
 
 enum {
@@ -331,12 +333,25 @@ generations_prepare(struct generations *gs, struct generation *g,
 	return 0;
 }
 
+static void
+log_sandbox(const struct generations_live *l)
+{
+	char memory[512];
+	struct str s;
+
+	str_init(&s, memory, sizeof(memory));
+	confine_describe(generation_settings(l->generation),
+	    l->owner->config.account, &s);
+	log_notice(NULL, "sandbox %s", str_terminate(&s));
+}
+
 int
 generations_fork(struct generations *gs, struct error *err)
 {
 	struct generations_live *l =
 	    gs->starting != NULL ? gs->starting : gs->serving;
 
+	log_sandbox(l);
 	return children_start(l->children, err);
 }
 

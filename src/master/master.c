@@ -29,6 +29,7 @@
 #include "master/control_cmds.h"
 #include "master/master_private.h"
 #include "os/reply.h"
+#include "os/sandbox.h"
 #include "site/generation.h"
 #include "site/shared.h"
 
@@ -420,6 +421,8 @@ open_resources(struct master *m, struct error *err)
 	    chdir(m->settings->working_directory) != 0)
 		return error_set_errno(err, errno, "working_directory %s",
 		    m->settings->working_directory);
+	if (!m->settings->core_dumps)
+		sandbox_forbid_dumps();
 	if (geteuid() == 0 &&
 	    account_choose(&m->account, m->settings, err) != 0)
 		return -1;

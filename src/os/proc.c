@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,45 @@ proc_account_find(struct proc_account *a, const char *user,
 	if (getgrouplist(user, a->gid, a->groups, &a->group_count) < 0)
 		return error_set(err, "user \"%s\" is in more than %d groups",
 		    user, PROC_GROUPS_MAX);
+	return 0;
+}
+
+/* True if text is nothing but a number. */
+static bool
+is_number(const char *text, unsigned *number)
+{
+	unsigned long n;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	n = strtoul(text, &end, 10);
+	*number = (unsigned)n;
+	return *end == '\0' && n < UINT32_MAX;
+}
+
+int
+proc_owner_find(uid_t *uid, gid_t *gid, const char *user, const char *group,
+    struct error *err)
+{
+	const struct passwd *pw;
+	const struct group *gr;
+
+	*uid = (uid_t)-1;
+	*gid = (gid_t)-1;
+	if (user != NULL && !is_number(user, uid)) {
+		pw = getpwnam(user);
+		if (pw == NULL)
+			return error_set(err, "there is no user \"%s\"", user);
+		*uid = pw->pw_uid;
+	}
+	if (group != NULL && !is_number(group, gid)) {
+		gr = getgrnam(group);
+		if (gr == NULL)
+			return error_set(err, "there is no group \"%s\"",
+			    group);
+		*gid = gr->gr_gid;
+	}
 	return 0;
 }
 

@@ -46,6 +46,14 @@ int proc_account_find(struct proc_account *a, const char *user,
     __attribute__((warn_unused_result));
 
 /*
+ * Numbers of a user and a group, given by name or as numbers; NULL is -1, which
+ * chown(2) takes for "as it is".  -1 and err if there is none of that name.
+ */
+int proc_owner_find(uid_t *uid, gid_t *gid, const char *user,
+    const char *group, struct error *err)
+    __attribute__((warn_unused_result));
+
+/*
  * Leave session and terminal by a double fork.  Returns 0 in the daemon, and
  * in the caller the first child's pid, which is to be waited for; -1 with
  * errno on failure.

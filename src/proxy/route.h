@@ -146,7 +146,10 @@ struct service_listen {
 	bool http2;
 	bool h2c;
 	uint32_t backlog;
+	uint64_t keepalive_ms; /* 0: no probes */
 	uint32_t mode;
+	const char *owner; /* of a Unix socket's file; NULL: as it is */
+	const char *group;
 	bool has_tls;
 	struct tls_server_conf tls;
 };

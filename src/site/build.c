@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/str.h"
 #include "conf/origins.h"
@@ -13,6 +14,7 @@
 #include "http/field.h"
 #include "net/listener.h"
 #include "net/tls_ctx.h"
+#include "os/proc.h"
 #include "proxy/admin.h"
 #include "site/modules.h"
 #include "upstream/group.h"
@@ -553,6 +555,8 @@ add_listener(struct build *b, const struct service_listen *listen,
 	spec->ipv6_only = listen->ipv6_only;
 	spec->h2c = listen->h2c;
 	spec->backlog = listen->backlog;
+	/* Whole seconds, and none of them is off. */
+	spec->keepalive_s = (uint32_t)((listen->keepalive_ms + 999) / 1000);
 	spec->mode = listen->mode;
 	spec->service = service;
 	spec->is_admin = service->is_admin;
@@ -584,6 +588,26 @@ build_tls(struct build *b, struct listener_spec *spec,
 	return spec->tls == NULL ? -1 : 0;
 }
 
+/* Who owns the file of a Unix socket; of no other address. */
+static int
+find_owner(struct build *b, const struct service_listen *listen,
+    struct listener_spec *spec, const struct conf_node *node)
+{
+	struct error err;
+
+	if (listen->owner == NULL && listen->group == NULL)
+		return 0;
+	if (spec->addr.u.sa.sa_family != AF_UNIX)
+		return wrong(b, node, "listen: \"%s\" has no file: owner and "
+		    "group are for Unix sockets", spec->text);
+	if (proc_owner_find(&spec->uid, &spec->gid, listen->owner,
+	    listen->group, &err) != 0)
+		return wrong(b, node, "listen: \"%s\": %s", spec->text,
+		    err.text);
+	spec->has_owner = true;
+	return 0;
+}
+
 static int
 check_http2(struct build *b, const struct service_listen *listen,
     const struct conf_node *node)
@@ -610,6 +634,7 @@ build_listens(struct build *b, struct service *service)
 
 	for (size_t i = 0; i < service->listens.count; i++) {
 		const struct conf_node *node = service->listens.nodes[i];
+		struct listener_spec *spec;
 		bool duplicate = false;
 
 		if (listens[i].address == NULL)
@@ -642,8 +667,11 @@ build_listens(struct build *b, struct service *service)
 			    b->listeners[j].place.line);
 			result = -1;
 		}
-		if (!duplicate && build_tls(b, add_listener(b, &listens[i],
-		    service, node), &listens[i], node) != 0)
+		if (duplicate)
+			continue;
+		spec = add_listener(b, &listens[i], service, node);
+		if (find_owner(b, &listens[i], spec, node) != 0 ||
+		    build_tls(b, spec, &listens[i], node) != 0)
 			result = -1;
 	}
 	return result;

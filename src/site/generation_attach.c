@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -242,8 +243,13 @@ clamp_connections(struct generation *g)
 	size_t used = count_descriptors() + DESCRIPTORS_SPARE +
 	    g->build.listener_count * g->workers;
 	size_t limit = (size_t)proc_raise_descriptors();
-	size_t fit = limit > used + 2 ? (limit - used) / 2 : 1;
+	size_t most = g->settings.open_files_max;
+	size_t fit;
 
+	/* Only root gets more than it has. */
+	if (most > 0 && (geteuid() == 0 || most < limit))
+		limit = most;
+	fit = limit > used + 2 ? (limit - used) / 2 : 1;
 	if (g->settings.connections_max <= fit)
 		return;
 	log_warn(NULL, "connections_max is %u, but the limit of %zu "

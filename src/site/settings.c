@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "os/loop.h"
+#include "os/sandbox.h"
 
 #define KB UINT64_C(1024)
 #define MB (1024 * KB)
@@ -28,6 +29,15 @@ static const struct conf_enum unknown_settings[] = {
 static const struct conf_enum event_loops[] = {
 	{ "auto", LOOP_AUTO }, { "epoll", LOOP_EPOLL }, { "poll", LOOP_POLL },
 	{ NULL, 0 },
+};
+
+static const struct conf_enum sandboxes[] = {
+	{ "auto", SANDBOX_AUTO }, { "strict", SANDBOX_STRICT },
+	{ "basic", SANDBOX_BASIC }, { "off", SANDBOX_OFF }, { NULL, 0 },
+};
+
+static const struct conf_enum words_inherit[] = {
+	{ "inherit", 0 }, { NULL, 0 },
 };
 
 static const struct conf_item error_log_items[] = {
@@ -99,6 +109,17 @@ static const struct conf_item items[] = {
 	CONF_VALUE("working_directory", STRING, struct settings,
 	    working_directory, NULL, CONF_RESTART,
 	    "directory to run in"),
+	CONF_ENUM("sandbox", struct settings, sandbox, sandboxes, "auto", 0,
+	    "what workers and background process may ask of the kernel"),
+	CONF_VALUE("chroot", STRING, struct settings, chroot, NULL, 0,
+	    "directory that is all that workers see"),
+	CONF_BOOL("core_dumps", struct settings, core_dumps, "false", 0,
+	    "a crash may leave a core dump, with secrets in it"),
+	{ .name = "open_files_max", .type = CONF_TYPE_UINT,
+	    .offset = offsetof(struct settings, open_files_max), .min = 64,
+	    .max = 1073741816, .values = words_inherit, .def = "inherit",
+	    .flags = CONF_RESTART,
+	    .help = "descriptors of a process (default: the limit it has)" },
 	CONF_GROUP("error_log", struct settings, error_log, &error_log_table,
 	    0, "where errors are written"),
 	CONF_ENUM("unknown_settings", struct settings, unknown_settings,

@@ -37,6 +37,10 @@ struct settings {
 	const char *pid_file; /* NULL: none */
 	const char *upgrade_sock;
 	const char *working_directory;
+	uint32_t sandbox;          /* enum sandbox_level */
+	const char *chroot;        /* of workers; NULL: none */
+	bool core_dumps;
+	uint32_t open_files_max;   /* of a process; 0: as it is */
 	struct settings_error_log error_log;
 	uint32_t unknown_settings; /* enum conf_unknown */
 	uint32_t event_loop;       /* enum loop_backend */

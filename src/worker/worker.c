@@ -24,9 +24,9 @@
 #include "base/now.h"
 #include "net/listener.h"
 #include "os/channel.h"
-#include "os/sandbox.h"
 #include "os/signals.h"
 #include "proxy/proxy.h"
+#include "site/confine.h"
 #include "site/generation.h"
 #include "worker/accept.h"
 
@@ -337,7 +337,7 @@ worker_main(const struct process_boot *boot)
 
 	accept_init(&w.accept, boot->listeners, boot->slot, boot->workers);
 	/* Nothing is opened, no byte read, before the rights are gone. */
-	if (sandbox_enter(boot->account, &err) != 0) {
+	if (confine_enter(boot, false, &err) != 0) {
 		channel_send_fd(boot->channel_fd, CHANNEL_FAILED, err.text,
 		    strlen(err.text), NULL, 0);
 		close(boot->channel_fd);

@@ -108,6 +108,10 @@ class Weir:
                 config += '\npid_file = "@DIR@/weir.pid";\n'
             if not re.search(r"^\s*control\b", config, re.M):
                 config += 'control = { path = "@DIR@/control.sock"; };\n'
+            # Only root sees which connections a process has that may not
+            # be dumped.
+            if os.geteuid() != 0 and "core_dumps" not in config:
+                config += "\ncore_dumps = true;\n"
             self.text = config.replace("@DIR@", self.dir)
             self.addresses = [
                 a.replace("@DIR@", self.dir) if isinstance(a, str) else a
