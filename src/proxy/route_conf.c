@@ -232,7 +232,7 @@ static const struct conf_item listen_items[] = {
 	CONF_UINT("backlog", struct service_listen, backlog, 1, 65535,
 	    "4096", NULL, 0, "connections that may wait to be accepted"),
 	CONF_DURATION("keepalive", struct service_listen, keepalive_ms, 0,
-	    32767 * 1000, "0", 0,
+	    9 * 3600 * 1000, "0", 0,
 	    "probe clients that are silent for so long; 0 = never"),
 	CONF_UINT("mode", struct service_listen, mode, 0, 511, "438", NULL,
 	    0, "file mode of a Unix socket, 438 = octal 666"),
