@@ -140,6 +140,8 @@ struct exchange {
 	struct span match_path;     /* decoded; what routes see */
 	struct addr_ip client_ip;   /* after trusted_proxies */
 	struct span identity;       /* who it is, as `auth` found; or empty */
+	const struct span *rewrite_groups; /* of the regex of a rule */
+	uint32_t rewrite_group_count; /* 0 but while a rule is applied */
 	struct span request_id;     /* as `requestid` has it; or empty */
 	struct span trace_id;       /* likewise */
 	uint32_t *captures;         /* of the route's regex: start, end pairs */

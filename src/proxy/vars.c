@@ -389,6 +389,16 @@ VAR(duration)
 	    ex->ended_us != 0 ? ex->ended_us : now_us());
 }
 
+VAR(rewrite_group)
+{
+	uint64_t n;
+	EX;
+
+	if (span_u64(arg, &n) != 0 || n >= ex->rewrite_group_count)
+		return false;
+	return put(out, ex->rewrite_groups[n]);
+}
+
 VAR(request_id)
 {
 	EX;
@@ -595,6 +605,8 @@ static const struct template_var all[] = {
 	{ "time.epoch", time_epoch, "now, seconds since 1970", NULL },
 	{ "time.msec", time_msec, "now, the same with milliseconds", NULL },
 	{ "duration", duration, "seconds from the head to the end", NULL },
+	{ "rewrite.", rewrite_group, "group N of a rewrite rule's regex, in "
+	    "that rule", check_number },
 	{ "request.id", request_id, "the request's name, by requestid", NULL },
 	{ "trace.id", trace_id, "the trace that it is part of, by requestid",
 	    NULL },

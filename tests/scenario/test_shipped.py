@@ -34,7 +34,7 @@ def test_every_option_may_be_taken_in(tmp_path):
 EXAMPLES = {"error_log", "path", "admin", "address", "host", "pid_file",
             "working_directory", "chroot", "trusted_proxies", "group", "site",
             "status", "body", "remove", "Server", "format", "rate",
-            "burst", "concurrent"}
+            "burst", "concurrent", "drop_args"}
 
 
 def values(dump):
