@@ -191,9 +191,11 @@ on_message(struct channel *channel, const struct channel_message *m)
 	switch (m->type) {
 	case CHANNEL_SERVE:
 		start_writing(b);
+		upstreams_serve(b->upstreams, true);
 		break;
 	case CHANNEL_DRAIN:
 		stop_writing(b);
+		upstreams_serve(b->upstreams, false);
 		break;
 	case CHANNEL_STOP:
 		loop_stop(b->loop);
@@ -243,7 +245,10 @@ start_tasks(struct background *b, struct error *err)
 	b->commands = commands_new(b->loop);
 	if (shared->lanes != NULL)
 		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
-	b->upstreams = upstreams_start(b->loop, shared);
+	b->upstreams = upstreams_start(b->loop, shared, b->boot->process);
+	upstreams_add_commands(b->upstreams, b->commands);
+	if (b->boot->is_serving)
+		upstreams_serve(b->upstreams, true);
 	b->discovery = discovery_start(b->loop, shared->groups,
 	    shared->group_count, NULL, on_discovered, b, err);
 	return b->discovery == NULL ? -1 : 0;

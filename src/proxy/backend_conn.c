@@ -254,11 +254,8 @@ attach(struct backend_conn *bc, struct exchange *ex)
 static void
 count(struct exchange *ex, enum proxy_stat stat, enum upstream_stat up)
 {
-	_Atomic uint64_t *upstream = proxy_upstream_stats(ex->proxy, ex);
-
 	counter_add(&ex->proxy->stats[stat], 1);
-	if (upstream != NULL)
-		counter_add(&upstream[up], 1);
+	proxy_count_upstream(ex, up);
 }
 
 /*
@@ -494,12 +491,10 @@ enum backend_conn_result
 backend_conn_open(struct exchange *ex, bool may_reuse, enum reason *reason,
     const char **detail)
 {
-	_Atomic uint64_t *upstream = proxy_upstream_stats(ex->proxy, ex);
 	bool pending = false;
 	int error;
 
-	if (upstream != NULL)
-		counter_add(&upstream[UPSTREAM_STAT_REQUESTS], 1);
+	proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
 	if (may_reuse && take_idle(ex)) {
 		ex->reused = true;
 		return BACKEND_CONN_READY;
@@ -783,7 +778,7 @@ on_final(struct backend_conn *bc, const char *p, size_t used,
     struct http_response *res)
 {
 	struct exchange *ex = bc->ex;
-	_Atomic uint64_t *upstream = proxy_upstream_stats(bc->proxy, ex);
+	uint64_t first_byte_us = now_us() - ex->sent_us;
 
 	h1_copy_response(&ex->arena, p, used, SPARE_FIELDS, res);
 	if (hop_strip_response(res) != H1_REFUSAL_NONE) {
@@ -799,9 +794,10 @@ on_final(struct backend_conn *bc, const char *p, size_t used,
 	    res->content_length);
 	arm(bc, res->status == 101 ? ex->core->tunnel_idle_timeout_ms
 				   : ex->route->timeouts.between_bytes_ms);
-	if (upstream != NULL)
-		histogram_observe(&upstream[UPSTREAM_STAT_FIRST_BYTE],
-		    now_us() - ex->sent_us);
+	histogram_observe(&proxy_upstream_stats(bc->proxy,
+	    ex)[UPSTREAM_STAT_FIRST_BYTE], first_byte_us);
+	histogram_observe(&proxy_backend_stats(bc->proxy,
+	    ex)[UPSTREAM_STAT_FIRST_BYTE], first_byte_us);
 	exchange_on_response(ex, res);
 	return bc->ex == ex;
 }

@@ -337,6 +337,7 @@ try_failed(struct exchange *ex, enum reason reason, const char *detail)
 	    ex->state == EXCHANGE_SELECT;
 	enum retry_verdict verdict = RETRY_NO;
 
+	proxy_count_upstream(ex, UPSTREAM_STAT_FAILURES);
 	attempt.cause = causes[reason].cause;
 	ex->hook_at = 0;
 	ex->resumed = VERDICT_NEXT;
@@ -749,6 +750,7 @@ exchange_on_backend_failed(struct exchange *ex, enum reason reason,
 	if (wait_first(ex, reason, detail, false))
 		return;
 	if (ex->state == EXCHANGE_STREAM) {
+		proxy_count_upstream(ex, UPSTREAM_STAT_FAILURES);
 		cut(ex, reason, detail);
 		return;
 	}

@@ -82,6 +82,8 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	    boot->metrics_slot, 0);
 	p->route_stats =
 	    heap_alloc_zeroed(boot->routes_max, sizeof(*p->route_stats));
+	p->backend_stats = heap_alloc_zeroed(
+	    backend_zone_slots(boot->backends), sizeof(*p->backend_stats));
 	p->group_stats =
 	    heap_alloc_zeroed(boot->group_count, sizeof(*p->group_stats));
 	cells = backend_zone_join(boot->backends);
@@ -128,6 +130,7 @@ proxy_free(struct proxy *p)
 	slab_fini(&p->h2_clients);
 	slab_fini(&p->h2_streams);
 	free(p->group_stats);
+	free(p->backend_stats);
 	free(p->module_stats);
 	free(p->route_stats);
 	free(p->scratch);
@@ -371,6 +374,25 @@ _Atomic uint64_t *
 proxy_upstream_stats(struct proxy *p, const struct exchange *ex)
 {
 	return ex->group == NULL ? NULL : p->group_stats[ex->group->number];
+}
+
+_Atomic uint64_t *
+proxy_backend_stats(struct proxy *p, const struct exchange *ex)
+{
+	uint32_t slot = ex->backend->slot;
+
+	if (p->backend_stats[slot] == NULL)
+		p->backend_stats[slot] = metrics_block(p->boot.metrics,
+		    &stats_backend, p->boot.metrics_slot,
+		    ex->backend->metric_index);
+	return p->backend_stats[slot];
+}
+
+void
+proxy_count_upstream(struct exchange *ex, enum upstream_stat row)
+{
+	counter_add(&ex->proxy->group_stats[ex->group->number][row], 1);
+	counter_add(&proxy_backend_stats(ex->proxy, ex)[row], 1);
 }
 
 static _Atomic uint64_t *

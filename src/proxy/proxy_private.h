@@ -63,6 +63,7 @@ struct proxy {
 	_Atomic uint64_t *stats; /* rows of stats_proxy */
 	_Atomic uint64_t **group_stats; /* of stats_upstream, by number */
 	_Atomic uint64_t **module_stats; /* by module index, or NULL */
+	_Atomic uint64_t **backend_stats; /* of stats_backend, by slot; late */
 	_Atomic uint64_t **route_stats; /* of stats_route, by index; made late */
 	uint64_t next_connection_id;
 	size_t connections;      /* client connections open */
@@ -105,6 +106,11 @@ void proxy_forget_out(struct proxy *p, struct conn *c);
 void proxy_count_exchange(struct exchange *ex);
 _Atomic uint64_t *proxy_upstream_stats(struct proxy *p,
     const struct exchange *ex);
+/* Of the backend that the exchange has, or had last. */
+_Atomic uint64_t *proxy_backend_stats(struct proxy *p,
+    const struct exchange *ex);
+/* Count it for the upstream and for the backend of the exchange. */
+void proxy_count_upstream(struct exchange *ex, enum upstream_stat row);
 /* A client connection has gone. */
 void proxy_client_gone(struct proxy *p, bool is_admin);
 /* Stop accepting for a while: out of descriptors. */

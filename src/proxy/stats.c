@@ -109,21 +109,41 @@ static const struct metric route_rows[ROUTE_STAT_COUNT] = {
 		.type = METRIC_HISTOGRAM },
 };
 
+/* The same of an upstream and of each of its backends. */
+#define UPSTREAM_ROWS(of)                                                    \
+	[UPSTREAM_STAT_REQUESTS] = { .name = "requests_total",               \
+		.help = "Attempts at " of "." },                             \
+	[UPSTREAM_STAT_FAILURES] = { .name = "failures_total",               \
+		.help = "Attempts that ended without a whole response." },   \
+	[UPSTREAM_STAT_CONNECTS] = { .name = "connects_total",               \
+		.help = "Attempts on a new connection." },                   \
+	[UPSTREAM_STAT_REUSED] = { .name = "reuses_total",                   \
+		.help = "Attempts on a kept connection.",                    \
+		.label = "from=\"own\"" },                                   \
+	[UPSTREAM_STAT_TAKEN] = { .name = "reuses_total",                    \
+		.label = "from=\"shared\"" },                                \
+	[UPSTREAM_STAT_FIRST_BYTE] = { .name = "first_byte_seconds",         \
+		.help = "From the request's head to the response's.",        \
+		.type = METRIC_HISTOGRAM }
+
 static const struct metric upstream_rows[UPSTREAM_STAT_COUNT] = {
-	[UPSTREAM_STAT_REQUESTS] = { .name = "requests_total",
-		.help = "Attempts at an upstream's backends." },
-	[UPSTREAM_STAT_FAILURES] = { .name = "failures_total",
-		.help = "Attempts that ended without a whole response." },
-	[UPSTREAM_STAT_CONNECTS] = { .name = "connects_total",
-		.help = "Attempts on a new connection." },
-	[UPSTREAM_STAT_REUSED] = { .name = "reuses_total",
-		.help = "Attempts on a kept connection.",
-		.label = "from=\"own\"" },
-	[UPSTREAM_STAT_TAKEN] = { .name = "reuses_total",
-		.label = "from=\"shared\"" },
-	[UPSTREAM_STAT_FIRST_BYTE] = { .name = "first_byte_seconds",
-		.help = "From the request's head to the response's.",
-		.type = METRIC_HISTOGRAM },
+	UPSTREAM_ROWS("an upstream's backends"),
+};
+
+static const struct metric backend_rows[BACKEND_STAT_COUNT] = {
+	UPSTREAM_ROWS("a backend"),
+	[BACKEND_STAT_UP] = { .name = "up", .type = METRIC_GAUGE,
+		.help = "1 while the backend may get requests, else 0." },
+	[BACKEND_STAT_IN_FLIGHT] = { .name = "in_flight",
+		.type = METRIC_GAUGE, .help = "Requests it has now." },
+	[BACKEND_STAT_OPEN] = { .name = "limited_connections",
+		.type = METRIC_GAUGE,
+		.help = "Its connections now, where max_connections is set." },
+	[BACKEND_STAT_WAITING] = { .name = "queued", .type = METRIC_GAUGE,
+		.help = "Requests that wait for a connection to one of the "
+		    "upstream; at its first backend." },
+	[BACKEND_STAT_WEIGHT] = { .name = "weight", .type = METRIC_GAUGE,
+		.help = "Its share relative to the other backends." },
 };
 
 const struct metric_set stats_proxy =
@@ -132,3 +152,5 @@ const struct metric_set stats_route =
     METRIC_SET("route", METRIC_SCOPE_ROUTE, route_rows);
 const struct metric_set stats_upstream =
     METRIC_SET("upstream", METRIC_SCOPE_UPSTREAM, upstream_rows);
+const struct metric_set stats_backend =
+    METRIC_SET("backend", METRIC_SCOPE_BACKEND, backend_rows);

@@ -67,8 +67,19 @@ enum upstream_stat {
 	UPSTREAM_STAT_COUNT
 };
 
+/* Of a backend: the rows of its upstream, and what it is now. */
+enum backend_stat {
+	BACKEND_STAT_UP = UPSTREAM_STAT_COUNT, /* 1 while it gets requests */
+	BACKEND_STAT_IN_FLIGHT,
+	BACKEND_STAT_OPEN,   /* connections that max_connections counts */
+	BACKEND_STAT_WAITING, /* requests that wait for its upstream */
+	BACKEND_STAT_WEIGHT,
+	BACKEND_STAT_COUNT
+};
+
 extern const struct metric_set stats_proxy;
 extern const struct metric_set stats_route;
 extern const struct metric_set stats_upstream;
+extern const struct metric_set stats_backend;
 
 #endif

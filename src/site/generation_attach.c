@@ -54,6 +54,23 @@ name_service(struct metrics *m, struct service *service)
 }
 
 static void
+name_backends(struct group *group, struct metrics *m)
+{
+	for (uint32_t i = 0; i < group->backend_count; i++)
+		group->backends[i].metric_index = metrics_register(m,
+		    METRIC_SCOPE_BACKEND, group->name,
+		    group->backends[i].text);
+}
+
+static void
+forget_backends(const struct group *group, struct metrics *m)
+{
+	for (uint32_t i = 0; i < group->backend_count; i++)
+		metrics_release(m, METRIC_SCOPE_BACKEND,
+		    group->backends[i].metric_index, SHARED_MASTER);
+}
+
+static void
 name_counters(struct generation *g, struct shared *s)
 {
 	g->shared.metrics = &s->metrics;
@@ -61,6 +78,8 @@ name_counters(struct generation *g, struct shared *s)
 		g->group_metric_index[i] = metrics_register(&s->metrics,
 		    METRIC_SCOPE_UPSTREAM, span_of(NULL, 0),
 		    g->groups[i]->name);
+	for (size_t i = 0; i < g->group_count; i++)
+		name_backends(g->groups[i], &s->metrics);
 	for (size_t i = 0; i < g->build.service_count; i++)
 		name_service(&s->metrics, g->build.services[i]);
 	g->has_names = true;
@@ -71,9 +90,11 @@ forget_counters(struct generation *g, struct metrics *m)
 {
 	if (!g->has_names)
 		return;
-	for (size_t i = 0; i < g->group_count; i++)
+	for (size_t i = 0; i < g->group_count; i++) {
 		metrics_release(m, METRIC_SCOPE_UPSTREAM,
 		    g->group_metric_index[i], SHARED_MASTER);
+		forget_backends(g->groups[i], m);
+	}
 	for (size_t i = 0; i < g->build.service_count; i++) {
 		const struct service *service = g->build.services[i];
 

@@ -65,7 +65,7 @@ open_metrics(struct shared *s, const struct shared_config *c,
     struct error *err)
 {
 	static const struct metric_set *const own[] = { &stats_proxy,
-		&stats_route, &stats_upstream };
+		&stats_route, &stats_upstream, &stats_backend };
 	enum { OWN_COUNT = sizeof(own) / sizeof(*own) };
 	size_t count = c->metric_set_count + OWN_COUNT;
 	size_t modules = modules_count();

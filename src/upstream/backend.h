@@ -111,6 +111,7 @@ struct backend {
 	uint32_t index;  /* in its group */
 	uint32_t slot;   /* in the zone, and of its lane */
 	uint32_t slot_version;
+	uint32_t metric_index; /* the caller's */
 	struct backend_slot *shared; /* NULL until bound */
 	struct backend_cell *own;    /* this process's; NULL: no account */
 	struct group *group;
