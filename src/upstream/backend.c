@@ -199,7 +199,7 @@ struct owner {
 
 /* At the end of the zone; rows of cells behind it. */
 struct accounts {
-	_Atomic uint32_t used; /* accounts from here on were never joined */
+	_Alignas(64) _Atomic uint32_t used; /* accounts from here on were never joined */
 	_Atomic uint32_t joined[ACCOUNTS_MAX]; /* 0 = nothing to return */
 };
 
@@ -348,8 +348,7 @@ backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
 		return error_set(err, "backend \"%.*s\": all %zu slots are "
 		    "taken: raise backends_max", SPAN_ARG(b->name),
 		    zone->count);
-	if (o->name == NULL || !span_eq(span_cstr(o->name), b->name))
-		{
+	if (o->name == NULL || !span_eq(span_cstr(o->name), b->name)) {
 		rename_slot(zone, o, b->name);
 		set_initial(b, &zone->slots[o - zone->owners]);
 	}
