@@ -13,6 +13,7 @@
 #include "base/entropy.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/now.h"
 #include "base/span.h"

@@ -12,6 +12,12 @@
 #ifdef HAVE_CARES
 #include <ares.h>
 #endif
+#ifdef HAVE_BROTLI
+#include <brotli/encode.h>
+#endif
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
 
 /* What a build may be without, and what is lost by it. */
 static const char *const left_out[] = {
@@ -55,6 +61,15 @@ print_libraries(FILE *out)
 	fprintf(out, "  zlib %s\n", zlibVersion());
 #ifdef HAVE_CARES
 	fprintf(out, "  c-ares %s\n", ares_version(NULL));
+#endif
+#ifdef HAVE_BROTLI
+	/* Twelve bits each for minor and patch. */
+	fprintf(out, "  brotli %u.%u.%u\n", BrotliEncoderVersion() >> 24,
+	    BrotliEncoderVersion() >> 12 & 0xfff,
+	    BrotliEncoderVersion() & 0xfff);
+#endif
+#ifdef HAVE_ZSTD
+	fprintf(out, "  zstd %s\n", ZSTD_versionString());
 #endif
 }
 
