@@ -58,7 +58,8 @@ on_tend(struct deadline *d)
 	struct master *m = LIST_OF(d, struct master, tend);
 
 	deadline_set(m->loop, &m->tend,
-	    now_ms() + generation_tend(m->boot->generation));
+	    now_ms() + generation_tend(
+	    generations_serving(&m->generations)));
 }
 
 static void
