@@ -42,6 +42,24 @@ AC_DEFUN([WEIR_ARG_BUILD], [
 		test "x$enable_coverage" != xno], [enable_lto=no])
 ])
 
+# WEIR_ARG_SYSTEMD: where the units go; without the switch to the data folder.
+AC_DEFUN([WEIR_ARG_SYSTEMD], [
+	AC_ARG_WITH([systemdsystemunitdir],
+		[AS_HELP_STRING([--with-systemdsystemunitdir@<:@=DIR@:>@],
+		[install weir.service and weir.socket in DIR, or where systemd
+		says])],
+		[], [with_systemdsystemunitdir=no])
+	AS_IF([test "x$with_systemdsystemunitdir" = xyes], [
+		with_systemdsystemunitdir=`pkg-config \
+			--variable=systemdsystemunitdir systemd 2>/dev/null`
+		AS_IF([test -z "$with_systemdsystemunitdir"], [AC_MSG_ERROR(
+			[--with-systemdsystemunitdir needs a folder: systemd.pc was not found])])
+	])
+	AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
+	AM_CONDITIONAL([SYSTEMD_UNITS],
+		[test "x$with_systemdsystemunitdir" != xno])
+])
+
 # WEIR_TRY_FLAG(VARIABLE, FLAGS, [IF-REFUSED]): append FLAGS to VARIABLE if
 # the compiler takes them for compiling and linking without a warning.
 AC_DEFUN([WEIR_TRY_FLAG], [

@@ -13,6 +13,7 @@
 #include "master/cli.h"
 #include "master/master.h"
 #include "master/options.h"
+#include "master/tell.h"
 #include "master/version.h"
 #include "os/proc.h"
 #include "site/generation.h"
@@ -143,6 +144,8 @@ run(const struct cli *cli)
 	case CLI_DUMP_OPTIONS:
 		options_print(stdout);
 		return EXIT_SUCCESS;
+	case CLI_TELL:
+		return tell_instance(cli->conf_path, cli->signal);
 	case CLI_RUN:
 	case CLI_TEST:
 	case CLI_DUMP:

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/log.h"
 
 static void *
 from_arena(size_t len, void *arena)
@@ -52,6 +53,24 @@ compile(pcre2_general_context *general, struct span text, size_t *offset,
 	return NULL;
 }
 
+/*
+ * The interpreter does the same, more slowly.  Where PCRE2 has a compiler, it
+ * was refused memory that can be written and executed.
+ */
+static void
+say_interpreted(void)
+{
+	static bool was_said;
+	uint32_t has_jit = 0;
+
+	if (was_said || pcre2_config(PCRE2_CONFIG_JIT, &has_jit) < 0 ||
+	    has_jit == 0)
+		return;
+	was_said = true;
+	log_notice(NULL, "regular expressions are interpreted: code cannot "
+	    "be made at run time (MemoryDenyWriteExecute or the like)");
+}
+
 struct conf_regex *
 conf_regex_compile(struct arena *a, struct span text, size_t *offset,
     struct error *err)
@@ -64,8 +83,8 @@ conf_regex_compile(struct arena *a, struct span text, size_t *offset,
 
 	if (code == NULL)
 		return NULL;
-	/* Without JIT the interpreter does the same, more slowly. */
-	(void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+	if (pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) != 0)
+		say_interpreted();
 	context = pcre2_match_context_create(general);
 	pcre2_set_match_limit(context, CONF_REGEX_STEPS_MAX);
 	pcre2_set_heap_limit(context, CONF_REGEX_HEAP_KB);

@@ -188,6 +188,37 @@ is_table(const struct jsonread_value *v)
 	    v->first->type == JSONREAD_OBJECT;
 }
 
+/* Sentences: a line each. */
+static bool
+is_lines(const struct jsonread_value *v)
+{
+	if (v->type != JSONREAD_ARRAY)
+		return false;
+	for (v = v->first; v != NULL; v = v->next) {
+		if (v->type == JSONREAD_STRING && v->text.len > 0 &&
+		    memchr(v->text.p, ' ', v->text.len) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_block(const struct jsonread_value *v)
+{
+	return v->type == JSONREAD_OBJECT || is_table(v) || is_lines(v);
+}
+
+static void
+show_lines(const struct jsonread_value *array, FILE *out)
+{
+	for (const struct jsonread_value *v = array->first; v != NULL;
+	     v = v->next) {
+		put_spaces(out, INDENT);
+		put(out, cell(v));
+		fputc('\n', out);
+	}
+}
+
 static void
 show_scalars(const struct jsonread_value *object, FILE *out)
 {
@@ -195,13 +226,13 @@ show_scalars(const struct jsonread_value *object, FILE *out)
 
 	for (const struct jsonread_value *v = object->first; v != NULL;
 	     v = v->next) {
-		if (!is_table(v) && v->type != JSONREAD_OBJECT &&
+		if (!is_block(v) &&
 		    width(v->name) > widest)
 			widest = width(v->name);
 	}
 	for (const struct jsonread_value *v = object->first; v != NULL;
 	     v = v->next) {
-		if (is_table(v) || v->type == JSONREAD_OBJECT)
+		if (is_block(v))
 			continue;
 		put(out, v->name);
 		fputc(':', out);
@@ -232,7 +263,7 @@ show(const struct jsonread_value *result, FILE *out)
 	show_scalars(result, out);
 	for (; v != NULL; v = v->next) {
 		is_first = is_first && v == result->first;
-		if (!is_table(v) && v->type != JSONREAD_OBJECT)
+		if (!is_block(v))
 			continue;
 		if (!is_first)
 			fputc('\n', out);
@@ -240,6 +271,8 @@ show(const struct jsonread_value *result, FILE *out)
 		fputs(":\n", out);
 		if (is_table(v))
 			show_table(v, out);
+		else if (is_lines(v))
+			show_lines(v, out);
 		else
 			show_scalars(v, out);
 	}

@@ -9,7 +9,8 @@ struct jsonread_value;
 
 /*
  * Scalars as "name: value"; an array of objects as a table, whose columns are
- * the members of all of them; an object called "text" as it stands.  Controls
+ * the members of all of them; an array with sentences in it as lines; an
+ * object called "text" as it stands.  Controls
  * are escaped, so that no answer drives the terminal.
  */
 void show(const struct jsonread_value *result, FILE *out);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "master/tell.h"
 #include "os/addr.h"
 
 enum {
@@ -23,6 +24,7 @@ static const struct option options[] = {
 	{ "conf", required_argument, NULL, 'c' },
 	{ "test", no_argument, NULL, 't' },
 	{ "dump", no_argument, NULL, 'T' },
+	{ "signal", required_argument, NULL, 's' },
 	{ "daemon", no_argument, NULL, 'd' },
 	{ "upgrade", no_argument, NULL, 'u' },
 	{ "version", no_argument, NULL, 'V' },
@@ -42,6 +44,7 @@ cli_print_help(FILE *out)
 {
 	fprintf(out,
 	    "usage: weir [-c FILE] [-tTdu] [--workers N] [--log-level LEVEL]\n"
+	    "       weir [-c FILE] -s reload|stop|quit|reopen|upgrade\n"
 	    "       weir --from [HOST]:PORT --to http://HOST:PORT\n"
 	    "\n"
 	    "  -c, --conf FILE     the configuration (%s)\n"
@@ -49,6 +52,9 @@ cli_print_help(FILE *out)
 	    "  -T, --dump          check it and print what is in effect\n"
 	    "  -d, --daemon        run in the background\n"
 	    "  -u, --upgrade       take over from the running instance\n"
+	    "  -s, --signal WORD   tell the running instance: reload, stop "
+	    "(at once),\n"
+	    "                      quit (drain), reopen or upgrade\n"
 	    "  -V, --version       print version, modules and libraries\n"
 	    "  -h, --help          print this\n"
 	    "      --workers N     so many worker processes\n"
@@ -114,6 +120,13 @@ read_option(struct cli *cli, int letter, struct error *err)
 		return 0;
 	case 'u':
 		return error_set(err, "--upgrade is not yet available");
+	case 's':
+		cli->action = CLI_TELL;
+		cli->signal = tell_signal(optarg);
+		if (cli->signal == 0)
+			return error_set(err, "--signal \"%s\": reload, stop, "
+			    "quit, reopen or upgrade is expected", optarg);
+		return 0;
 	case 'V':
 		cli->action = CLI_VERSION;
 		return 0;
@@ -181,6 +194,9 @@ check_pair(struct cli *cli, struct error *err)
 	if (spec.is_name)
 		return error_set(err, "--from \"%s\": an address is expected, "
 		    "as :8080 or 127.0.0.1:8080", cli->from);
+	if (cli->action == CLI_TELL)
+		return error_set(err, "--signal needs a configuration, which "
+		    "names the pid file");
 	return read_to(cli->to, &host, err);
 }
 
@@ -192,7 +208,7 @@ cli_parse(struct cli *cli, int argc, char **argv, struct error *err)
 	*cli = (struct cli){ .action = CLI_RUN, .log_level = -1 };
 	opterr = 0;
 	optind = 0; /* from the start, also a second time */
-	while ((letter = getopt_long(argc, argv, ":c:tTduVh", options,
+	while ((letter = getopt_long(argc, argv, ":c:s:tTduVh", options,
 	    NULL)) != -1) {
 		if (letter == '?' || letter == ':')
 			return fail_unknown(argv, letter, err);

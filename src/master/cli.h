@@ -16,6 +16,7 @@ enum cli_action {
 	CLI_DUMP,         /* -T */
 	CLI_VERSION,      /* -V */
 	CLI_HELP,         /* -h */
+	CLI_TELL,         /* -s */
 	CLI_DUMP_OPTIONS, /* every option table, for the manual's test */
 };
 
@@ -27,6 +28,7 @@ struct cli {
 	uint32_t workers;      /* 0 = as configured */
 	int log_level;         /* -1 = as configured */
 	bool is_daemon;
+	int signal;            /* of CLI_TELL */
 };
 
 /* Borrows argv.  -1 and err when the usage is wrong. */

@@ -222,7 +222,6 @@ listen_at(const struct control_config *config, struct error *err)
 	struct sock_listen_options options = {
 		.backlog = BACKLOG,
 		.mode = config->mode,
-		.owner = &owner,
 	};
 	size_t len = strlen(config->path);
 	int fd;
@@ -234,6 +233,9 @@ listen_at(const struct control_config *config, struct error *err)
 	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
 	if (find_owner(config, &owner, err) != 0)
 		return -1;
+	/* Without need not even asked for: a sandbox may forbid it. */
+	if (config->owner != NULL || config->group != NULL)
+		options.owner = &owner;
 	runfolder_make(config->path);
 	fd = sock_listen(&a, &options, err);
 	if (fd < 0 && errno == EADDRINUSE)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* control_cmds - status, stop, reopen, config, loglevel. */
+/* control_cmds - status, stop, reload, workers, logs, configuration. */
 #include "master/control_cmds.h"
 
 #include <stdio.h>
@@ -9,14 +9,17 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/heap_alloc.h"
 #include "base/log.h"
 #include "base/now.h"
 #include "base/str.h"
 #include "master/children.h"
 #include "master/master_private.h"
 #include "os/loop.h"
-#include "os/sandbox.h"
+#include "os/reply.h"
 #include "site/generation.h"
+
+enum { RELOAD_ANSWER_MAX = 4 << 20 };
 
 static const char *
 state_name(enum master_state state)
@@ -99,6 +102,27 @@ put_processes(struct status *s)
 	json_close(j);
 }
 
+static void
+put_generations(struct status *s)
+{
+	struct json *j = s->json;
+
+	json_array(j, "generations");
+	LIST_EACH(&s->master->generations.all, node, after) {
+		const struct generations_live *l =
+		    LIST_OF(node, struct generations_live, node);
+
+		json_object(j, NULL);
+		json_u64(j, "generation", l->number);
+		json_cstr(j, "state", generations_state_name(l->state));
+		json_u64(j, "since_s", (now_ms() - l->since_ms) / 1000);
+		json_u64(j, "workers",
+		    generation_settings(l->generation)->workers);
+		json_close(j);
+	}
+	json_close(j);
+}
+
 static int
 answer_status(struct command_call *call)
 {
@@ -120,6 +144,7 @@ answer_status(struct command_call *call)
 	json_cstr(j, "user", geteuid() == 0 ? m->account.user : NULL);
 	json_cstr(j, "event_loop", loop_backend_name(m->loop));
 	json_cstr(j, "log_level", log_level_name(log_get_level()));
+	put_generations(&s);
 	put_processes(&s);
 	json_u64(j, "connections", s.sum.connections);
 	json_u64(j, "exchanges", s.sum.exchanges);
@@ -164,6 +189,109 @@ drain(struct command_call *call)
 		return begin_stop(call, false);
 	json_cstr(call->json, "state", state_name(m->state));
 	return 0;
+}
+
+/* ---- reload ---- */
+
+/* Who waits for a reload, and what to undo when it fails. */
+struct waiter {
+	struct master *master;
+	struct reply *reply;
+	bool has_workers;
+	uint32_t old_workers; /* of the source */
+};
+
+static void
+put_lines(struct json *j, const char *name, char *const *lines, size_t count)
+{
+	json_array(j, name);
+	for (size_t i = 0; i < count; i++)
+		json_cstr(j, NULL, lines[i]);
+	json_close(j);
+}
+
+static void
+on_reloaded(void *arg, const struct reload_outcome *outcome)
+{
+	struct waiter *w = arg;
+	struct json json;
+	struct str s;
+
+	if (!outcome->is_done && w->has_workers)
+		w->master->source.workers = w->old_workers;
+	str_init(&s, heap_alloc(RELOAD_ANSWER_MAX), RELOAD_ANSWER_MAX);
+	json_init(&json, &s);
+	json_object(&json, NULL);
+	if (outcome->is_done) {
+		json_u64(&json, "generation", outcome->generation);
+		put_lines(&json, "changes", outcome->changes,
+		    outcome->change_count);
+	}
+	put_lines(&json, "messages", outcome->lines, outcome->line_count);
+	json_close(&json);
+	if (s.overflow)
+		s.len = 2; /* too much to say: nothing of it */
+	reply_answer(w->reply, outcome->is_done ? NULL : "refused: what "
+	    "served before serves on", span_of(s.p + 1, s.len - 2));
+	free(s.p);
+	free(w);
+}
+
+static int
+check_serving(const struct command_call *call)
+{
+	const struct master *m = call->arg;
+
+	if (m->state == MASTER_SERVING)
+		return 0;
+	return error_set(call->err, "the instance is %s",
+	    state_name(m->state));
+}
+
+static int
+begin_reload(struct command_call *call, const uint32_t *workers)
+{
+	struct master *m = call->arg;
+	struct waiter *w;
+
+	if (check_serving(call) != 0)
+		return -1;
+	w = heap_alloc_zeroed(1, sizeof(*w));
+	w->master = m;
+	w->reply = call->request;
+	w->has_workers = workers != NULL;
+	w->old_workers = m->source.workers;
+	if (workers != NULL)
+		m->source.workers = *workers;
+	reload_request(&m->reload, on_reloaded, w);
+	return COMMAND_LATER;
+}
+
+static int
+reload(struct command_call *call)
+{
+	if (call->arg_count > 0 && strcmp(call->args[0], "--config-only") != 0)
+		return error_set(call->err, "\"%s\" is not known; "
+		    "--config-only is", call->args[0]);
+	return begin_reload(call, NULL);
+}
+
+/* Holds for later reloads too, until the instance ends. */
+static int
+set_workers(struct command_call *call)
+{
+	uint32_t workers = 0;
+	uint64_t n;
+
+	if (strcmp(call->args[0], "default") != 0) {
+		if (span_u64(span_cstr(call->args[0]), &n) != 0 || n < 1 ||
+		    n > SETTINGS_WORKERS_MAX)
+			return error_set(call->err, "\"%s\": a number from 1 "
+			    "to %d, or \"default\", is expected",
+			    call->args[0], SETTINGS_WORKERS_MAX);
+		workers = (uint32_t)n;
+	}
+	return begin_reload(call, &workers);
 }
 
 /* ---- logs and configuration ---- */
@@ -228,6 +356,10 @@ const struct command control_cmds[] = {
 	{ "stop", "[--now]", "drain and end; --now: end at once", true,
 	    stop },
 	{ "drain", NULL, "finish what is in flight, then end", true, drain },
+	{ "reload", "[--config-only]", "load the configuration again, and say "
+	    "what changed", true, reload },
+	{ "workers", "N|default", "run so many workers, whatever the "
+	    "configuration says", true, set_workers },
 	{ "reopen", NULL, "open the log files anew", true, reopen },
 	{ "config", NULL, "the effective configuration", false,
 	    answer_config },

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -52,6 +53,25 @@ set_deadline(struct master *m, uint64_t after_ms)
 	deadline_set(m->loop, &m->deadline, now_ms() + after_ms);
 }
 
+/* What systemctl status shows; is_end: of a start or a reload. */
+static void
+tell_service(struct master *m, bool is_end)
+{
+	const struct generations *gs = &m->generations;
+	unsigned workers = m->settings->workers;
+	unsigned draining = generations_draining(gs);
+	char text[128];
+
+	snprintf(text, sizeof(text), "serving with %u worker%s, generation %u"
+	    "%s", workers, workers == 1 ? "" : "s", gs->serving->number,
+	    draining == 0 ? "" : draining == 1 ? "; an older one drains"
+	    : "; older ones drain");
+	if (is_end)
+		service_serving(&m->service, text);
+	else
+		service_status(&m->service, text);
+}
+
 static void
 on_tend(struct deadline *d)
 {
@@ -73,6 +93,7 @@ enter_serving(struct master *m)
 	log_notice(NULL, "weir %s serves with %u worker%s (%s)",
 	    m->boot->version, workers, workers == 1 ? "" : "s",
 	    loop_backend_name(m->loop));
+	tell_service(m, true);
 	daemonize_tell(&m->daemonize, 0);
 	reload_continue(&m->reload);
 }
@@ -111,6 +132,7 @@ enter_draining(struct master *m)
 	m->state = MASTER_DRAINING;
 	log_notice(NULL, "stopping: draining for at most %llu ms",
 	    (unsigned long long)timeout_ms);
+	service_ending(&m->service, timeout_ms, "draining");
 	reload_stop(&m->reload);
 	now_update();
 	generations_drain(&m->generations, now_ms() + timeout_ms);
@@ -123,6 +145,7 @@ static void
 enter_stopping(struct master *m)
 {
 	m->state = MASTER_STOPPING;
+	service_ending(&m->service, 0, "stopping");
 	set_deadline(m, KILL_AFTER_MS);
 	reload_stop(&m->reload);
 	generations_stop(&m->generations);
@@ -226,6 +249,21 @@ on_ended(void *arg)
 
 	check_ended(m);
 	reload_continue(&m->reload);
+	if (m->state == MASTER_SERVING && m->reload.state == RELOAD_IDLE)
+		tell_service(m, false);
+}
+
+static void
+on_reload_state(void *arg, enum reload_state state)
+{
+	struct master *m = arg;
+
+	if (m->state != MASTER_SERVING)
+		return;
+	if (state == RELOAD_IDLE)
+		tell_service(m, true);
+	else
+		service_changing(&m->service, "reloading");
 }
 
 /* In a new process: what is the master's alone is closed. */
@@ -238,6 +276,7 @@ in_child(void *arg)
 		close(m->signals.watch.fd);
 	pidfile_forget(&m->pidfile);
 	control_forget(m->control);
+	service_forget(&m->service);
 	daemonize_forget(&m->daemonize);
 	if (m->directory_fd >= 0)
 		close(m->directory_fd);
@@ -363,6 +402,7 @@ open_loop(struct master *m, struct error *err)
 		return -1;
 	deadline_init(&m->deadline, on_deadline);
 	deadline_init(&m->tend, on_tend);
+	service_start(&m->service, m->loop);
 	return signals_start(&m->signals, m->loop, handled, HANDLED_COUNT,
 	    on_signal, m, err);
 }
@@ -456,9 +496,10 @@ open_generation(struct master *m, struct error *err)
 	const struct reload_config reload = {
 		.loop = m->loop,
 		.generations = &m->generations,
-		.source = m->boot->source,
+		.source = &m->source,
 		.directory_fd = m->directory_fd,
 		.in_child = in_check,
+		.on_state = on_reload_state,
 		.arg = m,
 	};
 
@@ -488,6 +529,7 @@ close_all(struct master *m)
 		reply_answer(m->stop_waiter, NULL,
 		    SPAN("\"state\":\"stopped\""));
 	control_close(m->control);
+	service_stop(&m->service);
 	log_set_sink(NULL, NULL);
 	generations_fini(&m->generations);
 	pidfile_remove(&m->pidfile);
@@ -536,6 +578,7 @@ master_run(const struct master_boot *boot)
 {
 	struct master m = {
 		.boot = boot,
+		.source = *boot->source,
 		.settings = generation_settings(boot->generation),
 		.directory_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC),
 		.signals.watch.fd = -1,
@@ -547,6 +590,7 @@ master_run(const struct master_boot *boot)
 
 	now_update();
 	exe_note(&m.exe);
+	service_init(&m.service);
 	m.started_ms = now_ms();
 	m.started_wall_ms = now_wall_ms();
 	daemonize_init(&m.daemonize);

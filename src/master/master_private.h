@@ -11,11 +11,13 @@
 #include "master/master.h"
 #include "master/pidfile.h"
 #include "master/reload.h"
+#include "master/service.h"
 #include "os/deadline.h"
 #include "os/exe.h"
 #include "os/logtarget.h"
 #include "os/proc.h"
 #include "os/signals.h"
+#include "site/generation.h"
 
 struct control;
 struct reply;
@@ -31,6 +33,7 @@ enum master_state {
 
 struct master {
 	const struct master_boot *boot;
+	struct generation_source source; /* of the next reload */
 	const struct settings *settings; /* of the generation that serves */
 	struct loop *loop;
 	struct signals signals;
@@ -38,6 +41,7 @@ struct master {
 	struct deadline tend;     /* generation_tend() */
 	struct daemonize daemonize;
 	struct pidfile pidfile;
+	struct service service;
 	struct control *control;   /* NULL = there is none */
 	struct reply *stop_waiter; /* is told once all have ended; or NULL */
 	struct exe exe;

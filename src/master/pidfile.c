@@ -34,14 +34,23 @@ is_same_file(int fd, const char *path)
 	    here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
-static int
-fail_locked(int fd, const char *path, struct error *err)
+/* 0 = there is none in it. */
+static long
+read_number(int fd)
 {
 	char text[32] = "";
 	long pid = 0;
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
-	if (n > 0 && sscanf(text, "%ld", &pid) == 1 && pid > 0)
+	return n > 0 && sscanf(text, "%ld", &pid) == 1 && pid > 0 ? pid : 0;
+}
+
+static int
+fail_locked(int fd, const char *path, struct error *err)
+{
+	long pid = read_number(fd);
+
+	if (pid > 0)
 		return error_set(err, "pid file %s: another instance is "
 		    "running (pid %ld)", path, pid);
 	return error_set(err, "pid file %s: another instance is running",
@@ -111,4 +120,25 @@ pidfile_forget(struct pidfile *f)
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;
+}
+
+int
+pidfile_owner(const char *path, pid_t *pid, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool is_locked;
+
+	if (fd < 0 && errno == ENOENT)
+		return error_set(err, "pid file %s: there is none: no "
+		    "instance is running", path);
+	if (fd < 0)
+		return error_set_errno(err, errno, "pid file %s", path);
+	is_locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	*pid = is_locked ? (pid_t)read_number(fd) : 0;
+	close(fd);
+	if (*pid > 0)
+		return 0;
+	return error_set(err, "pid file %s: %s", path, is_locked
+	    ? "there is no number in it"
+	    : "nobody has it locked: no instance is running");
 }

@@ -10,6 +10,7 @@
 #define MASTER_PIDFILE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct error;
 
@@ -23,6 +24,12 @@ struct pidfile {
  * process's number.  -1 and err on failure, also when another instance has it.
  */
 int pidfile_open(struct pidfile *f, const char *path, struct error *err)
+    __attribute__((warn_unused_result));
+/*
+ * The process that holds the lock on the file at path; -1 and err if nobody
+ * does, whatever number stands in it.
+ */
+int pidfile_owner(const char *path, pid_t *pid, struct error *err)
     __attribute__((warn_unused_result));
 /* Remove the file if it is still ours, and give up the lock. */
 void pidfile_remove(struct pidfile *f);

@@ -203,7 +203,13 @@ def test_passed_on_to_the_background_process(shared):
 def test_background_process_dead(control):
     """Its commands are refused or wait for the next one; others work."""
     os.kill(control.weir.background(), signal.SIGKILL)
-    wait.until(lambda: control.ask("background commands")["ok"])
+
+    def works():
+        # What the dead one was given is closed without an answer.
+        answer = control.raw(b"background commands\n")
+        return answer and json.loads(answer)["ok"]
+
+    wait.until(works)
     assert control.ask("status")["ok"] is True
     control.weir.expect_new_children()
 
@@ -250,6 +256,70 @@ def test_config(shared):
                             text=True, check=True, timeout=20,
                             stdout=subprocess.PIPE).stdout
     assert out == dumped
+
+
+def test_reload(control):
+    """It waits for the outcome and prints what changed."""
+    weir = control.weir
+    before = ask_status(control)
+    weir.write("weir.conf", weir.text.replace("here", "there"))
+    status, out, err = control.run("reload")
+    assert (status, err) == (0, "")
+    assert re.search(r"^generation: +%d$" % (before["generation"] + 1), out,
+                     re.M)
+    assert re.search(r"^changes:", out, re.M), out
+    weir.expect_new_children()
+    assert weir.get("/").body == b"there"
+    after = ask_status(control)
+    assert after["pid"] == before["pid"]
+    assert any(g["generation"] == after["generation"] and
+               g["state"] == "serving" for g in after["generations"])
+    weir.expect_new_children()
+
+
+def test_reload_refused(control):
+    """Status 1 with every error on stderr; what served serves on."""
+    weir = control.weir
+    before = ask_status(control)
+    weir.write("weir.conf", weir.text.replace("respond", "rspond")
+               + "\nwrokers = 2;\n")
+    status, out, err = control.run("reload")
+    assert status == 1 and out == ""
+    assert "weirctl: reload: refused" in err
+    assert "rspond" in err and "wrokers" in err and "weir.conf:" in err
+    answer = json.loads(control.run("--json", "reload", "--config-only")[1])
+    assert answer["ok"] is False
+    assert any("wrokers" in line for line in answer["result"]["messages"])
+    assert weir.get("/").body == b"here"
+    assert ask_status(control)["generation"] == before["generation"]
+    assert control.run("reload", "--nonsense")[0] == 1
+
+
+def test_workers(control):
+    """In force at once and in later reloads, until told otherwise."""
+    weir = control.weir
+
+    def serving(count):
+        names = {p["process"] for p in ask_status(control)["processes"]
+                 if p["state"] == "serving" and "worker" in p["process"]}
+        return names == {"worker %d" % i for i in range(count)}
+
+    assert control.run("workers", "3")[0] == 0
+    wait.until(lambda: serving(3), 15)
+    assert control.run("reload")[0] == 0
+    wait.until(lambda: serving(3), 15)
+    weir.write("weir.conf", weir.text + "\nwrokers = 2;\n")
+    assert control.run("workers", "1")[0] == 1
+    weir.write("weir.conf", weir.text)
+    assert control.run("reload")[0] == 0
+    wait.until(lambda: serving(3), 15)
+    assert control.run("workers", "default")[0] == 0
+    wait.until(lambda: serving(2), 15)
+    for bad in ("0", "257", "-1", "many"):
+        status, out, err = control.run("workers", "--", bad)
+        assert status == 1 and bad in err
+    assert weir.get("/").body == b"here"
+    weir.expect_new_children()
 
 
 def test_stop(control):
@@ -389,7 +459,8 @@ def test_help_and_version(shared):
     assert re.match(r"weirctl \d+\.\d+", shared.run("--version")[1])
     status, out, err = shared.run("help")
     assert (status, err) == (0, "")
-    for word in ("status", "stop", "drain", "reopen", "config", "loglevel"):
+    for word in ("status", "stop", "drain", "reopen", "config", "loglevel",
+                 "reload", "workers"):
         assert re.search(r"^ +%s " % word, out, re.M), out
 
 

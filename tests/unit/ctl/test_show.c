@@ -33,6 +33,8 @@ test_results(void **state)
 		    "list:\n  name     n  x\n  a        5  -\n"
 		    "  \xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4  100  ...\n"
 		    "  -        -  -\n" },
+		{ "{\"g\":1,\"changes\":[\"added x\",\"y\\u0007\"]}",
+		    "g: 1\n\nchanges:\n  added x\n  y\\x07\n" },
 		{ "{\"a\":1,\"o\":{\"b\":2},\"t\":[{\"c\":\"d\"}]}",
 		    "a: 1\n\no:\nb: 2\n\nt:\n  c\n  d\n" },
 	};

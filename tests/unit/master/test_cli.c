@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,11 @@ test_options(void **state)
 		    .conf_path = "a", .log_level = -1 } },
 		{ { "--help", "-c", "a" }, { .action = CLI_HELP,
 		    .conf_path = "a", .log_level = -1 } },
+		{ { "-s", "quit", "-c", "a" }, { .action = CLI_TELL,
+		    .signal = SIGTERM, .conf_path = "a", .log_level = -1 } },
+		{ { "--signal=stop" }, { .action = CLI_TELL,
+		    .signal = SIGINT, .log_level = -1,
+		    .conf_path = WEIR_SYSCONFDIR "/weir/weir.conf" } },
 		{ { "--from", ":80", "--to", "http://a:3000/" },
 		    { .from = ":80", .to = "http://a:3000/",
 		    .log_level = -1 } },
