@@ -17,6 +17,7 @@
 #include "master/master_private.h"
 #include "os/loop.h"
 #include "os/reply.h"
+#include "site/confine.h"
 #include "site/generation.h"
 
 enum { RELOAD_ANSWER_MAX = 4 << 20 };
@@ -123,6 +124,19 @@ put_generations(struct status *s)
 	json_close(j);
 }
 
+static void
+put_sandbox(const struct master *m, struct json *j)
+{
+	const struct proc_account *account =
+	    geteuid() == 0 ? &m->account : NULL;
+	char memory[512];
+	struct str s;
+
+	str_init(&s, memory, sizeof(memory));
+	confine_describe(m->settings, account, &s);
+	json_span(j, "sandbox", str_view(&s));
+}
+
 static int
 answer_status(struct command_call *call)
 {
@@ -142,6 +156,7 @@ answer_status(struct command_call *call)
 	    ? m->generations.serving->number : 0);
 	json_u64(j, "workers", m->settings->workers);
 	json_cstr(j, "user", geteuid() == 0 ? m->account.user : NULL);
+	put_sandbox(m, j);
 	json_cstr(j, "event_loop", loop_backend_name(m->loop));
 	json_cstr(j, "log_level", log_level_name(log_get_level()));
 	put_generations(&s);
