@@ -299,13 +299,13 @@ on_message(struct channel *channel, const struct channel_message *m)
 
 /* ---- what becomes of them ---- */
 
-/* "killed by SIGSEGV", "ended with status 1" */
+/* "killed by signal 11 (SIGSEGV)", "ended with status 1" */
 static void
 put_cause(struct str *s, int status)
 {
 	if (WIFSIGNALED(status))
-		str_printf(s, "was killed by %s%s",
-		    signals_name(WTERMSIG(status)),
+		str_printf(s, "was killed by signal %d (%s)%s",
+		    WTERMSIG(status), signals_name(WTERMSIG(status)),
 		    WCOREDUMP(status) ? " (core dumped)" : "");
 	else if (WEXITSTATUS(status) != 0)
 		str_printf(s, "ended with status %d", WEXITSTATUS(status));
@@ -385,8 +385,7 @@ report_exit(struct child *child, int status)
 	if (!was_told(child))
 		children_count(c, CHILDREN_STAT_DEATHS);
 	if (was_serving.len > 0)
-		str_printf(&s, "; it was serving %.*s",
-		    SPAN_ARG(str_view(&was_serving)));
+		str_printf(&s, "%.*s", SPAN_ARG(str_view(&was_serving)));
 	log_error(NULL, "%s", str_terminate(&s));
 	/* At a plain start one that crashes is tried again. */
 	if (WIFEXITED(status) || !c->is_serving) {

@@ -621,8 +621,11 @@ feed(struct client_conn *c, struct span in)
 		struct h1_state *h1 = c->kept != NULL ? &c->kept->h1 : &fresh;
 		struct http_request req;
 		size_t used = 0;
-		enum h1_result result = h1_parse_request(h1, in.p, in.len,
-		    &limits, &req, &used);
+		enum h1_result result;
+
+		c->proxy->serving->what = SERVING_HEAD;
+		result = h1_parse_request(h1, in.p, in.len, &limits, &req,
+		    &used);
 
 		if (result == H1_MORE) {
 			fresh = *h1;

@@ -85,6 +85,7 @@ exchange_new(struct proxy *proxy, const struct service *service,
 	ex->started_us = now_us();
 	ex->is_held = true;
 	client_addr_find(ex);
+	serving_fill(proxy->serving, ex);
 	deadline_init(&ex->total, on_total_timeout);
 	counter_add(&proxy->stats[PROXY_STAT_ACTIVE], 1);
 	return ex;
@@ -144,6 +145,7 @@ exchange_drop_backend(struct exchange *ex)
 static enum verdict
 run_hooks(struct exchange *ex, const struct phase_chain *chain)
 {
+	struct serving *serving = ex->proxy->serving;
 	enum verdict verdict = ex->resumed;
 
 	ex->resumed = VERDICT_NEXT;
@@ -151,10 +153,12 @@ run_hooks(struct exchange *ex, const struct phase_chain *chain)
 		const struct phase_handler *h = &chain->items[ex->hook_at];
 
 		ex->module_index = h->module_index;
+		serving_call(serving, ex, ex->phase, h->module_index);
 		verdict = h->fn.hook(ex, h->conf);
 		if (verdict == VERDICT_NEXT)
 			ex->hook_at++;
 	}
+	serving->module = 0;
 	if (verdict == VERDICT_WAIT) {
 		ex->is_waiting = true;
 		return verdict;
@@ -170,6 +174,7 @@ hooks(struct exchange *ex, enum phase phase)
 	const struct phase_table *phases = &ex->route->phases;
 
 	ex->phase = phase;
+	ex->proxy->serving->phase = (uint32_t)phase;
 	if ((phases->used & PHASE_BIT(phase)) == 0 &&
 	    ex->resumed == VERDICT_NEXT)
 		return VERDICT_NEXT;
@@ -239,6 +244,7 @@ step_early(struct exchange *ex)
 	if (route == NULL)
 		return fail(ex, REASON_NO_ROUTE, NULL);
 	ex->route = route;
+	ex->proxy->serving->route = route->metric_index;
 	ex->core = route->core;
 	if (request.capture_count > 0) {
 		size_t len = request.capture_count * 2 * sizeof(*captures);
@@ -581,6 +587,7 @@ exchange_run(struct exchange *ex)
 	if (ex->is_running || ex->is_waiting)
 		return; /* the walk further up the stack goes on; or a module */
 	ex->is_running = true;
+	serving_enter(ex->proxy->serving, ex);
 	do
 		flow = states[ex->state].run(ex);
 	while (flow == FLOW_ON);

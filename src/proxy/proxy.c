@@ -65,6 +65,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->tls = tls_stream_io_new(boot->tls_sessions);
 	p->connections_max = boot->connections_max;
 	p->accepting = true;
+	p->serving = boot->serving != NULL ? boot->serving : &p->unread;
 	block_pool_init(&p->blocks, boot->body_memory_bytes);
 	p->arenas.spare_max = SPARE_CHUNKS;
 	slab_init(&p->clients, client_conn_bytes());
@@ -303,6 +304,7 @@ proxy_flush(struct proxy *p)
 			c->watch.on_event(&c->watch, LOOP_FAILED);
 		proxy_send_out(p);
 	}
+	p->serving->what = SERVING_NOTHING;
 }
 
 /* ---- drain ---- */

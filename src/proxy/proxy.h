@@ -24,6 +24,7 @@ struct metric_set;
 struct metrics;
 struct proxy;
 struct service;
+struct serving;
 struct tls_session_zone;
 
 struct proxy_boot {
@@ -43,6 +44,7 @@ struct proxy_boot {
 	const struct lane_set *lanes; /* NULL with one worker */
 	struct backend_zone *backends;
 	struct tls_session_zone *tls_sessions; /* NULL: no backend has TLS */
+	struct serving *serving;     /* of this process; NULL = nobody reads */
 	struct logring *log_ring;
 	const struct conf_node *custom; /* of the configuration, or NULL */
 	unsigned slot;               /* worker slot, from 0 */

@@ -13,6 +13,7 @@
 #include "os/loop.h"
 #include "proxy/module_def.h"
 #include "proxy/proxy.h"
+#include "proxy/serving.h"
 #include "proxy/stats.h"
 #include "upstream/pool.h"
 
@@ -60,6 +61,8 @@ struct proxy {
 	struct pool *pool;
 	struct pool_counts pool_counts;
 
+	struct serving *serving; /* what the processor works on */
+	struct serving unread;   /* where that is, without shared memory */
 	_Atomic uint64_t *stats; /* rows of stats_proxy */
 	_Atomic uint64_t **group_stats; /* of stats_upstream, by number */
 	_Atomic uint64_t **module_stats; /* by module index, or NULL */

@@ -85,6 +85,8 @@ filter_trailers(struct exchange *ex)
 				r->trailers = arena_zalloc(&ex->arena,
 				    sizeof(*r->trailers));
 			ex->module_index = h->module_index;
+			serving_call(ex->proxy->serving, ex, phases[i],
+			    h->module_index);
 			(void)h->fn.trailers(ex, h->conf, r->trailers, &body);
 			if (body.len > 0 && !ex->client_gone)
 				ex->client_ops->send_body(ex, body);

@@ -73,6 +73,16 @@ sink_has_room(struct exchange *ex, const struct relay_path *path, uint32_t at)
 	return ex->backend_conn == NULL || ex->backend_ops->room(ex) > 0;
 }
 
+/* In which of the path's phases handler number at is. */
+static enum phase
+phase_of(const struct exchange *ex, const struct relay_path *path,
+    uint32_t at)
+{
+	bool is_first = at < relay_chain(ex, path->phases[0])->count;
+
+	return path->phases[is_first ? 0 : 1];
+}
+
 static bool
 is_skipped(const struct exchange *ex, const struct relay_path *path,
     const struct phase_handler *h)
@@ -82,11 +92,13 @@ is_skipped(const struct exchange *ex, const struct relay_path *path,
 
 /* One call of a handler; false if it failed. */
 static bool
-call(struct exchange *ex, const struct phase_handler *h,
+call(struct exchange *ex, enum phase phase, const struct phase_handler *h,
     struct body_piece *piece, enum verdict *verdict)
 {
 	ex->module_index = h->module_index;
+	serving_call(ex->proxy->serving, ex, phase, h->module_index);
 	*verdict = h->fn.body(ex, h->conf, piece);
+	ex->proxy->serving->module = 0;
 	if (*verdict == VERDICT_FAIL || *verdict == VERDICT_ANSWERED) {
 		handler_failed(ex);
 		return false;
@@ -155,7 +167,7 @@ relay_push(struct exchange *ex, const struct relay_path *path, uint32_t at,
 		enum verdict verdict;
 		bool is_done;
 
-		if (!call(ex, h, &piece, &verdict))
+		if (!call(ex, phase_of(ex, path, at), h, &piece, &verdict))
 			return;
 		in = span_of(in.p + piece.taken, in.len - piece.taken);
 		is_done = in.len == 0 && !piece.has_more &&

@@ -17,6 +17,7 @@
 #include "net/tls_ticket.h"
 #include "os/proc_cpu.h"
 #include "proxy/proxy.h"
+#include "proxy/serving.h"
 #include "proxy/stats.h"
 #include "proxy/vars.h"
 #include "site/generation_private.h"
@@ -347,20 +348,59 @@ generation_load_of(const struct generation *g, unsigned process,
 	    PROXY_STAT_REQUESTS);
 }
 
+static const char *
+module_name(const void *arg, uint32_t index)
+{
+	(void)arg;
+	return index < modules_count() ? modules_get(index)->name : NULL;
+}
+
+/* Behind routes_max several have one number: then it is nobody's name. */
+static const char *
+route_name(const void *arg, uint32_t index)
+{
+	const struct generation *g = arg;
+	const char *found = NULL;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < g->build.service_count; i++) {
+		const struct service *service = g->build.services[i];
+
+		for (size_t j = 0; j < service->route_count; j++) {
+			if (service->routes[j]->metric_index != index)
+				continue;
+			found = service->routes[j]->name;
+			count++;
+		}
+	}
+	return count == 1 ? found : NULL;
+}
+
 void
 generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving)
 {
 	const struct metrics *m = g->shared.metrics;
+	const struct serving_names names = { module_name, route_name, g };
+	struct serving *serving = &g->shared.shared->serving[process];
+	char memory[512];
+	struct str what;
 	uint64_t open, active;
 
+	str_init(&what, memory, sizeof(memory));
+	serving_describe(serving, &names, &what);
+	if (what.len > 0)
+		str_printf(was_serving, " while serving %.*s",
+		    SPAN_ARG(str_view(&what)));
+	serving->what = SERVING_NOTHING;
+	serving->owner = 0;
 	open = metrics_value(m, &stats_proxy, process, 0,
 	    PROXY_STAT_CONN_OPEN);
 	active = metrics_value(m, &stats_proxy, process, 0,
 	    PROXY_STAT_ACTIVE);
 	if (open > 0)
-		str_printf(was_serving, "%llu connection%s and %llu "
-		    "exchange%s", (unsigned long long)open,
+		str_printf(was_serving, "; %llu connection%s and %llu "
+		    "exchange%s were lost", (unsigned long long)open,
 		    open == 1 ? "" : "s", (unsigned long long)active,
 		    active == 1 ? "" : "s");
 	generation_attach_process(g, process);

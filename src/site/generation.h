@@ -98,8 +98,9 @@ void generation_load_of(const struct generation *g, unsigned process,
 /* In a worker, before it serves: process is its slot of counters. */
 void generation_process_begun(const struct generation *g, unsigned process);
 /*
- * In the master, when a process has died: what it was serving, in words for
- * the log (nothing if nothing).
+ * In the master, when a process has died: " while serving GET /x ...; 3
+ * connections and 1 exchange were lost", for the log, as far as there is
+ * anything to say.
  */
 void generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving);

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "os/proc_cpu.h"
+#include "proxy/serving.h"
 #include "proxy/stats.h"
 #include "site/modules.h"
 #include "site/settings.h"
@@ -99,6 +100,7 @@ shared_new(const struct shared_config *c, struct error *err)
 	list_init(&s->uses);
 	s->kick_fd = -1;
 	s->log_zone.fd = -1;
+	s->serving_zone.fd = -1;
 	s->routes_max = c->settings->routes_max;
 	s->process_count = count_processes(c);
 	s->rings = heap_alloc_zeroed(s->process_count, sizeof(*s->rings));
@@ -108,8 +110,11 @@ shared_new(const struct shared_config *c, struct error *err)
 	    heap_alloc_zeroed(s->process_count, sizeof(*s->process_used));
 	s->process_used[SHARED_MASTER] = true;
 	if (open_rings(s, c->settings->log_ring_bytes, err) != 0 ||
-	    open_metrics(s, c, err) != 0)
+	    open_metrics(s, c, err) != 0 ||
+	    shmem_create(&s->serving_zone, "serving", 1,
+	    s->process_count * sizeof(*s->serving), err) != 0)
 		goto fail;
+	s->serving = s->serving_zone.data;
 	s->backends = backend_zone_new(c->settings->backends_max, err);
 	if (s->backends == NULL)
 		goto fail;
@@ -141,6 +146,7 @@ shared_free(struct shared *s)
 	lane_set_free(s->lanes);
 	backend_zone_free(s->backends);
 	metrics_close(&s->metrics);
+	shmem_close(&s->serving_zone);
 	shmem_close(&s->log_zone);
 	if (s->kick_fd >= 0)
 		close(s->kick_fd);

@@ -35,6 +35,7 @@ struct backend_zone;
 struct error;
 struct lane_set;
 struct settings;
+struct serving;
 struct shared_zone;
 struct str;
 
@@ -59,6 +60,8 @@ struct shared {
 	struct metrics metrics;
 	const struct metric_set **metric_sets;
 	uint32_t routes_max;        /* numbers of routes are below */
+	struct shmem serving_zone;
+	struct serving *serving;    /* in it, by process slot */
 	struct backend_zone *backends;
 	struct lane_set *lanes;     /* NULL until there are two workers */
 	struct shared_zone *zones;  /* of modules */

@@ -26,8 +26,10 @@
 #include "os/channel.h"
 #include "os/signals.h"
 #include "proxy/proxy.h"
+#include "proxy/serving.h"
 #include "site/confine.h"
 #include "site/generation.h"
+#include "site/shared.h"
 #include "worker/accept.h"
 
 enum { SURPLUS_MS = 5000 }; /* until surplus sockets are empty */
@@ -277,6 +279,8 @@ open_proxy(struct worker *w, struct error *err)
 	boot.slot = w->boot->slot;
 	boot.workers = w->boot->workers;
 	boot.metrics_slot = w->boot->process;
+	boot.serving = &generation_shared(w->boot->generation)->shared->
+	    serving[w->boot->process];
 	boot.log_ring =
 	    generation_shared(w->boot->generation)->rings[w->boot->process];
 	boot.set_accepting = set_accepting;

@@ -67,3 +67,13 @@ def test_killed_worker_is_counted(clients, tmp_path):
     assert status == 1, text
     assert wrong(figures["kills"]) > 0, text
     assert figures["kills"]["all"]["answers"] > 0, text
+
+
+def test_reloads_lose_nothing(clients, tmp_path):
+    """The short form of `make loss`: reloads one after the other."""
+    status, text, figures = run(clients, tmp_path, "--reloads", "8",
+                                "--upgrades", "0", "--quiet", "1")
+    assert status == 0, text
+    part = figures["reloads"]
+    assert part["count"] == 8 and part["all"]["answers"] > 0, text
+    assert wrong(part) == 0 and wrong(figures["end"]) == 0, text

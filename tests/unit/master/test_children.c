@@ -90,7 +90,7 @@ generation_process_ended(const struct generation *g, unsigned process,
 {
 	(void)g;
 	(void)process;
-	str_lit(was_serving, "its purpose");
+	str_lit(was_serving, " while serving its purpose");
 }
 
 /* ---- the processes ---- */
@@ -414,7 +414,7 @@ test_killed_worker(void **state)
 	assert_int_equal(last_life(1)->process, FIRST_WORKER + 1);
 	assert_int_equal(children_count_workers(children), WORKERS);
 	snprintf(text, sizeof(text), "worker 1 (pid %ld) was killed by "
-	    "SIGKILL; it was serving its purpose", (long)victim);
+	    "signal 9 (SIGKILL) while serving its purpose", (long)victim);
 	assert_non_null(strstr(log_text, text));
 	assert_null(strstr(log_text, "the next one starts in"));
 	assert_int_equal(ready_count, 1);
