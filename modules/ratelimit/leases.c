@@ -176,8 +176,9 @@ touch(struct entry *e, uint64_t now_ms)
 }
 
 bool
-leases_take(const struct leases *t, uint64_t hash, uint32_t process, uint32_t max,
-    bool is_forced, uint64_t now_ms, struct lease *lease, bool *is_full)
+leases_take(const struct leases *t, uint64_t hash, uint32_t process,
+    uint32_t max, bool is_forced, uint64_t now_ms, struct lease *lease,
+    bool *is_full)
 {
 	uint64_t tag = keytable_tag(hash);
 	struct victim v = { t, now_ms };

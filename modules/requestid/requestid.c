@@ -130,7 +130,8 @@ static const struct conf_table requestid_table = {
 };
 
 static const struct conf_item items[] = {
-	{ .name = "requestid", .type = CONF_TYPE_GROUP, .table = &requestid_table,
+	{ .name = "requestid", .type = CONF_TYPE_GROUP,
+	  .table = &requestid_table,
 	  .present = offsetof(struct requestid_conf, is_given),
 	  .help = "a name for each request" },
 	CONF_END,

@@ -493,7 +493,8 @@ step_fail(struct exchange *ex)
 
 	if (verdict == VERDICT_WAIT)
 		return FLOW_STOP;
-	if (reason_info(ex->reason)->status == 0 || ex->client_gone)
+	if (reason_info(ex->reason)->status == 0 || ex->client_gone ||
+	    ex->fail_silent)
 		return enter(ex, EXCHANGE_DONE);
 	if (verdict != VERDICT_ANSWERED)
 		exchange_answer_error(ex);

@@ -209,6 +209,7 @@ struct exchange {
 	bool retry_fresh;   /* next try: same backend, a new connection */
 	bool body_failed;   /* a body handler failed; told at the next chance */
 	bool response_failed; /* a response handler failed before */
+	bool fail_silent;   /* a failure closes, without an answer */
 	bool is_over;       /* logged; freed when the walk returns */
 };
 

@@ -16,6 +16,7 @@
 #include "conf/item.h"
 #include "proxy/phase.h"
 
+struct addr_ip;
 struct arena;
 struct error;
 struct exchange;
@@ -111,6 +112,15 @@ struct module {
 	 * it) or has died (in the master).
 	 */
 	void (*on_process)(const void *conf, unsigned process);
+	/*
+	 * A connection has come, of which nothing but the peer's address is
+	 * known: false = close it at once, before TLS.  With the conf of the
+	 * service, if guards_connections says that it has something to decide;
+	 * counters are the module's, as exchange_counters().
+	 */
+	bool (*guards_connections)(const void *conf);
+	bool (*on_connection)(const void *conf, const struct addr_ip *peer,
+	    _Atomic uint64_t *counters);
 	hook_fn *hooks[PHASE_COUNT];          /* the phases of heads */
 	body_fn *body_hooks[PHASE_COUNT];     /* *_BODY */
 	trailers_fn *trailers_hooks[PHASE_COUNT]; /* *_TRAILERS */

@@ -185,6 +185,27 @@ proxy_pause_accept(struct proxy *p)
 	deadline_set(p->loop, &p->retry_accept, now_ms() + ACCEPT_PAUSE_MS);
 }
 
+/* False if a module of the service wants nothing of that peer. */
+static bool
+is_welcome(const struct proxy *p, const struct listener_spec *spec,
+    const struct addr *peer)
+{
+	const struct service *service = spec->service;
+	struct addr_ip ip;
+
+	if (service->guard_count == 0)
+		return true;
+	addr_ip_from(&ip, peer);
+	for (size_t i = 0; i < service->guard_count; i++) {
+		const struct service_guard *g = &service->guards[i];
+
+		if (!g->on_connection(g->conf, &ip,
+		    p->module_stats[g->module_index]))
+			return false;
+	}
+	return true;
+}
+
 void
 proxy_accept(struct proxy *p, const struct listener_spec *spec, int fd)
 {
@@ -210,6 +231,10 @@ proxy_accept(struct proxy *p, const struct listener_spec *spec, int fd)
 			    strerror(errno));
 			proxy_pause_accept(p);
 			return;
+		}
+		if (!is_welcome(p, spec, &peer)) {
+			close(client);
+			continue;
 		}
 		p->connections++;
 		if (spec->is_admin)

@@ -120,6 +120,14 @@ struct route_table {
 	struct route_host *any;
 };
 
+/* A module that may refuse connections of a service. */
+struct service_guard {
+	bool (*on_connection)(const void *conf, const struct addr_ip *peer,
+	    _Atomic uint64_t *counters);
+	const void *conf;
+	size_t module_index;
+};
+
 struct service {
 	const char *name;
 	struct conf_list listens; /* struct service_listen */
@@ -129,6 +137,8 @@ struct service {
 	struct route fallback; /* no route: carries the service's modules */
 	struct route **routes;    /* in file order, for the dump */
 	size_t route_count;
+	const struct service_guard *guards;
+	size_t guard_count;
 	const struct conf_node *node;
 	bool is_admin;
 };

@@ -711,6 +711,29 @@ add_service(struct build *b, struct service *service)
 	b->services[b->service_count++] = service;
 }
 
+/* Modules that look at connections before there is a request. */
+static void
+find_guards(struct build *b, struct service *service,
+    const struct build_level *level)
+{
+	size_t modules = modules_count();
+	struct service_guard *guards =
+	    arena_alloc(b->ctx->arena, (modules + 1) * sizeof(*guards));
+
+	for (size_t i = 0; i < modules; i++) {
+		const struct module *m = modules_get(i);
+		const void *conf = level->modules[i];
+
+		if (m->on_connection == NULL ||
+		    (m->is_active != NULL && !m->is_active(conf)) ||
+		    !m->guards_connections(conf))
+			continue;
+		guards[service->guard_count++] = (struct service_guard){
+			m->on_connection, conf, i };
+	}
+	service->guards = guards;
+}
+
 static int
 build_service(struct build *b, const struct conf_node *node,
     const struct build_level *http)
@@ -739,6 +762,7 @@ build_service(struct build *b, const struct conf_node *node,
 	init_route(b, &service->fallback, service);
 	service->fallback.name = "none";
 	take_level(b, &service->fallback, &level, http, NULL);
+	find_guards(b, service, &level);
 	hash_map_init(&b->route_names, false);
 	if (build_routes(b, node, service, &level) != 0)
 		result = -1;

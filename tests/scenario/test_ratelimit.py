@@ -268,6 +268,42 @@ def test_dead_worker_keeps_no_lease(start, origin):
 # -- reload, dump, errors --------------------------------------------------
 
 
+def reload(weir, config, generation):
+    """Another configuration; wait until it serves, and it alone."""
+    weir.write("weir.conf", conf.document(config).replace("@DIR@", weir.dir))
+    weir.send_signal(signal.SIGHUP)
+    wait.until(lambda: once(weir.address, target="/generation").text
+               == generation)
+    weir.expect_new_children()
+
+
+def test_reload_changes_only_what_time_refills(start):
+    """Counts outlive reloads, with other limits and zones of another size."""
+    address = conf.address()
+    admin = conf.address()
+
+    def config(generation, zone="1MB", rate="10/h"):
+        return conf.config(conf.service(
+            {"path": "/generation", "respond": {"body": generation}},
+            {"path": "/", "name": "limited", "respond": OK,
+             "ratelimit": [{"rate": rate, "burst": 10}],
+             "ratelimit_zone": zone},
+            listen=[{"address": address}]), workers=2,
+            admin={"address": admin}, pid_file="@DIR@/weir.pid")
+
+    weir = start(config("1"))
+    assert statuses(weir.address, 4) == [200] * 4
+    reload(weir, config("2"), "2")
+    assert statuses(weir.address, 3) == [200] * 3
+    reload(weir, config("3", zone="2MB"), "3")
+    assert statuses(weir.address, 2) == [200] * 2
+    reload(weir, config("4", zone="2MB", rate="9/h"), "4")
+    # One was left; that the interval is longer now costs no more than it.
+    assert statuses(weir.address, 3) in ([200, 429, 429], [429] * 3)
+    reload(weir, config("5", zone="512KB"), "5")
+    assert statuses(weir.address, 3) == [429] * 3
+
+
 def test_late_limits(tmp_path):
     """A limit by identity runs behind authentication, and -T says so."""
     path = tmp_path / "weir.conf"

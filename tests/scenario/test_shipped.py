@@ -34,7 +34,8 @@ def test_every_option_may_be_taken_in(tmp_path):
 EXAMPLES = {"error_log", "path", "admin", "address", "host", "pid_file",
             "working_directory", "chroot", "trusted_proxies", "group", "site",
             "status", "body", "remove", "Server", "format", "rate",
-            "burst", "concurrent", "drop_args"}
+            "burst", "concurrent", "drop_args", "from",
+            "action"}
 
 
 def values(dump):

@@ -1,0 +1,186 @@
+"""Module access: by address, method and path, and before TLS."""
+# SPDX-License-Identifier: BSD-2-Clause
+import os
+import re
+import signal
+
+import pytest
+
+from lib import conf, wait
+from lib.client import Client, once
+from lib.weir import run
+
+pytestmark = pytest.mark.short
+
+OK = {"body": "ok\n"}
+
+
+def guarded(*rules, routes=None, **more):
+    return conf.service(*(routes or [{"path": "/", "respond": OK}]),
+                        access=list(rules), **more)
+
+
+@pytest.fixture(scope="module")
+def weir(start_shared):
+    behind = {"trusted_proxies": ["127.0.0.1"]}
+    return start_shared(conf.config([
+        guarded({"action": "allow", "from": ["10.0.0.0/8", "2001:db8::/32"]},
+                {"action": "allow", "path": "/public",
+                 "methods": ["GET", "HEAD"]},
+                {"action": "deny", "name": "rest"},
+                name="list", **behind),
+        guarded({"path_regex": r"\.(bak|old)$", "status": 404},
+                {"path": "/drop", "drop": True},
+                {"path": "/shadow", "mode": "shadow"},
+                {"path": "/shadow/too", "status": 418},
+                routes=[{"path": "/", "respond": OK},
+                        {"path": "/own", "respond": OK, "access": [{}]},
+                        {"path": "/free", "respond": OK,
+                         "access": conf.Raw("( )")}],
+                name="paths"),
+        guarded({"file": "@DIR@/list"}, name="file", **behind),
+        guarded({"action": "allow", "unix": True}, {}, name="unix",
+                listen=[{"address": conf.address()},
+                        {"address": "unix:@DIR@/sock"}])],
+        error_log={"level": "info"}),
+        files={"list": "# not these\n192.0.2.0/24 ; net\n\n2001:db8::1\n"})
+
+
+def ask(weir, number, ip, target="/", method="GET"):
+    return once(weir.addresses[number], method, target,
+                [("X-Forwarded-For", ip)]).status
+
+
+@pytest.mark.parametrize("ip,target,method,want", [
+    ("10.1.2.3", "/", "GET", 200), ("10.1.2.3", "/", "POST", 200),
+    ("11.1.2.3", "/", "GET", 403), ("2001:db8::1", "/x", "GET", 200),
+    ("2001:db9::1", "/x", "GET", 403),
+    ("11.1.2.3", "/public", "GET", 200),
+    ("11.1.2.3", "/public/x", "GET", 200),
+    ("11.1.2.3", "/pu%62lic/x", "GET", 200),
+    ("11.1.2.3", "/publican", "GET", 403),
+    ("11.1.2.3", "/public", "POST", 403),
+])
+def test_first_rule_that_holds_decides(weir, ip, target, method, want):
+    assert ask(weir, 0, ip, target, method) == want
+
+
+@pytest.mark.parametrize("target,want", [
+    ("/", 200), ("/a.bak", 404), ("/a.bak/b", 200), ("/shadow", 200),
+    ("/shadow/too", 418), ("/own/x", 403), ("/free/a.bak", 200)])
+def test_paths_and_levels(weir, target, want):
+    assert once(weir.addresses[1], target=target).status == want
+
+
+def test_drop(weir):
+    """No answer, and the connection ends."""
+    with Client(weir.addresses[1]) as client:
+        client.send(b"GET /drop HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.closed()
+        assert client.reader.rest() == b""
+
+
+def test_logs_and_counters(weir):
+    before = weir.metrics()
+    assert ask(weir, 0, "11.1.2.3") == 403
+    assert once(weir.addresses[1], target="/shadow").status == 200
+    after = weir.metrics()
+    for name, more in (("checked", 2), ("denied", 1), ("shadow", 1),
+                       ("connections_denied", 0)):
+        name = "weir_access_%s_total" % name
+        assert after.sum(name) - before.sum(name) == more
+    assert (after.sum("weir_proxy_errors_total", reason="denied")
+            > before.sum("weir_proxy_errors_total", reason="denied"))
+    weir.wait_log("answering 403: refused by a rule: rest")
+    weir.wait_log("access would deny: access rule 3")
+
+
+def test_unix_clients(weir):
+    """No range has them; a rule can."""
+    assert once(weir.addresses[3]).status == 403
+    assert once(weir.path("sock")).status == 200
+
+
+def test_file(weir):
+    assert ask(weir, 2, "192.0.2.77") == 403
+    assert ask(weir, 2, "192.0.3.77") == 200
+    assert ask(weir, 2, "2001:db8::1") == 403
+    assert ask(weir, 2, "2001:db8::2") == 200
+
+
+def test_file_is_read_again_at_hup(start):
+    """A file with an error leaves the former one in use."""
+    weir = start(conf.config(guarded({"file": "@DIR@/list"})),
+                 files={"list": "192.0.2.0/24\n"})
+
+    def status():
+        try:
+            return once(weir.address).status
+        except (OSError, AssertionError):
+            return None
+    assert status() == 200
+    weir.write("list", "127.0.0.0/8\n")
+    os.kill(weir.pid, signal.SIGHUP)
+    wait.until(lambda: status() == 403)
+    weir.write("list", "\n  127.0.0\n")
+    os.kill(weir.pid, signal.SIGHUP)
+    weir.wait_log(r'list:2:3: error: "127.0.0" is no address range')
+    assert status() == 403
+    weir.write("list", "")
+    os.kill(weir.pid, signal.SIGHUP)
+    wait.until(lambda: status() == 200)
+    weir.expect_new_children()
+
+
+def test_connections(start):
+    """Closed when they come, whatever a route or a proxy says."""
+    service = guarded({"from": ["127.0.0.2"], "connection": True},
+                      {"action": "allow", "path": "/"},
+                      routes=[{"path": "/", "respond": OK,
+                               "access": conf.Raw("( )")}])
+    weir = start(conf.config(service))
+    assert once(weir.address).status == 200
+    with Client(weir.address, source=("127.0.0.2", 0)) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", may_fail=True)
+        assert client.closed()
+    assert weir.metrics().sum("weir_access_connections_denied_total") == 1
+    assert once(weir.address).status == 200
+
+
+def test_many_ranges(start):
+    """100,000 ranges load in no time and are found."""
+    lines = "".join("%d.%d.%d.0/26\n" % (i >> 16 & 255 or 200, i >> 8 & 255,
+                                         i & 255) for i in range(100000))
+    weir = start(conf.config(guarded({"file": "@DIR@/list"},
+                                     trusted_proxies=["127.0.0.1"])),
+                 files={"list": lines})
+    for ip, want in (("1.134.159.5", 403), ("1.134.159.65", 200),
+                     ("1.134.160.5", 200), ("200.0.0.63", 403)):
+        assert ask(weir, 0, ip) == want, ip
+
+
+@pytest.mark.parametrize("rule,error", [
+    ({"path": "x"}, "path must begin with /"),
+    ({"path": "/x", "path_regex": "y"}, "not both"),
+    ({"path": "/x", "connection": True}, "only addresses can decide"),
+    ({"action": "allow", "drop": True}, "of rules that deny"),
+    ({"action": "permit"}, "allow"),
+    ({"methods": ["G T"]}, "no method"),
+    ({"from": ["10.0.0.1/8"]}, "10.0.0.0/8"),
+    ({"file": "/does/not/exist"}, "cannot read /does/not/exist"),
+    ({"file": "LIST"}, "LIST:3:1: error: \"x\" is no address range"),
+])
+def test_bad_rules(tmp_path, rule, error):
+    (tmp_path / "LIST").write_text("10.0.0.0/8\n\nx\n")
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.config(guarded(rule))))
+    status, _, err = run("-t", "-c", path, cwd=tmp_path)
+    assert status == 2 and error in err
+
+
+def test_no_connection_rules_in_routes(tmp_path):
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.config(conf.service(
+        {"path": "/", "respond": OK, "access": [{"connection": True}]}))))
+    status, _, err = run("-t", "-c", path)
+    assert status == 2 and re.search("connection", err)
