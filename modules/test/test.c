@@ -9,11 +9,15 @@
  */
 #include "module.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "attempt.h"
 
 struct test_conf {
+	const char *load;            /* "hang", "crash"; NULL = neither */
+	uint32_t fork_dies;          /* counted from 1 */
 	uint64_t pause_ms;           /* 0 = never pause */
 	struct conf_strings phases;  /* where to pause; none = everywhere */
 	const char *answer_in;       /* phase in which to answer 299 */
@@ -41,6 +45,10 @@ static const struct conf_item test_group_items[] = {
 	    "phase in which to crash"),
 	CONF_BOOL("attempts", struct test_conf, attempts, "false", 0,
 	    "try the system calls that a query names"),
+	CONF_VALUE("load", STRING, struct test_conf, load, NULL, 0,
+	    "what loading it does: \"hang\" or \"crash\""),
+	CONF_UINT("fork_dies", struct test_conf, fork_dies, 0, 1000, "0",
+	    NULL, 0, "which process dies as soon as it is forked; 0: none"),
 	CONF_END,
 };
 
@@ -69,7 +77,7 @@ test_is_active(const void *conf_ptr)
 
 	return conf->pause_ms > 0 || conf->answer_in != NULL ||
 	    conf->fail_in != NULL || conf->crash_in != NULL ||
-	    conf->attempts;
+	    conf->attempts || conf->load != NULL || conf->fork_dies > 0;
 }
 
 static void
@@ -221,12 +229,62 @@ on_log(struct exchange *ex, const void *conf)
 	return VERDICT_NEXT;
 }
 
+/* Where the configuration is checked, before the master loads it. */
+static int
+test_start(const struct module_env *env, void *conf_ptr, struct error *err)
+{
+	const struct test_conf *conf = conf_ptr;
+
+	(void)env;
+	(void)err;
+	while (conf->load != NULL && strcmp(conf->load, "hang") == 0)
+		pause();
+	if (conf->load != NULL && strcmp(conf->load, "crash") == 0)
+		raise(SIGKILL);
+	return 0;
+}
+
+static unsigned forks_left; /* until one dies; 0 = none does */
+
+static void
+on_fork(void)
+{
+	if (forks_left > 0)
+		forks_left--;
+}
+
+static void
+on_forked(void)
+{
+	/* In the new one: the count says which it is. */
+	if (forks_left == 1)
+		_exit(7);
+}
+
+static int
+test_attach(const struct module_env *env, void *conf_ptr, struct error *err)
+{
+	const struct test_conf *conf = conf_ptr;
+	static bool is_registered;
+
+	(void)env;
+	if (conf->fork_dies == 0)
+		return 0;
+	forks_left = conf->fork_dies + 1;
+	if (!is_registered && pthread_atfork(on_fork, NULL, on_forked) != 0)
+		return error_set(err, "pthread_atfork failed");
+	is_registered = true;
+	return 0;
+}
+
 const struct module mod_test = {
 	.name = "test",
 	.help = "pauses in every phase, for weir's own tests",
 	.table = &table,
 	.conf_size = sizeof(struct test_conf),
 	.is_active = test_is_active,
+	.start = test_start,
+	.attach = test_attach,
 	.hooks = {
 		[PHASE_EARLY_REQUEST] = on_phase,
 		[PHASE_ROUTE] = on_phase,

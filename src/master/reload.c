@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "base/str.h"
 #include "conf/report.h"
 #include "master/generations.h"
 #include "site/generation.h"
@@ -141,6 +142,32 @@ load(struct reload *r, struct conf_report *report)
 	return g;
 }
 
+static void
+add_warning(void *arg, const char *line)
+{
+	log_warn(NULL, "%s", line);
+	add_line(arg, span_cstr(line));
+}
+
+static void
+add_change(void *arg, const char *line)
+{
+	struct reload *r = arg;
+
+	add_text(&r->outcome.changes, &r->outcome.change_count,
+	    span_cstr(line));
+}
+
+/* While both are there. */
+static void
+compare(struct reload *r)
+{
+	const struct generations *gs = r->config.generations;
+
+	generation_changes(gs->serving->generation, gs->starting->generation,
+	    add_change, r);
+}
+
 /* It was good a moment ago, and its warnings are known. */
 static struct generation *
 load_again(struct reload *r)
@@ -174,10 +201,12 @@ start(struct reload *r)
 		refuse(r, "it has errors");
 		return;
 	}
+	generation_changes_keep(g, generations_serving(gs), add_warning, r);
 	if (generations_prepare(gs, g, &err) != 0) {
 		refuse(r, err.text);
 		return;
 	}
+	compare(r);
 	enter(r, RELOAD_STARTING);
 	now_update();
 	deadline_set(r->config.loop, &r->deadline, now_ms() + timeout_ms);
@@ -303,6 +332,29 @@ reload_request(struct reload *r, reload_done_fn *fn, void *arg)
 		reload_continue(r);
 }
 
+/* One line, and in it what has changed, as far as there is room. */
+static void
+log_outcome(const struct reload *r)
+{
+	const struct settings *settings =
+	    generations_settings(r->config.generations);
+	const struct reload_outcome *o = &r->outcome;
+	char memory[1024];
+	struct str s;
+	size_t i;
+
+	str_init(&s, memory, sizeof(memory));
+	for (i = 0; i < o->change_count && s.len < 768; i++)
+		str_printf(&s, "%s%.200s", i > 0 ? ", " : "", o->changes[i]);
+	if (i < o->change_count)
+		str_printf(&s, " and %zu more", o->change_count - i);
+	if (o->change_count == 0)
+		str_lit(&s, "nothing has changed");
+	log_notice(NULL, "reloaded: generation %u serves with %u worker%s: "
+	    "%.*s", o->generation, settings->workers,
+	    settings->workers == 1 ? "" : "s", SPAN_ARG(str_view(&s)));
+}
+
 void
 reload_on_ready(struct reload *r)
 {
@@ -312,9 +364,7 @@ reload_on_ready(struct reload *r)
 		return;
 	r->outcome.is_done = true;
 	r->outcome.generation = gs->serving->number;
-	log_notice(NULL, "reloaded: generation %u serves with %u worker%s",
-	    gs->serving->number, generations_settings(gs)->workers,
-	    generations_settings(gs)->workers == 1 ? "" : "s");
+	log_outcome(r);
 	finish(r);
 }
 

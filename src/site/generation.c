@@ -315,7 +315,7 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 {
 	const struct settings *s = &g->settings;
 
-	boot->connections_max = s->connections_max;
+	boot->connections_max = g->connections_max;
 	boot->body_memory_bytes = (size_t)s->body_memory_bytes;
 	boot->pool_idle_max = s->upstream_keepalive_pool_size;
 	boot->groups = g->groups;

@@ -117,6 +117,20 @@ void generation_each_table(void (*fn)(void *arg, const char *place,
     const struct conf_table *table), void *arg);
 /* What templates may name. */
 const struct template_vars *generation_vars(void);
+/*
+ * In what b differs from a: fn gets a line for each listener, upstream, route,
+ * certificate and option, as "added route web/api" or "changed option workers".
+ * Both are attached.
+ */
+typedef void generation_line_fn(void *arg, const char *line);
+void generation_changes(const struct generation *a,
+    const struct generation *b, generation_line_fn *fn, void *arg);
+/*
+ * Settings that take effect at a restart only keep the values of `running`; fn
+ * gets a line for each that was to be another.
+ */
+void generation_changes_keep(struct generation *g,
+    const struct generation *running, generation_line_fn *fn, void *arg);
 /* weir -T. */
 void generation_dump(const struct generation *g, FILE *out);
 

@@ -259,7 +259,7 @@ count_descriptors(void)
  * worker has left are for clients.
  */
 static void
-clamp_connections(struct generation *g)
+clamp_connections(struct generation *g, struct shared *s)
 {
 	size_t used = count_descriptors() + DESCRIPTORS_SPARE +
 	    g->build.listener_count * g->workers;
@@ -271,12 +271,16 @@ clamp_connections(struct generation *g)
 	if (most > 0 && (geteuid() == 0 || most < limit))
 		limit = most;
 	fit = limit > used + 2 ? (limit - used) / 2 : 1;
-	if (g->settings.connections_max <= fit)
+	g->connections_max = g->settings.connections_max;
+	if (g->connections_max <= fit)
 		return;
-	log_warn(NULL, "connections_max is %u, but the limit of %zu "
-	    "descriptors is enough for %zu connections a worker",
-	    g->settings.connections_max, limit, fit);
-	g->settings.connections_max = (uint32_t)fit;
+	/* Once, not at every reload. */
+	if (g->settings.connections_max != s->connections_warned)
+		log_warn(NULL, "connections_max is %u, but the limit of %zu "
+		    "descriptors is enough for %zu connections a worker",
+		    g->settings.connections_max, limit, fit);
+	s->connections_warned = g->settings.connections_max;
+	g->connections_max = (uint32_t)fit;
 }
 
 int
@@ -286,13 +290,14 @@ generation_attach(struct generation *g, struct shared *s, struct error *err)
 	g->shared.shared = s;
 	g->workers = g->settings.workers;
 	shared_begin(s, &g->use);
+	generation_changes_note(g);
 	name_counters(g, s);
 	if (attach_logs(g, s, err) != 0 || attach_backends(g, s, err) != 0 ||
 	    attach_modules(g, s, err) != 0 || attach_tls(g, s, err) != 0) {
 		generation_detach(g);
 		return -1;
 	}
-	clamp_connections(g);
+	clamp_connections(g, s);
 	return 0;
 }
 

@@ -13,6 +13,12 @@
 struct tls_session_zone;
 struct tls_ticket_zone;
 
+/* A file that the configuration names, and what tells another content. */
+struct generation_file {
+	const char *path;
+	uint64_t sign;
+};
+
 struct generation {
 	struct arena arena;
 	struct conf_ctx ctx;
@@ -33,12 +39,18 @@ struct generation {
 	size_t workers;
 	struct tls_session_zone *sessions; /* with backends; or NULL */
 	struct tls_ticket_zone *tickets; /* NULL: no listener has TLS */
+	uint32_t connections_max; /* that there are descriptors for */
 	size_t groups_bound;
 	bool has_names; /* numbers of counters are booked */
+	/* Certificates and keys as they were when it was attached. */
+	struct generation_file *files;
+	size_t file_count;
 };
 
 extern const struct conf_table generation_root_table;
 
+/* Remember the files, for a later generation_changes(). */
+void generation_changes_note(struct generation *g);
 /* What generation_detach() does. */
 void generation_attach_undo(struct generation *g);
 /* A process of that slot begins, or has ended. */

@@ -65,6 +65,7 @@ struct shared {
 	struct backend_zone *backends;
 	struct lane_set *lanes;     /* NULL until there are two workers */
 	struct shared_zone *zones;  /* of modules */
+	uint32_t connections_warned; /* connections_max that was too high */
 	struct list uses;           /* struct shared_use, oldest first */
 };
 

@@ -492,11 +492,12 @@ def test_other_signals_stop_nothing(start, origin, name):
             os.kill(pid, number)
         weir.send_signal(number)
         weir.send_signal(number)
-        weir.wait_log("(?i)%s|reopen" % name)
+        weir.wait_log("(?i)%s|reopen|reloaded" % name)
         assert client.get("/hello").status == 200
         assert weir.get("/hello").status == 200
     # A reload makes others first.
     wait.until(lambda: len(weir.children()) == 3)
+    weir.expect_new_children()
 
 
 @pytest.mark.short

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * generation_changes - in what one configuration differs from another.
+ *
+ * Each thing has a name ("route web/api") and a print: a hash of its effective
+ * options as weir -T would show them.  Levels that many routes inherit are
+ * printed once.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/heap_alloc.h"
+#include "base/str.h"
+#include "conf/dump.h"
+#include "net/tls_conf.h"
+#include "proxy/proxy.h"
+#include "site/generation_private.h"
+#include "site/modules.h"
+#include "upstream/group.h"
+
+struct thing {
+	char *name;
+	uint64_t print; /* a hash */
+	bool is_seen;
+};
+
+struct things {
+	const struct generation *generation;
+	struct thing *items;
+	size_t count, room;
+	struct hash_map levels; /* address of a struct -> its print */
+	char *text;             /* of what is being printed */
+	size_t text_len;
+	FILE *out;
+};
+
+/* ---- prints ---- */
+
+static void
+start_print(struct things *t)
+{
+	rewind(t->out);
+}
+
+static uint64_t
+end_print(struct things *t)
+{
+	long len = ftell(t->out);
+
+	fflush(t->out);
+	return len > 0 ? hash_stable(span_of(t->text, (size_t)len)) : 0;
+}
+
+static uint64_t
+print_table(struct things *t, const struct conf_table *table,
+    const void *conf)
+{
+	const struct conf_dump d = { .out = t->out };
+
+	start_print(t);
+	conf_dump_table(&d, table, conf);
+	return end_print(t);
+}
+
+/* Of a struct that several routes share. */
+static uint64_t
+print_level(struct things *t, const struct conf_table *table,
+    const void *conf)
+{
+	struct span key = span_of((const char *)&conf, sizeof(conf));
+	uint64_t *known = hash_map_get(&t->levels, key);
+	char *copy;
+
+	if (known != NULL)
+		return *known;
+	/* The entry: its print, and behind that its key. */
+	copy = heap_alloc(sizeof(*known) + key.len);
+	known = (void *)copy;
+	*known = print_table(t, table, conf);
+	memcpy(copy + sizeof(*known), key.p, key.len);
+	hash_map_put(&t->levels, span_of(copy + sizeof(*known), key.len),
+	    known);
+	return *known;
+}
+
+static uint64_t
+mix(uint64_t hash, uint64_t more)
+{
+	return (hash ^ more) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* ---- things ---- */
+
+static void
+add(struct things *t, uint64_t print, const char *kind, const char *outer,
+    const char *name)
+{
+	size_t len = strlen(kind) + strlen(outer) + strlen(name) + 3;
+	char *text = heap_alloc(len);
+
+	snprintf(text, len, "%s %s%s%s", kind, outer,
+	    outer[0] != '\0' ? "/" : "", name);
+	if (t->count == t->room) {
+		t->room = t->room > 0 ? t->room * 2 : 64;
+		t->items = heap_alloc_grow(t->items, t->room,
+		    sizeof(*t->items));
+	}
+	t->items[t->count++] = (struct thing){ .name = text, .print = print };
+}
+
+static void
+add_route(struct things *t, const struct route *r)
+{
+	uint64_t print = print_table(t, &route_conf_table, r);
+
+	print = mix(print, print_level(t, &core_conf_table, r->core));
+	for (size_t i = 0; i < modules_count(); i++)
+		print = mix(print, print_level(t, modules_get(i)->table,
+		    r->module_confs[i]));
+	add(t, print, "route", "", r->name);
+}
+
+static void
+add_service(struct things *t, const struct service *service)
+{
+	uint64_t print = print_level(t, &core_conf_table, service->core);
+
+	for (size_t i = 0; i < modules_count(); i++)
+		print = mix(print, print_level(t, modules_get(i)->table,
+		    service->fallback.module_confs[i]));
+	add(t, print, "service", "", service->name);
+	for (size_t i = 0; i < service->route_count; i++)
+		add_route(t, service->routes[i]);
+}
+
+static void
+add_listeners(struct things *t)
+{
+	const struct generation *g = t->generation;
+
+	for (size_t i = 0; i < g->build.listener_count; i++) {
+		const struct listener_spec *spec = &g->build.listeners[i];
+		const struct service *service = spec->service;
+
+		start_print(t);
+		fprintf(t->out, "%d %d %d %d %u %u %u %d %ld %ld %d %s",
+		    spec->reuseport, spec->defer_accept, spec->ipv6_only,
+		    spec->is_admin, spec->backlog, spec->keepalive_s,
+		    spec->mode, spec->has_owner, (long)spec->uid,
+		    (long)spec->gid, spec->tls != NULL,
+		    service != NULL ? service->name : "");
+		add(t, end_print(t), "listener", "", spec->text);
+	}
+}
+
+/* Each row of the table by itself; groups as one. */
+static void
+add_options(struct things *t)
+{
+	for (const struct conf_item *item = settings_table.items;
+	     item->name != NULL; item++) {
+		struct conf_item items[2] = { *item, CONF_END };
+		const struct conf_table one = { .name = "settings",
+			.items = items,
+			.struct_bytes = settings_table.struct_bytes };
+
+		add(t, print_table(t, &one, &t->generation->settings),
+		    "option", "", item->name);
+	}
+}
+
+static void
+collect(struct things *t, const struct generation *g)
+{
+	*t = (struct things){ .generation = g };
+	hash_map_init(&t->levels, false);
+	t->out = open_memstream(&t->text, &t->text_len);
+	if (t->out == NULL)
+		abort();
+	add_listeners(t);
+	for (size_t i = 0; i < g->group_count; i++)
+		add(t, print_table(t, &group_table, g->groups[i]->conf),
+		    "upstream", "", g->groups[i]->conf->name);
+	for (size_t i = 0; i < g->build.service_count; i++) {
+		/* That of the admin listener is weir's own. */
+		if (!g->build.services[i]->is_admin)
+			add_service(t, g->build.services[i]);
+	}
+	for (size_t i = 0; i < g->file_count; i++)
+		add(t, g->files[i].sign, "certificate", "", g->files[i].path);
+	add_options(t);
+}
+
+static void
+release(struct things *t)
+{
+	for (size_t i = 0; i < t->levels.size; i++)
+		free(t->levels.entries[i].value);
+	hash_map_fini(&t->levels);
+	for (size_t i = 0; i < t->count; i++)
+		free(t->items[i].name);
+	free(t->items);
+	fclose(t->out);
+	free(t->text);
+}
+
+/* ---- comparing ---- */
+
+static void
+tell(generation_line_fn *fn, void *arg, const char *what, const char *name)
+{
+	char memory[512];
+	struct str s;
+
+	str_init(&s, memory, sizeof(memory));
+	str_printf(&s, "%s %s", what, name);
+	fn(arg, str_terminate(&s));
+}
+
+void
+generation_changes(const struct generation *a, const struct generation *b,
+    generation_line_fn *fn, void *arg)
+{
+	struct things before, after;
+	struct hash_map by_name;
+
+	collect(&before, a);
+	collect(&after, b);
+	hash_map_init(&by_name, false);
+	for (size_t i = 0; i < before.count; i++)
+		hash_map_put(&by_name, span_cstr(before.items[i].name),
+		    &before.items[i]);
+	for (size_t i = 0; i < after.count; i++) {
+		const struct thing *now = &after.items[i];
+		struct thing *was =
+		    hash_map_get(&by_name, span_cstr(now->name));
+
+		if (was == NULL)
+			tell(fn, arg, "added", now->name);
+		else if (was->print != now->print)
+			tell(fn, arg, "changed", now->name);
+		if (was != NULL)
+			was->is_seen = true;
+	}
+	for (size_t i = 0; i < before.count; i++) {
+		if (!before.items[i].is_seen)
+			tell(fn, arg, "removed", before.items[i].name);
+	}
+	hash_map_fini(&by_name);
+	release(&before);
+	release(&after);
+}
+
+/* ---- files ---- */
+
+static void
+note_file(struct generation *g, const char *path)
+{
+	struct generation_file *f = &g->files[g->file_count];
+	struct stat st;
+
+	if (path == NULL)
+		return;
+	f->path = path;
+	if (stat(path, &st) == 0)
+		f->sign = mix(mix(mix((uint64_t)st.st_mtim.tv_sec,
+		    (uint64_t)st.st_mtim.tv_nsec), (uint64_t)st.st_ino),
+		    (uint64_t)st.st_size);
+	g->file_count++;
+}
+
+void
+generation_changes_note(struct generation *g)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < g->build.service_count; i++) {
+		const struct service *s = g->build.services[i];
+		const struct service_listen *listens = s->listens.items;
+
+		for (size_t j = 0; j < s->listens.count; j++)
+			room += 1 + listens[j].tls.certificates.count;
+	}
+	g->file_count = 0;
+	g->files = arena_zalloc(&g->arena, (room + 1) * sizeof(*g->files));
+	for (size_t i = 0; i < g->build.service_count; i++) {
+		const struct service *s = g->build.services[i];
+		const struct service_listen *listens = s->listens.items;
+
+		for (size_t j = 0; j < s->listens.count; j++) {
+			const struct conf_list *more =
+			    &listens[j].tls.certificates;
+			const struct tls_pair_conf *pairs = more->items;
+
+			if (!listens[j].has_tls)
+				continue;
+			note_file(g, listens[j].tls.pair.cert);
+			for (size_t k = 0; k < more->count; k++)
+				note_file(g, pairs[k].cert);
+		}
+	}
+}
+
+/* ---- settings of the start ---- */
+
+static bool
+is_same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Take over the value at `from`; true if it was another. */
+static bool
+keep(struct arena *arena, const struct conf_item *item, void *to,
+    const void *from)
+{
+	size_t bytes = 0;
+	const char *text;
+	bool differs;
+
+	if (item->type == CONF_TYPE_STRING) {
+		memcpy(&text, from, sizeof(text));
+		differs = !is_same_text(*(const char **)to, text);
+		if (differs)
+			*(const char **)to = text == NULL ? NULL :
+			    arena_dup(arena, span_of(text, strlen(text) + 1));
+		return differs;
+	}
+	if (item->type == CONF_TYPE_BOOL)
+		bytes = sizeof(bool);
+	else if (item->type == CONF_TYPE_UINT || item->type == CONF_TYPE_ENUM)
+		bytes = sizeof(uint32_t);
+	else if (item->type == CONF_TYPE_SIZE ||
+	    item->type == CONF_TYPE_DURATION)
+		bytes = sizeof(uint64_t);
+	/* Of the other types no setting needs a restart. */
+	differs = memcmp(to, from, bytes) != 0;
+	memcpy(to, from, bytes);
+	return differs;
+}
+
+static void
+keep_table(struct generation *g, const struct conf_table *table, char *to,
+    const char *from, const char *outer, generation_line_fn *fn, void *arg)
+{
+	for (const struct conf_item *i = table->items; i->name != NULL; i++) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%s%s%s", outer,
+		    outer[0] != '\0' ? "." : "", i->name);
+		if (i->type == CONF_TYPE_GROUP)
+			keep_table(g, i->table, to + i->offset,
+			    from + i->offset, name, fn, arg);
+		else if ((i->flags & CONF_RESTART) != 0 &&
+		    keep(&g->arena, i, to + i->offset, from + i->offset))
+			tell(fn, arg, name, "takes effect at a restart or an "
+			    "upgrade only");
+	}
+}
+
+void
+generation_changes_keep(struct generation *g,
+    const struct generation *running, generation_line_fn *fn, void *arg)
+{
+	keep_table(g, &settings_table, (char *)&g->settings,
+	    (const char *)&running->settings, "", fn, arg);
+}

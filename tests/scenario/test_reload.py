@@ -1,0 +1,500 @@
+"""HUP: another configuration takes over, and no client notices."""
+# SPDX-License-Identifier: BSD-2-Clause
+import os
+import re
+import signal
+import socket
+import threading
+
+import pytest
+
+from lib import conf, proc, wait, ws
+from lib.client import Client, compose, outcome
+
+pytestmark = pytest.mark.process
+
+OWN = {"name": "own", "path": "/own", "respond": {"body": "own\n"}}
+
+
+def site(origin, *more, workers=2, listen=None, own=OWN, up=None, **top):
+    """Everything goes to the origin, but for weir's own answer."""
+    return conf.config(
+        conf.service(own, {"name": "all", "path": "/", "upstream": "up"},
+                     *more, listen=listen),
+        [conf.upstream("up", origin, **(up or {}))], workers=workers, **top)
+
+
+class Site:
+    """A running weir whose configuration is changed and reloaded."""
+
+    def __init__(self, start, origin, **options):
+        self.origin = origin
+        self.listen = [{"address": conf.address()}]
+        self.admin = {"address": conf.address()}
+        self.options = options
+        self.weir = start(self.config())
+
+    def config(self, *more, **options):
+        merged = {"listen": self.listen, "admin": self.admin,
+                  **self.options, **options}
+        return site(self.origin, *more, **merged)
+
+    def count(self, what):
+        return len(re.findall(what, self.weir.log))
+
+    def write(self, config):
+        text = conf.document(config) if isinstance(config, dict) else config
+        text += 'control = { path = "@DIR@/control.sock"; };\n'
+        self.weir.write("weir.conf", text.replace("@DIR@", self.weir.dir))
+
+    def hup(self, config=None):
+        if config is not None:
+            self.write(config)
+        self.weir.send_signal(signal.SIGHUP)
+
+    def reload(self, config=None, timeout=15):
+        """To another one that is good."""
+        before = self.count("reloaded: ")
+        self.hup(config)
+        wait.until(lambda: self.count("reloaded: ") > before, timeout,
+                   what="the reload:\n" + self.weir.log[-2000:])
+        return re.findall("reloaded: .*", self.weir.log)[-1]
+
+    def refused(self, config=None, timeout=15):
+        """To one that is not; what was logged."""
+        before = self.count("is not used: ")
+        seen = len(self.weir.log)
+        children = set(self.weir.children())
+        self.hup(config)
+        wait.until(lambda: self.count("is not used: ") > before, timeout,
+                   what="the refusal")
+        wait.until(lambda: set(self.weir.children()) == children,
+                   what="nothing is left of the new one")
+        assert self.weir.get("/own").body == b"own\n"
+        assert self.count("is not used: ") == before + 1
+        return self.weir.log[seen:]
+
+    def settle(self, children=None):
+        """Until the former generations have gone."""
+        want = (self.options.get("workers", 2) + 1
+                if children is None else children)
+        wait.until(lambda: len(self.weir.children()) == want, 15,
+                   what="the old generation ends")
+        self.weir.expect_new_children()
+
+
+@pytest.fixture
+def a_site(start, origin):
+    def make(**options):
+        made.append(Site(start, origin, **options))
+        return made[-1]
+    made = []
+    yield make
+    for one in made:
+        one.weir.expect_new_children()
+
+
+class Requests:
+    """One connection a request, and kept ones; none may fail."""
+
+    def __init__(self, address, clients=4):
+        self.address = address
+        self.good, self.wrong = 0, []
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(i % 2 == 0,),
+                                         daemon=True)
+                        for i in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait.until(lambda: self.good > 0)
+        return self
+
+    def __exit__(self, *unused):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(20)
+        assert not self.wrong, self.wrong[:3]
+        assert self.good > 10
+
+    def run(self, keeps):
+        client = None
+        while not self.over.is_set():
+            try:
+                if client is None:
+                    client = Client(self.address, timeout=10)
+                answer = client.get("/own")
+                if answer.status != 200 or answer.body != b"own\n":
+                    self.wrong.append(repr(answer))
+                self.good += 1
+                if keeps and "close" not in answer.fields.tokens(
+                        "connection"):
+                    continue
+            except (OSError, AssertionError) as wrong:
+                self.wrong.append(repr(wrong))
+            if client:
+                client.close()
+            client = None
+        if client:
+            client.close()
+
+
+# -- what takes effect ------------------------------------------------------
+
+@pytest.mark.short
+def test_reload(a_site):
+    """The new answer, new processes, and what has changed in one line."""
+    s = a_site()
+    before = set(s.weir.children())
+    line = s.reload(s.config(
+        {"name": "new", "path": "/new", "respond": {"body": "new\n"}}))
+    assert s.weir.get("/new").body == b"new\n"
+    s.settle()
+    assert not before & set(s.weir.children())
+    assert "generation 2 serves with 2 workers" in line
+    assert "added route" in line and "new" in line
+    assert "changed" not in line and "removed" not in line, line
+    line = s.reload(s.config(up={"retries": 1}))
+    assert "removed route" in line and "changed upstream up" in line, line
+    s.settle()
+    assert s.reload().endswith("nothing has changed")
+    s.settle()
+
+
+@pytest.mark.short
+def test_kept_alive_client(a_site):
+    """Its next request is answered, and told to be the last."""
+    s = a_site()
+    with Client(s.weir.address) as client:
+        assert client.get("/own").status == 200
+        s.reload(s.config(own={**OWN, "respond": {"body": "other\n"}}))
+        answer = client.get("/own")
+        assert answer.body == b"own\n"
+        assert "close" in answer.fields.tokens("connection")
+        assert client.closed()
+    assert s.weir.get("/own").body == b"other\n"
+    s.settle()
+
+
+def test_transfers_go_on(a_site, origin):
+    """A slow download and a WebSocket outlive two reloads."""
+    s = a_site()
+    release = threading.Event()
+
+    def slow(exchange):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        release.wait(30)
+        exchange.send(b"done")
+        return True
+
+    def tunnel(exchange):
+        exchange.send(ws.switching(exchange))
+        release.wait(30)
+        exchange.send(ws.frame(ws.TEXT, b"late"))
+        return False
+    download, socket_ = origin.script(slow), origin.script(tunnel)
+    with Client(s.weir.address) as a, Client(s.weir.address) as b:
+        a.send(compose(target=download.path))
+        b.send(compose(target=socket_.path, fields=ws.handshake_fields()))
+        download.wait()
+        socket_.wait()
+        s.reload()
+        s.reload()
+        release.set()
+        assert outcome(a)[1].body == b"halfdone"
+        wait.until(lambda: b"late" in b.sock.recv(4096))
+    s.settle()
+
+
+def test_workers_up_and_down(a_site):
+    """Under load; sockets that go are emptied before."""
+    s = a_site(workers=2)
+    with Requests(s.weir.address):
+        for workers in (4, 1, 3):
+            line = s.reload(s.config(workers=workers))
+            assert "changed option workers" in line
+            wait.until(lambda: len(s.weir.children()) == workers + 1, 15)
+    s.settle(4)
+
+
+def test_reuseport_on_and_off(a_site):
+    s = a_site(workers=3)
+    with Requests(s.weir.address):
+        for value in (False, True, False):
+            line = s.reload(s.config(
+                listen=[{**s.listen[0], "reuseport": value}]))
+            assert "changed listener" in line, line
+    s.settle()
+
+
+def test_queue_of_a_socket_that_goes(a_site):
+    """Clients that no worker has accepted yet, when its slot goes."""
+    s = a_site(workers=3)
+    workers = s.weir.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    waiting = [Client(s.weir.address) for _ in range(30)]
+    for client in waiting:
+        client.send(compose(target="/own"))
+    s.hup(s.config(workers=1))
+    wait.until(lambda: s.count("reloaded: ") == 1)
+    for client in waiting:
+        kind, answer = outcome(client)
+        assert kind == "complete" and answer.status == 200
+        client.close()
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    s.settle(2)
+
+
+def test_listeners_come_and_go(a_site):
+    """Who waits at one that goes is served; then it is refused."""
+    s = a_site(workers=2)
+    more = {"address": conf.address()}
+    line = s.reload(s.config(listen=s.listen + [more]))
+    assert "added listener %s" % more["address"] in line
+    there = conf.split(more["address"])
+    with Requests(s.weir.address):
+        for _ in range(10):
+            with Client(there) as client:
+                assert client.get("/own").status == 200
+        s.settle()
+        workers = s.weir.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        waiting = [Client(there) for _ in range(8)]
+        for client in waiting:
+            client.send(compose(target="/own"))
+        s.hup(s.config())
+        wait.until(lambda: s.count("reloaded: ") == 2)
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        for client in waiting:
+            kind, answer = outcome(client)
+            assert kind == "complete" and answer.status == 200
+            client.close()
+    assert "removed listener %s" % more["address"] in s.weir.log
+
+    def is_refused():
+        try:
+            socket.create_connection(there, 0.2).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    wait.until(is_refused)
+    s.settle()
+
+
+@pytest.mark.short
+def test_unix_socket(a_site):
+    """The same file for a kept one; the mode changes; removed, it goes."""
+    s = a_site()
+    path = s.weir.path("sock")
+    with_unix = s.listen + [{"address": "unix:" + path}]
+    s.reload(s.config(listen=with_unix))
+    first = os.stat(path)
+    with Client(path) as client:
+        assert client.get("/own").status == 200
+    with_unix[1]["mode"] = 0o600
+    s.reload(s.config(listen=with_unix))
+    assert os.stat(path).st_ino == first.st_ino
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with Client(path) as client:
+        assert client.get("/own").status == 200
+    s.reload(s.config())
+    assert not os.path.exists(path)
+    s.settle()
+
+
+@pytest.mark.short
+def test_settings_of_the_start(a_site):
+    """They keep their values, with one warning; the rest takes effect."""
+    s = a_site()
+    s.reload(s.config({"name": "new", "path": "/new",
+                       "respond": {"body": "new\n"}}, backends_max=600))
+    assert s.weir.get("/new").body == b"new\n"
+    assert s.count("warn: backends_max takes effect at a restart") == 1
+    s.settle()
+
+
+# -- logs --------------------------------------------------------------------
+
+def test_no_line_is_lost(a_site):
+    """Ten reloads, each with another writer: a line for each request."""
+    s = a_site()
+    route = {**OWN, "accesslog": [{
+        "path": "@DIR@/access.log", "format": "${request.path}"}]}
+    s.options["own"] = route
+    s.reload(s.config())
+    with Requests(s.weir.address) as requests:
+        for _ in range(10):
+            s.reload()
+    s.settle()
+    lines = s.weir.read("access.log").splitlines
+    wait.until(lambda: len(lines()) == requests.good,
+               what="%d lines, %d requests" % (len(lines()), requests.good))
+    assert set(lines()) == {"/own"}
+
+
+@pytest.mark.short
+def test_error_log_moves(a_site):
+    """Another file, and the old one is closed; numbers are used again."""
+    s = a_site()
+    for n in range(6):
+        s.hup(s.config(error_log={"path": "@DIR@/error.%d" % n}))
+        wait.until(lambda: os.path.exists(s.weir.path("error.%d" % n)) and
+                   "reloaded: " in s.weir.read("error.%d" % n))
+    s.settle()
+    wait.until(lambda: sum("error." in link for link in
+                           proc.links(s.weir.pid)) == 1)
+
+
+# -- what is refused ----------------------------------------------------------
+
+@pytest.mark.short
+def test_bad_configurations(a_site):
+    """Each is reported once, all of it, and nothing changes."""
+    s = a_site()
+    good = conf.document(s.config())
+    log = s.refused(good.replace("respond", "respnd").replace(
+        "workers = 2", 'workers = "two"'))
+    assert log.count("unknown setting `respnd`") == 1
+    assert len(re.findall(r"weir.conf:\d+:\d+: error: ", log)) >= 2
+    log = s.refused(good + "{")
+    assert log.count(": error: ") == 1
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        new = conf.address()
+        log = s.refused(s.config(listen=s.listen + [
+            {"address": new}, {"address": address}]))
+        assert log.count("Address already in use") == 1
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(conf.split(new), 1)
+    log = s.refused(s.config(error_log={"path": "/nonexistent/log"}))
+    assert "/nonexistent/log" in log
+    os.unlink(s.weir.conf)
+    log = s.refused()
+    assert "No such file" in log
+    s.reload(s.config())
+    s.settle()
+
+
+@pytest.mark.short
+def test_faults_while_loading(a_site):
+    """A crash and a hang while it is checked; processes that die at the
+    start of the new generation."""
+    s = a_site(daemon_ready_timeout="1s")
+    fds = len(os.listdir("/proc/%d/fd" % s.weir.pid))
+    for test, want in (
+            ({"load": "crash"}, "loading it was ended by SIGKILL"),
+            ({"load": "hang"}, "loading it took longer than 1000 ms"),
+            ({"fork_dies": 1}, "background .* before it served"),
+            ({"fork_dies": 3}, "worker 1 .* before it served")):
+        log = s.refused(s.config(own={**OWN, "test": test}))
+        assert re.search(want, log), log
+    wait.until(lambda: len(os.listdir("/proc/%d/fd" % s.weir.pid)) <= fds)
+    s.reload(s.config())
+    s.settle()
+
+
+# -- many ----------------------------------------------------------------------
+
+def test_storm(a_site):
+    """Fifty HUPs become a few reloads, and nobody is cut."""
+    s = a_site(workers=2, max_draining_generations=1)
+    with Requests(s.weir.address):
+        for _ in range(50):
+            s.hup()
+        wait.until(lambda: s.count("reloaded: ") >= 1)
+        s.settle()
+    assert s.count("reloaded: ") <= 50
+    assert s.count("is not used") == 0
+
+
+def test_most_that_drain(a_site, origin):
+    """One more waits until a place is free, and takes the newest file."""
+    s = a_site(workers=1, max_draining_generations=1)
+    release = threading.Event()
+
+    def slow(exchange):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        release.wait(30)
+        exchange.send(b"done")
+        return True
+    download = origin.script(slow)
+    with Client(s.weir.address) as client:
+        client.send(compose(target=download.path))
+        download.wait()
+        s.reload()
+        s.hup()
+        s.weir.wait_log("waiting until one of 1 generations")
+        s.hup(s.config(own={**OWN, "respond": {"body": "last\n"}}))
+        assert s.weir.get("/own").body == b"own\n"
+        assert s.count("reloaded: ") == 1
+        release.set()
+        assert outcome(client)[1].body == b"halfdone"
+    wait.until(lambda: s.weir.get("/own").body == b"last\n")
+    s.settle(2)
+    assert s.count("reloaded: ") == 2
+
+
+def test_cut_at_the_deadline(a_site, origin):
+    """What does not end in time is cut, and the generation goes."""
+    s = a_site(workers=1, shutdown_timeout="300ms")
+    release = threading.Event()
+    script = origin.script(lambda exchange: release.wait(30))
+    with Client(s.weir.address) as client:
+        client.send(compose(target=script.path))
+        script.wait()
+        s.reload()
+        assert outcome(client)[0] != "complete"
+        s.settle(2)
+    release.set()
+
+
+@pytest.mark.parametrize("victim", ["worker", "background"])
+def test_kills_during_reloads(a_site, victim):
+    """kill -9 of one at any step: it is over soon, and others serve."""
+    s = a_site(workers=2)
+    for _ in range(6):
+        before = set(s.weir.children())
+        old = (s.weir.workers()[0] if victim == "worker"
+               else s.weir.background())
+        outcomes = s.count("reloaded: |is not used: ")
+        s.hup()
+        new = wait.until(lambda: set(s.weir.children()) - before)
+        for pid in [*new, old]:
+            if victim in proc.title(pid) or pid == old:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        wait.until(lambda: s.count("reloaded: |is not used: ") > outcomes,
+                   15)
+        wait.until(lambda: s.weir.get("/own").status == 200)
+    s.reload()
+    s.settle()
+
+
+def test_memory_and_descriptors(a_site):
+    """After 60 reloads the master is what it was after 20."""
+    s = a_site(workers=1)
+
+    def measure(reloads):
+        for _ in range(reloads):
+            s.reload()
+        s.settle(2)
+        wait.until(lambda: s.count("has gone") == s.count("reloaded: "))
+        return (proc.rss_bytes(s.weir.pid),
+                len(os.listdir("/proc/%d/fd" % s.weir.pid)))
+    s.options["error_log"] = {"level": "debug"}
+    s.reload(s.config())
+    rss, fds = measure(20)
+    rss_after, fds_after = measure(40)
+    assert fds_after == fds
+    assert rss_after <= rss + 512 * 1024, (rss, rss_after)
