@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "background/certs.h"
 #include "background/commands.h"
 #include "background/discovery.h"
 #include "background/logwriter.h"
@@ -179,6 +180,7 @@ static void
 on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct background *b = LIST_OF(channel, struct background, channel);
+	struct channel_cert cert;
 	uint32_t level;
 
 	if (m == NULL) {
@@ -202,6 +204,11 @@ on_message(struct channel *channel, const struct channel_message *m)
 		break;
 	case CHANNEL_LOGS:
 		replace_logs(b, m);
+		break;
+	case CHANNEL_CERT:
+		if (channel_body(m, &cert, sizeof(cert)) && m->fd_count == 1)
+			generation_take_cert(b->boot->generation,
+			    cert.listener, cert.pair, m->fds[0]);
 		break;
 	case CHANNEL_LOG_LEVEL:
 		if (channel_body(m, &level, sizeof(level)))
@@ -247,6 +254,7 @@ start_tasks(struct background *b, struct error *err)
 		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
 	b->upstreams = upstreams_start(b->loop, shared, b->boot->process);
 	upstreams_add_commands(b->upstreams, b->commands);
+	certs_add_commands(b->boot->generation, b->commands);
 	if (b->boot->is_serving)
 		upstreams_serve(b->upstreams, true);
 	b->discovery = discovery_start(b->loop, shared->groups,

@@ -463,6 +463,22 @@ children_set_log_level(struct children *c, uint32_t level)
 		    CHANNEL_LOG_LEVEL, &level, sizeof(level), NULL, 0);
 }
 
+void
+children_send_cert(struct children *c, uint32_t listener, uint32_t pair,
+    int fd)
+{
+	const struct channel_cert body = { listener, pair };
+
+	LIST_EACH(&c->all, node, after) {
+		struct child *child = LIST_OF(node, struct child, node);
+
+		if (channel_send(&child->channel, CHANNEL_CERT, &body,
+		    sizeof(body), &fd, 1) != 0)
+			log_warn(NULL, "sending a certificate to process "
+			    "%ld: %s", (long)child->pid, strerror(errno));
+	}
+}
+
 int
 children_pass_command(struct children *c, int fd, struct span line,
     struct error *err)

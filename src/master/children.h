@@ -81,6 +81,10 @@ void children_forget(struct children *c);
 void children_replace_logs(struct children *c, const uint32_t *targets,
     const int *fds, size_t count);
 
+/* A certificate was replaced: to all processes.  fd is borrowed. */
+void children_send_cert(struct children *c, uint32_t listener,
+    uint32_t pair, int fd);
+
 /* All processes log from this level on (enum log_level), new ones too. */
 void children_set_log_level(struct children *c, uint32_t level);
 /*

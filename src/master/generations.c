@@ -428,6 +428,14 @@ generations_replace_logs(struct generations *gs, const uint32_t *targets,
 }
 
 void
+generations_send_cert(struct generations *gs, uint32_t listener,
+    uint32_t pair, int fd)
+{
+	if (gs->serving != NULL)
+		children_send_cert(gs->serving->children, listener, pair, fd);
+}
+
+void
 generations_set_log_level(struct generations *gs, uint32_t level)
 {
 	LIST_EACH(&gs->all, node, after)

@@ -112,6 +112,9 @@ bool generations_on_exit(struct generations *gs, pid_t pid, int status);
 /* New descriptors of log targets, for all that may write to them. */
 void generations_replace_logs(struct generations *gs,
     const uint32_t *targets, const int *fds, size_t count);
+/* A certificate of the one that serves was replaced.  fd is borrowed. */
+void generations_send_cert(struct generations *gs, uint32_t listener,
+    uint32_t pair, int fd);
 /* All processes log from this level on (enum log_level). */
 void generations_set_log_level(struct generations *gs, uint32_t level);
 /* See children_pass_command(): to the generation that serves. */

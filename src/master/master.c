@@ -73,13 +73,20 @@ tell_service(struct master *m, bool is_end)
 }
 
 static void
+send_cert(void *arg, uint32_t listener, uint32_t pair, int fd)
+{
+	struct master *m = arg;
+
+	generations_send_cert(&m->generations, listener, pair, fd);
+}
+
+static void
 on_tend(struct deadline *d)
 {
 	struct master *m = LIST_OF(d, struct master, tend);
 
-	deadline_set(m->loop, &m->tend,
-	    now_ms() + generation_tend(
-	    generations_serving(&m->generations)));
+	deadline_set(m->loop, &m->tend, now_ms() + generation_tend(
+	    generations_serving(&m->generations), send_cert, m));
 }
 
 static void

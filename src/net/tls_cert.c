@@ -308,6 +308,25 @@ load(struct tls_pair *pair, char **cert, char **key, char **passphrase,
 	return load_ocsp(pair, err);
 }
 
+void
+tls_cert_stamp(const struct tls_pair_conf *conf, struct tls_stamp *out)
+{
+	const char *paths[] = { conf->cert, conf->key, conf->ocsp_file };
+	struct stat st;
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		if (paths[i] == NULL || stat(paths[i], &st) != 0)
+			continue;
+		out->files[i].mtime_s = st.st_mtim.tv_sec;
+		out->files[i].mtime_ns = st.st_mtim.tv_nsec;
+		out->files[i].ctime_s = st.st_ctim.tv_sec;
+		out->files[i].ctime_ns = st.st_ctim.tv_nsec;
+		out->files[i].bytes = (uint64_t)st.st_size;
+		out->files[i].inode = st.st_ino;
+	}
+}
+
 int
 tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
     struct conf_report *report, const struct conf_place *place,
@@ -317,6 +336,8 @@ tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
 	int result;
 
 	*pair = (struct tls_pair){ .conf = conf };
+	/* Before they are read: what changes meanwhile is seen later. */
+	tls_cert_stamp(conf, &pair->stamp);
 	result = load(pair, &cert, &key, &passphrase, err);
 	if (result == 0) {
 		warn_of_mode(report, place, conf->key);

@@ -20,6 +20,14 @@ struct tls_ticket_zone;
 enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_EC, TLS_KEY_EDWARDS, TLS_KEY_OTHER,
 	TLS_KEY_KINDS };
 
+/* How files looked: a change of any shows. */
+struct tls_stamp {
+	struct {
+		int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
+		uint64_t bytes, inode;
+	} files[3]; /* certificate, key, OCSP response */
+};
+
 struct tls_pair {
 	X509 *cert;
 	STACK_OF(X509) *chain; /* without cert */
@@ -31,6 +39,8 @@ struct tls_pair {
 	unsigned char *ocsp;   /* heap, or NULL */
 	size_t ocsp_len;
 	const struct tls_pair_conf *conf;
+	struct tls_stamp stamp; /* when it was read */
+	struct tls_stamp seen;  /* at the last look */
 };
 
 /* The pairs for one name. */
@@ -127,6 +137,7 @@ int tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
 int tls_cert_parse(struct tls_pair *pair, struct span cert_pem,
     struct span key_pem, const char *passphrase, struct error *err);
 void tls_cert_fini(struct tls_pair *pair);
+void tls_cert_stamp(const struct tls_pair_conf *conf, struct tls_stamp *out);
 /* The key's passphrase of file or command, heap; NULL if there is none. */
 int tls_cert_passphrase(const char *file, const char *command, char **text,
     struct error *err);

@@ -34,6 +34,7 @@ enum channel_type {
 	CHANNEL_SERVE,     /* struct channel_serve: it is its turn now */
 	CHANNEL_CONTROL,   /* text: a command; its connection comes along */
 	CHANNEL_LOG_LEVEL, /* uint32_t: enum log_level */
+	CHANNEL_CERT,      /* struct channel_cert, and a sealed memfd */
 	/* To the master. */
 	CHANNEL_READY = 64, /* serving */
 	CHANNEL_FAILED,     /* text: why it cannot serve; it ends */
@@ -57,6 +58,10 @@ enum {
 
 struct channel_serve {
 	uint32_t surplus_stays; /* what no slot serves is not closed */
+};
+
+struct channel_cert {
+	uint32_t listener, pair; /* by number */
 };
 
 struct channel_slot {

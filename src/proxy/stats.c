@@ -74,6 +74,13 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 		.help = "Streams that clients opened." },
 	[PROXY_STAT_H2_MALFORMED] = { .name = "h2_malformed_total",
 		.help = "Malformed frames and messages of HTTP/2 clients." },
+	[PROXY_STAT_TLS_EXPIRES] = {
+		.name = "tls_certificate_expires_seconds",
+		.help = "When the first certificate expires, since 1970; "
+		    "0 = there are none.", .type = METRIC_GAUGE },
+	[PROXY_STAT_TLS_DAYS] = { .name = "tls_certificate_days",
+		.help = "Days until the first certificate expires.",
+		.type = METRIC_GAUGE },
 #define X(id, name_, help_)                                                   \
 	[PROXY_STAT_H2_FLOODS + H2_FLOOD_##id] = { .name = "h2_floods_total", \
 		.help = "HTTP/2 connections closed for too many frames of a " \

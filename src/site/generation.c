@@ -9,12 +9,14 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/heap_alloc.h"
+#include "base/log.h"
 #include "base/now.h"
 #include "base/str.h"
 #include "conf/origins.h"
 #include "metrics/metrics.h"
 #include "net/tls_ctx.h"
 #include "net/tls_ticket.h"
+#include "net/tls_watch.h"
 #include "os/proc_cpu.h"
 #include "proxy/proxy.h"
 #include "proxy/serving.h"
@@ -29,7 +31,11 @@
 
 /* ---- the top level ---- */
 
-enum { TEND_MAX_MS = 3600000 };
+enum {
+	TEND_MAX_MS = 3600000, /* nothing to do */
+	TEND_MIN_MS = 1000,    /* between two looks at certificates */
+	TEND_EACH_MS = 2,      /* and so much for each of them */
+};
 
 static int
 accept_node(struct conf_ctx *ctx, const struct conf_node *node, void *field)
@@ -414,15 +420,77 @@ generation_process_begun(const struct generation *g, unsigned process)
 
 /* ---- tables ---- */
 
-uint64_t
-generation_tend(struct generation *g)
+/*
+ * Certificates that have changed; the next look is the later the more there
+ * are.  Returns when the first of all expires, 0 if there are none.
+ */
+static int64_t
+look_at_certs(struct generation *g, generation_cert_fn *send, void *arg,
+    size_t *count)
 {
-	uint64_t seconds;
+	int64_t first = 0;
 
-	if (g->tickets == NULL)
+	for (size_t i = 0; i < g->build.listener_count; i++) {
+		struct tls_server *server = g->build.listeners[i].tls;
+
+		for (size_t k = 0; server != NULL &&
+		    k < tls_watch_count(server); k++) {
+			struct tls_watch_info info;
+			int fd;
+
+			(*count)++;
+			if (tls_watch_look(server, k, &fd)) {
+				send(arg, (uint32_t)i, (uint32_t)k, fd);
+				close(fd);
+			}
+			tls_watch_describe(server, k, &info);
+			if (first == 0 || info.not_after_s < first)
+				first = info.not_after_s;
+		}
+	}
+	return first;
+}
+
+static void
+show_expiry(const struct generation *g, int64_t first_s, int64_t now_s)
+{
+	_Atomic uint64_t *stats = metrics_block(g->shared.metrics,
+	    &stats_proxy, SHARED_MASTER, 0);
+	int64_t days = (first_s - now_s) / 86400;
+
+	counter_set(&stats[PROXY_STAT_TLS_EXPIRES], (uint64_t)first_s);
+	counter_set(&stats[PROXY_STAT_TLS_DAYS],
+	    days > 0 ? (uint64_t)days : 0);
+}
+
+uint64_t
+generation_tend(struct generation *g, generation_cert_fn *send, void *arg)
+{
+	uint64_t now_s = now_wall_ms() / 1000;
+	size_t count = 0;
+	uint64_t wait_ms;
+
+	if (g == NULL || g->tickets == NULL)
 		return TEND_MAX_MS;
-	seconds = tls_ticket_rotate(g->tickets, now_wall_ms() / 1000);
-	return seconds < TEND_MAX_MS / 1000 ? seconds * 1000 : TEND_MAX_MS;
+	(void)tls_ticket_rotate(g->tickets, now_s);
+	show_expiry(g, look_at_certs(g, send, arg, &count), (int64_t)now_s);
+	wait_ms = count * TEND_EACH_MS;
+	return wait_ms > TEND_MIN_MS ? wait_ms : TEND_MIN_MS;
+}
+
+void
+generation_take_cert(struct generation *g, uint32_t listener, uint32_t pair,
+    int fd)
+{
+	struct error err;
+
+	if (listener >= g->build.listener_count ||
+	    g->build.listeners[listener].tls == NULL)
+		return;
+	if (tls_watch_take(g->build.listeners[listener].tls, pair, fd,
+	    &err) != 0)
+		log_error(NULL, "a new certificate is not used: %s",
+		    err.text);
 }
 
 void

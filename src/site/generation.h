@@ -104,11 +104,19 @@ void generation_process_begun(const struct generation *g, unsigned process);
  */
 void generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving);
+/* A certificate for the processes: fd is borrowed. */
+typedef void generation_cert_fn(void *arg, uint32_t listener, uint32_t pair,
+    int fd);
 /*
  * In the master, while it serves: what has to be done from time to time (keys
- * of session tickets).  Returns milliseconds until it wants to be called again.
+ * of session tickets, certificates that were replaced).  g NULL = nothing.
+ * Returns milliseconds until it wants to be called again.
  */
-uint64_t generation_tend(struct generation *g);
+uint64_t generation_tend(struct generation *g, generation_cert_fn *send,
+    void *arg);
+/* In a process: what the master sent.  fd stays the caller's; logs. */
+void generation_take_cert(struct generation *g, uint32_t listener,
+    uint32_t pair, int fd);
 /*
  * Every option table, for the documentation's test.  place: where in the
  * configuration its group stands, as "services.routes"; "" = top level.

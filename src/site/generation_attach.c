@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/now.h"
 #include "base/str.h"
 #include "net/tls_ctx.h"
 #include "net/tls_session.h"
@@ -235,7 +236,8 @@ attach_tls(struct generation *g, struct shared *s, struct error *err)
 		g->tickets = zone->data;
 		tls_ctx_set_tickets(server, g->tickets);
 	}
-	(void)generation_tend(g);
+	if (g->tickets != NULL)
+		(void)tls_ticket_rotate(g->tickets, now_wall_ms() / 1000);
 	return attach_sessions(g, s, err);
 }
 

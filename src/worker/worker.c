@@ -196,6 +196,7 @@ on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct worker *w = LIST_OF(channel, struct worker, channel);
 	struct channel_slot slot;
+	struct channel_cert cert;
 	uint32_t level;
 
 	if (m == NULL) {
@@ -221,6 +222,11 @@ on_message(struct channel *channel, const struct channel_message *m)
 		    slot.slot);
 		accept_adopt(&w->accept, slot.slot,
 		    m->type == CHANNEL_ADOPT);
+		break;
+	case CHANNEL_CERT:
+		if (channel_body(m, &cert, sizeof(cert)) && m->fd_count == 1)
+			generation_take_cert(w->boot->generation,
+			    cert.listener, cert.pair, m->fds[0]);
 		break;
 	case CHANNEL_LOG_LEVEL:
 		if (channel_body(m, &level, sizeof(level)))

@@ -1,8 +1,10 @@
 """TLS towards clients: certificates by name, versions, mTLS, ends."""
 # SPDX-License-Identifier: BSD-2-Clause
 import hashlib
+import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 
@@ -287,3 +289,152 @@ def test_slow_reader_over_tls(weir):
         client.send(compose("GET", "/bytes/2000000"))
         assert client.response(timeout=20).body == big(2000000)
         assert client.get("/hello").status == 200
+
+
+# -- while it serves ------------------------------------------------------
+
+
+def put(weir, pair, name="c"):
+    """Replace a pair, the certificate first: for a moment they differ."""
+    for source, suffix in zip(pair, (".pem", ".key")):
+        with open(source) as f:
+            path = weir.write(name + suffix + ".new", f.read())
+        os.rename(path, weir.path(name + suffix))
+
+
+def peers(weir, address=None, count=8):
+    """Which certificate each of some connections got."""
+    found = set()
+    for _ in range(count):
+        with TlsClient(address or weir.address) as client:
+            found.add(client.sock.getpeercert(True))
+    return found
+
+
+def der(pair):
+    return openssl("x509", "-in", pair[0], "-outform", "DER")
+
+
+def watched(start, origin, pair, **top):
+    with open(pair[0]) as f, open(pair[1]) as g:
+        files = {"c.pem": f.read(), "c.key": g.read()}
+    return start(conf.proxy(origin, listen=listen(
+        {"cert": "c.pem", "key": "c.key"}), top={"workers": 2, **top}),
+        files=files)
+
+
+def test_replaced_certificate_is_used(start, certs, origin):
+    old = certs.own("old", "watched.example")
+    new = certs.own("new", "watched.example", "more.example")
+    weir = watched(start, origin, old)
+    with TlsClient(weir.address) as kept:
+        assert peers(weir) == {der(old)}
+        put(weir, new)
+        wait.until(lambda: peers(weir) == {der(new)}, 20)
+        assert kept.get("/hello").status == 200
+    assert "has changed and is used" in weir.log
+    # One that is forked later has it as well.
+    victim = weir.workers()[0]
+    weir.expect_new_children()
+    os.kill(victim, signal.SIGKILL)
+    wait.until(lambda: len(weir.workers()) == 2
+               and victim not in weir.workers(), 10)
+    wait.until(lambda: peers(weir) == {der(new)}, 10)
+
+
+@pytest.mark.parametrize("how,why", [
+    ("key", "the key is not the certificate's"),
+    ("names", "it is not for watched.example any more"),
+    ("expired", "it has expired"), ("kind", "the key is of another kind"),
+    ("broken", "no certificate"), ("gone", "reading .*c.pem")])
+def test_bad_replacement_is_not_used(start, certs, origin, how, why):
+    old = certs.own("old-" + how, "watched.example")
+    weir = watched(start, origin, old)
+    if how == "key":
+        put(weir, (old[0], certs.b[1]))
+    elif how == "names":
+        put(weir, certs.a)
+    elif how == "expired":
+        ca = certs.ca("ca-expired")
+        put(weir, certs.signed("was", ca, "watched.example", days=-1))
+    elif how == "kind":
+        put(weir, certs.own("rsa-" + how, "watched.example", kind=RSA))
+    elif how == "broken":
+        weir.write("c.pem", "nothing\n")
+    else:
+        os.unlink(weir.path("c.pem"))
+    weir.wait_log("is not used; the old one stays: .*" + why, 20)
+    assert peers(weir) == {der(old)}
+    assert weir.log.count("is not used") == 1
+
+
+def test_days_to_expiry(start, certs, origin):
+    weir = watched(start, origin, certs.own("ten", "ten.example", days=10),
+                   control={"path": "@DIR@/control.sock"})
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(8)
+        sock.connect(weir.path("control.sock"))
+        sock.sendall(b"certs\n")
+        answer = json.loads(sock.makefile().readline())
+    assert answer["ok"], answer
+    found, = answer["result"]["certs"]
+    assert (found["name"], found["key"], found["days"]) == (
+        "ten.example", "ECDSA", 9)
+    wait.until(lambda: weir.metrics().total("tls_certificate_days$") == 9, 8)
+
+
+def test_resumption_after_a_reload(start, certs, origin):
+    weir = watched(start, origin, certs.own("again", "again.example"))
+    context = client_context(version=V12)
+    with TlsClient(weir.address, context) as client:
+        session = client.sock.session
+        client.get("/hello")
+    before = weir.workers()
+    weir.expect_new_children()
+    weir.send_signal(signal.SIGHUP)
+    wait.until(lambda: len(set(weir.workers()) - set(before)) == 2, 20)
+    for _ in range(6):
+        with TlsClient(weir.address, context, None, session) as client:
+            assert client.sock.session_reused
+
+
+def test_ticket_key_files(start, certs, origin):
+    """Two weirs with one key understand each other's tickets."""
+    key = os.urandom(80)
+    pair = certs.own("shared", "shared.example")
+    address = conf.address()
+    context = client_context(version=V12)
+    session = None
+    for _ in range(2):
+        weir = start(conf.proxy(origin, listen=[{
+            "address": address,
+            "tls": tls(pair, ticket_key_files=["ticket.key"])}]),
+            files={"ticket.key": key})
+        with TlsClient(weir.address, context, None, session) as client:
+            assert client.sock.session_reused == (session is not None)
+            session = client.sock.session
+        weir.stop()
+
+
+def test_ocsp_response_is_stapled(start, certs, origin):
+    ca = certs.ca("ocsp-ca")
+    pair = certs.signed("stapled", ca, "stapled.example")
+    serial = openssl("x509", "-in", pair[0], "-noout",
+                     "-serial").decode().strip().partition("=")[2]
+    index = certs.path("index.txt")
+    with open(index, "w") as f:
+        f.write("V\t350101000000Z\t\t%s\tunknown\t/CN=stapled.example\n"
+                % serial)
+    openssl("ocsp", "-issuer", ca[0], "-cert", pair[0], "-reqout",
+            certs.path("req.der"))
+    openssl("ocsp", "-index", index, "-rsigner", ca[0], "-rkey", ca[1],
+            "-CA", ca[0], "-reqin", certs.path("req.der"), "-respout",
+            certs.path("resp.der"), "-ndays", "7")
+    weir = start(conf.proxy(origin, listen=listen(tls(
+        pair, ocsp_file=certs.path("resp.der")))))
+    out = subprocess.run(
+        ["openssl", "s_client", "-connect", "%s:%d" % weir.address,
+         "-status"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, timeout=20).stdout.decode()
+    assert "OCSP Response Status: successful" in out
+    assert "Cert Status: good" in out

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* tls_watch - looking at certificate files, and taking what has changed. */
+#include "net/tls_watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "base/log.h"
+#include "net/tls_private.h"
+
+enum {
+	SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE,
+	BYTES_MAX = 4 * TLS_FILE_MAX,
+};
+
+/* What a memfd begins with; the three parts follow. */
+struct header {
+	uint32_t cert_len, key_len, ocsp_len, unused;
+};
+
+size_t
+tls_watch_count(const struct tls_server *s)
+{
+	return s->pair_count;
+}
+
+void
+tls_watch_describe(const struct tls_server *s, size_t i,
+    struct tls_watch_info *info)
+{
+	static const char *const kinds[] = { [TLS_KEY_RSA] = "RSA",
+		[TLS_KEY_EC] = "ECDSA", [TLS_KEY_EDWARDS] = "EdDSA",
+		[TLS_KEY_OTHER] = "other" };
+	const struct tls_pair *pair = &s->pairs[i];
+	const struct conf_strings *given = &pair->conf->names;
+
+	*info = (struct tls_watch_info){
+		.cert = pair->conf->cert,
+		.name = given->count > 0 ? given->items[0]
+		    : pair->name_count > 0 ? pair->names[0] : "",
+		.name_count = given->count > 0 ? given->count
+					       : pair->name_count,
+		.kind = kinds[pair->kind],
+		.not_after_s = pair->not_after_s,
+	};
+}
+
+/* ---- replacing ---- */
+
+static bool
+has_name(const struct tls_pair *pair, const char *name)
+{
+	for (size_t i = 0; i < pair->name_count; i++) {
+		if (strcmp(pair->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* May it take the place of the old one? */
+static int
+check(const struct tls_pair *old, const struct tls_pair *pair,
+    struct error *err)
+{
+	int64_t now = (int64_t)time(NULL);
+
+	if (pair->kind != old->kind)
+		return error_set(err, "the key is of another kind: that needs "
+		    "a reload");
+	if (pair->not_after_s <= now)
+		return error_set(err, "it has expired");
+	if (pair->not_before_s > now)
+		return error_set(err, "it is not valid yet");
+	for (size_t i = 0; old->conf->names.count == 0 &&
+	    i < old->name_count; i++) {
+		if (!has_name(pair, old->names[i]))
+			return error_set(err, "it is not for %s any more",
+			    old->names[i]);
+	}
+	return 0;
+}
+
+/*
+ * The new one comes into the place of the old one, to which names point.  The
+ * old one's names are keys of the maps: they stay until all goes.
+ */
+static int
+replace(struct tls_server *s, size_t i, struct tls_pair *pair,
+    struct error *err)
+{
+	struct tls_pair *old = &s->pairs[i];
+	bool is_default = i == 0 || (s->fallback != NULL &&
+	    s->fallback->by_kind[old->kind] == old);
+
+	if (is_default && tls_cert_use_ctx(pair, s->ctx) != 0)
+		return tls_verify_set_error(err, "using it");
+	for (size_t n = 0; old->conf->names.count == 0 &&
+	    n < pair->name_count; n++) {
+		if (has_name(old, pair->names[n]))
+			continue;
+		old->names = heap_alloc_grow(old->names, old->name_count + 1,
+		    sizeof(*old->names));
+		old->names[old->name_count] = strdup(pair->names[n]);
+		tls_sni_add(&s->sni, old->names[old->name_count++], old);
+	}
+	X509_free(old->cert);
+	sk_X509_pop_free(old->chain, X509_free);
+	EVP_PKEY_free(old->key);
+	free(old->ocsp);
+	old->cert = pair->cert;
+	old->chain = pair->chain;
+	old->key = pair->key;
+	old->ocsp = pair->ocsp;
+	old->ocsp_len = pair->ocsp_len;
+	old->not_before_s = pair->not_before_s;
+	old->not_after_s = pair->not_after_s;
+	pair->cert = NULL;
+	pair->chain = NULL;
+	pair->key = NULL;
+	pair->ocsp = NULL;
+	return 0;
+}
+
+/* ---- in the master ---- */
+
+/* PEM of all, the key without passphrase: it stays in memory. */
+static int
+write_parts(const struct tls_pair *pair, int fd)
+{
+	BIO *cert = BIO_new(BIO_s_mem()), *key = BIO_new(BIO_s_mem());
+	struct header header = { .ocsp_len = (uint32_t)pair->ocsp_len };
+	char *cert_bytes = NULL, *key_bytes = NULL;
+	int result = -1;
+
+	PEM_write_bio_X509(cert, pair->cert);
+	for (int i = 0; i < sk_X509_num(pair->chain); i++)
+		PEM_write_bio_X509(cert, sk_X509_value(pair->chain, i));
+	PEM_write_bio_PrivateKey(key, pair->key, NULL, NULL, 0, NULL, NULL);
+	header.cert_len = (uint32_t)BIO_get_mem_data(cert, &cert_bytes);
+	header.key_len = (uint32_t)BIO_get_mem_data(key, &key_bytes);
+	if (write(fd, &header, sizeof(header)) == sizeof(header) &&
+	    write(fd, cert_bytes, header.cert_len) ==
+	    (ssize_t)header.cert_len &&
+	    write(fd, key_bytes, header.key_len) == (ssize_t)header.key_len &&
+	    (header.ocsp_len == 0 || write(fd, pair->ocsp, header.ocsp_len) ==
+	    (ssize_t)header.ocsp_len))
+		result = fcntl(fd, F_ADD_SEALS, SEALS);
+	OPENSSL_cleanse(key_bytes, header.key_len);
+	BIO_free(cert);
+	BIO_free(key);
+	ERR_clear_error();
+	return result;
+}
+
+static int
+send_out(const struct tls_pair *pair, int *fd, struct error *err)
+{
+	*fd = memfd_create("weir-certificate", MFD_CLOEXEC |
+	    MFD_ALLOW_SEALING);
+	if (*fd < 0)
+		return error_set_errno(err, errno, "sharing it");
+	if (write_parts(pair, *fd) == 0)
+		return 0;
+	close(*fd);
+	*fd = -1;
+	return error_set_errno(err, errno, "sharing it");
+}
+
+static int
+take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
+{
+	struct tls_pair *old = &s->pairs[i];
+	struct conf_report *report = conf_report_new();
+	struct tls_pair pair;
+	int result = -1;
+
+	if (tls_cert_load(&pair, old->conf, report, NULL, err) == 0) {
+		if (check(old, &pair, err) == 0 &&
+		    send_out(&pair, fd, err) == 0)
+			result = replace(s, i, &pair, err);
+		if (result != 0 && *fd >= 0) {
+			close(*fd);
+			*fd = -1;
+		}
+		tls_cert_fini(&pair);
+	}
+	conf_report_free(report);
+	return result;
+}
+
+bool
+tls_watch_look(struct tls_server *s, size_t i, int *fd)
+{
+	struct tls_pair *pair = &s->pairs[i];
+	struct tls_stamp now;
+	struct error err;
+	bool is_new;
+
+	*fd = -1;
+	tls_cert_stamp(pair->conf, &now);
+	if (memcmp(&now, &pair->stamp, sizeof(now)) == 0)
+		return false;
+	/* Half of it may be written yet: it has to rest first. */
+	is_new = memcmp(&now, &pair->seen, sizeof(now)) != 0;
+	pair->seen = now;
+	if (is_new)
+		return false;
+	pair->stamp = now;
+	if (take_files(s, i, fd, &err) != 0) {
+		log_error(NULL, "certificate %s has changed and is not used; "
+		    "the old one stays: %s", pair->conf->cert, err.text);
+		return false;
+	}
+	log_notice(NULL, "certificate %s has changed and is used from now on",
+	    pair->conf->cert);
+	return true;
+}
+
+/* ---- in a process ---- */
+
+static int
+parse(struct tls_pair *pair, const char *bytes, size_t len,
+    struct error *err)
+{
+	struct header h;
+	size_t left = len - sizeof(h);
+
+	memcpy(&h, bytes, sizeof(h));
+	if (h.cert_len > left || h.key_len > left - h.cert_len ||
+	    h.ocsp_len != left - h.cert_len - h.key_len)
+		return error_set(err, "lengths differ");
+	bytes += sizeof(h);
+	if (tls_cert_parse(pair, span_of(bytes, h.cert_len),
+	    span_of(bytes + h.cert_len, h.key_len), NULL, err) != 0)
+		return -1;
+	if (h.ocsp_len > 0) {
+		pair->ocsp = heap_alloc(h.ocsp_len);
+		pair->ocsp_len = h.ocsp_len;
+		memcpy(pair->ocsp, bytes + h.cert_len + h.key_len,
+		    h.ocsp_len);
+	}
+	return 0;
+}
+
+int
+tls_watch_take(struct tls_server *s, size_t i, int fd, struct error *err)
+{
+	struct tls_pair pair;
+	struct stat st;
+	void *bytes;
+	size_t len;
+	int result;
+
+	if (i >= s->pair_count || fstat(fd, &st) != 0 ||
+	    (fcntl(fd, F_GET_SEALS) & SEALS) != SEALS ||
+	    st.st_size < (off_t)sizeof(struct header) ||
+	    st.st_size > BYTES_MAX)
+		return error_set(err, "not what the master sends");
+	len = (size_t)st.st_size;
+	bytes = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+	if (bytes == MAP_FAILED)
+		return error_set_errno(err, errno, "mapping it");
+	pair = (struct tls_pair){ .conf = s->pairs[i].conf };
+	result = parse(&pair, bytes, len, err);
+	munmap(bytes, len);
+	if (result == 0)
+		result = replace(s, i, &pair, err);
+	tls_cert_fini(&pair);
+	return result;
+}
