@@ -15,6 +15,7 @@
 #include "base/now.h"
 #include "base/str.h"
 #include "master/children.h"
+#include "master/given.h"
 #include "master/listeners.h"
 #include "os/loop.h"
 #include "site/confine.h"
@@ -298,10 +299,18 @@ open_sockets(struct generations *gs, struct generations_live *l,
 	size_t count;
 	const struct listener_spec *specs =
 	    generation_listeners(l->generation, &count);
+	size_t workers = generation_settings(l->generation)->workers;
+	struct given *given = gs->config.given;
 
+	if (gs->serving == NULL && given != NULL) {
+		if (listeners_follow(&l->listeners, &given->set, specs, count,
+		    workers, err) != 0)
+			return -1;
+		return given_settle(given, &l->listeners, err);
+	}
 	return listeners_follow(&l->listeners,
 	    gs->serving != NULL ? &gs->serving->listeners : &none, specs,
-	    count, generation_settings(l->generation)->workers, err);
+	    count, workers, err);
 }
 
 int

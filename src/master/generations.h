@@ -26,6 +26,7 @@
 struct children;
 struct error;
 struct generation;
+struct given;
 struct loop;
 struct proc_account;
 struct settings;
@@ -44,6 +45,7 @@ struct generations_config {
 	struct shared *shared;
 	const struct proc_account *account; /* NULL: not root */
 	int lifeline[2]; /* see struct process_boot */
+	struct given *given; /* for the first generation; NULL = none */
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
 	/* In each new process: close what is the master's alone. */

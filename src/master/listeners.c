@@ -53,13 +53,13 @@ static int
 keep(struct listener *l, struct listener *from,
     const struct listener_spec *spec, size_t slots, struct error *err)
 {
-	size_t want = listener_sockets(spec, slots);
+	size_t want = from->is_given ? 1 : listener_sockets(spec, slots);
 	size_t have = socket_count(from);
 
 	*l = (struct listener){ .spec = spec, .fd_count = want,
 		.surplus_count = have > want ? have - want : 0, .kept = have,
 		.file_dev = from->file_dev, .file_ino = from->file_ino,
-		.is_steered = from->is_steered };
+		.is_steered = from->is_steered, .is_given = from->is_given };
 	l->fds = heap_alloc(want * sizeof(*l->fds));
 	l->surplus = heap_alloc_zeroed(l->surplus_count + 1,
 	    sizeof(*l->surplus));
@@ -154,7 +154,7 @@ change_options(const struct listener *l, const struct listener_spec *old)
 {
 	const struct listener_spec *spec = l->spec;
 
-	if (is_unix(l))
+	if (is_unix(l) && !l->is_given)
 		change_file(l, old);
 	for (size_t i = 0; i < l->kept && i < l->fd_count; i++) {
 		int fd = l->fds[i];

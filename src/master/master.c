@@ -492,6 +492,7 @@ open_generation(struct master *m, struct error *err)
 		.shared = m->shared,
 		.account = geteuid() == 0 ? &m->account : NULL,
 		.lifeline = { m->lifeline[0], m->lifeline[1] },
+		.given = &m->given,
 		.worker_main = m->boot->worker_main,
 		.background_main = m->boot->background_main,
 		.in_child = in_child,
@@ -537,6 +538,7 @@ close_all(struct master *m)
 		    SPAN("\"state\":\"stopped\""));
 	control_close(m->control);
 	service_stop(&m->service);
+	given_fini(&m->given);
 	log_set_sink(NULL, NULL);
 	generations_fini(&m->generations);
 	pidfile_remove(&m->pidfile);
@@ -598,6 +600,7 @@ master_run(const struct master_boot *boot)
 	now_update();
 	exe_note(&m.exe);
 	service_init(&m.service);
+	given_init(&m.given);
 	m.started_ms = now_ms();
 	m.started_wall_ms = now_wall_ms();
 	daemonize_init(&m.daemonize);

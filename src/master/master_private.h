@@ -8,6 +8,7 @@
 
 #include "master/daemonize.h"
 #include "master/generations.h"
+#include "master/given.h"
 #include "master/master.h"
 #include "master/pidfile.h"
 #include "master/reload.h"
@@ -42,6 +43,7 @@ struct master {
 	struct daemonize daemonize;
 	struct pidfile pidfile;
 	struct service service;
+	struct given given; /* sockets, until the first generation */
 	struct control *control;   /* NULL = there is none */
 	struct reply *stop_waiter; /* is told once all have ended; or NULL */
 	struct exe exe;

@@ -53,6 +53,7 @@ struct listener {
 	/* Of both together, the first ones are another set's too. */
 	size_t kept;
 	bool is_steered; /* see sock_steer() */
+	bool is_given;   /* the service manager's: one socket for all */
 	dev_t file_dev;  /* of a Unix socket's file, as we made it */
 	ino_t file_ino;
 };

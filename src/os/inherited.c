@@ -110,17 +110,3 @@ inherited_fini(struct inherited *in)
 	free(in->items);
 	*in = (struct inherited){ .items = NULL };
 }
-
-int
-inherited_take(struct inherited *in, const struct addr *a)
-{
-	for (size_t i = 0; i < in->count; i++) {
-		int fd = in->items[i].fd;
-
-		if (fd >= 0 && addr_equal(&in->items[i].addr, a)) {
-			in->items[i].fd = -1;
-			return fd;
-		}
-	}
-	return -1;
-}

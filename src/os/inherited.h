@@ -13,7 +13,7 @@
 enum { INHERITED_MAX = 256 };
 
 struct inherited_socket {
-	int fd;           /* -1 = taken */
+	int fd;           /* -1 = another's now */
 	struct addr addr; /* where it is bound */
 	char *name;       /* "unknown" where the manager gave none */
 };
@@ -32,7 +32,5 @@ struct inherited {
 void inherited_init(struct inherited *in, size_t *ignored);
 /* Closes what nobody has taken. */
 void inherited_fini(struct inherited *in);
-/* The socket bound to that address, the caller's from now on; -1 = none. */
-int inherited_take(struct inherited *in, const struct addr *a);
 
 #endif

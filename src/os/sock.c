@@ -205,6 +205,16 @@ sock_connect(const struct addr *a, bool *in_progress)
 	return -1;
 }
 
+bool
+sock_is_ipv6_only(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, &len) == 0 &&
+	    value != 0;
+}
+
 int
 sock_error(int fd)
 {

@@ -36,6 +36,7 @@ int sock_listen(const struct addr *a, const struct sock_listen_options *o,
     struct error *err);
 /* Begin to listen, or change the length of the queue; -1 with errno. */
 int sock_start(int fd, int backlog);
+bool sock_is_ipv6_only(int fd);
 /* Probe idle connections that are accepted from now on; 0 = off. */
 int sock_keepalive(int fd, unsigned keepalive_s);
 /*

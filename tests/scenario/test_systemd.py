@@ -3,6 +3,7 @@ weir -s, and the first process of a container."""
 # SPDX-License-Identifier: BSD-2-Clause
 import contextlib
 import ctypes
+import fcntl
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import time
 import pytest
 
 from lib import conf, proc, wait
+from lib.client import once
 from lib.weir import binary, run
 
 pytestmark = pytest.mark.process
@@ -354,3 +356,137 @@ def test_read_only_and_without_root(start):
     assert weir.get("/").body == b"here"
     assert proc.status(weir.pid, "Uid")[1] == "65534"
     assert "warn" not in weir.log.replace("warn: connections_max", "")
+
+
+# -- socket activation -----------------------------------------------------
+
+LAUNCH = """
+import os, sys
+count, names, program = sys.argv[1], sys.argv[2], sys.argv[3:]
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=count)
+if names:
+    os.environ["LISTEN_FDNAMES"] = names
+os.execv(program[0], program)
+"""
+
+
+def activate(start, config, sockets, names=""):
+    """weir with these sockets as descriptors 3 and so on."""
+    held = [s.dup() for s in sockets]
+    weir = start(config, start=False)
+
+    def place():
+        # Out of the way first: one may sit where another belongs.
+        high = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD, 100) for s in held]
+        for i, fd in enumerate(high):
+            os.dup2(fd, 3 + i, inheritable=True)
+            os.close(fd)
+
+    weir.prefix = ["/usr/bin/python3", "-c", LAUNCH, str(len(held)), names]
+    popen = subprocess.Popen
+
+    def with_sockets(args, **kw):
+        kw.update(close_fds=False, preexec_fn=place)
+        return popen(args, **kw)
+
+    subprocess.Popen = with_sockets
+    try:
+        weir.start()
+    finally:
+        subprocess.Popen = popen
+        for s in held:
+            s.close()
+    return weir
+
+
+def bound(address=("127.0.0.1", 0)):
+    s = socket.socket()
+    s.bind(address)
+    s.listen(64)
+    return s
+
+
+def listening_at(*addresses, **top):
+    return conf.config(conf.service(
+        {"path": "/", "respond": {"status": 200, "body": "here"}},
+        listen=[{"address": a} for a in addresses]), **top)
+
+
+def text_of(sock):
+    return "%s:%d" % sock.getsockname()
+
+
+def test_sockets_of_the_manager(start):
+    """Served from the same queue, over reload and stop; all workers share."""
+    with bound() as given:
+        own = conf.address()
+        # Comes before weir does, and is answered by it.
+        early = socket.create_connection(given.getsockname())
+        early.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        weir = activate(start, listening_at(text_of(given), own, workers=2),
+                        [given], "web")
+        early.settimeout(10)
+        assert b"200 OK" in early.recv(4096)
+        early.close()
+        for address in weir.addresses:
+            for _ in range(4):
+                assert once(address, target="/").body == b"here"
+        inode = os.fstat(given.fileno()).st_ino
+        for pid in weir.workers():
+            assert inode in proc.inodes(pid)
+        weir.send_signal(signal.SIGHUP)
+        weir.wait_log("generation 2 serves with 2 workers")
+        weir.expect_new_children()
+        for _ in range(4):
+            assert once(weir.address, target="/").body == b"here"
+        # Nobody else's socket was bound at that address.
+        inodes = set().union(*(proc.inodes(p) for p in weir.workers()))
+        assert len([i for i in listeners_of(given.getsockname()[1])
+                    if i in inodes]) == 1
+        weir.stop()
+        # The manager's queue is still there for the next one.
+        socket.create_connection(given.getsockname()).close()
+
+
+def listeners_of(port):
+    """Inodes of the sockets that listen at that port."""
+    with open("/proc/net/tcp") as f:
+        next(f)
+        for line in f:
+            cells = line.split()
+            if cells[3] == "0A" and cells[1].endswith(":%04X" % port):
+                yield int(cells[9])
+
+
+def test_unix_socket_of_the_manager(start, tmp_path):
+    """Its file is the manager's: it keeps its mode, and stays."""
+    path = str(tmp_path / "given.sock")
+    with socket.socket(socket.AF_UNIX) as given:
+        given.bind(path)
+        given.listen(8)
+        os.chmod(path, 0o640)
+        weir = activate(start, listening_at("unix:" + path), [given])
+        assert weir.get("/").body == b"here"
+        weir.stop()
+        assert os.stat(path).st_mode & 0o777 == 0o640
+
+
+def test_sockets_that_are_not_wanted(start):
+    """Reported with address and name; what is no listener is left out."""
+    with bound() as given, bound() as other, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        weir = activate(start, listening_at(text_of(given)),
+                        [other, datagrams, given], "spare:udp:web")
+        assert weir.get("/").body == b"here"
+        assert re.search(r'socket %s \("spare"\) of the service manager: no '
+                         r"service listens there" % text_of(other), weir.log)
+        assert "1 of the descriptors" in weir.log
+        inode = os.fstat(other.fileno()).st_ino
+        for pid in [weir.pid, *weir.children()]:
+            assert inode not in proc.inodes(pid)
+
+
+def test_sockets_of_another_process(start):
+    """LISTEN_PID names somebody else: weir binds for itself."""
+    weir = start(respond(), env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    assert weir.get("/").body == b"here"
