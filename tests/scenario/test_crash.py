@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -117,3 +120,20 @@ def test_idle_worker_is_not_said_to_serve(start):
         assert "1 connection and 0 exchanges were lost" in found.group(0)
     wait.until(lambda: len(weir.workers()) == 1, what="a successor")
     weir.expect_new_children()
+
+
+def test_kills_at_random_moments(tmp_path):
+    """The short form of tests/soak/crash: after kills of workers, background
+    process and master under load, all that is shared adds up."""
+    crash = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
+                         "soak", "crash")
+    if not shutil.which(os.environ.get("CC", "cc").split()[0]):
+        pytest.skip("no C compiler")
+    done = subprocess.run(
+        [sys.executable, "-B", crash, "--weir", runner.binary(), "--weirctl",
+         os.path.join(os.path.dirname(runner.binary()), "weirctl"),
+         "--kills", "44", "--round", "21", "--workers", "3"],
+        timeout=240, text=True, errors="replace", env=runner.environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "all adds up" in done.stdout
