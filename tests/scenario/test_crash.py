@@ -108,13 +108,21 @@ def test_long_and_strange_targets(start, origin):
     assert len(plain) == 128 and target.startswith("/a%22\\x5c"), line
 
 
+def is_asleep(pid):
+    with open("/proc/%d/stat" % pid, encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
+
+
 def test_idle_worker_is_not_said_to_serve(start):
     """Killed between requests it served nothing; connections are counted."""
     weir = start(conf.config(conf.service(
         {"path": "/", "respond": {"body": "own\n"}})))
     with Client(weir.address) as client:
         client.get("/")
-        os.kill(weir.workers()[0], signal.SIGKILL)
+        worker = weir.workers()[0]
+        # The answer is here before the worker has done with the request.
+        wait.until(lambda: is_asleep(worker), what="the worker waits")
+        os.kill(worker, signal.SIGKILL)
         found = weir.wait_log(r"worker 0 .*was killed by signal 9 .*")
         assert "while serving" not in found.group(0)
         assert "1 connection and 0 exchanges were lost" in found.group(0)
