@@ -25,6 +25,7 @@
 #include "os/sock.h"
 #include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
+#include "proxy/queue.h"
 #include "proxy/relay.h"
 #include "proxy/route.h"
 #include "upstream/group.h"
@@ -69,6 +70,7 @@ struct backend_conn {
 	bool tunnel_ended;      /* by the client */
 	bool response_ended;
 	bool keep_alive;
+	bool is_limited;        /* counts against max_connections */
 	bool is_reading;        /* on the stack: resume has nothing to do */
 };
 
@@ -155,6 +157,11 @@ die(struct backend_conn *bc)
 	proxy->dead_backends = bc;
 	counter_sub(&proxy->stats[PROXY_STAT_BACKEND_OPEN], 1);
 	loop_defer(proxy->loop, &proxy->bury);
+	if (bc->is_limited) {
+		bc->is_limited = false;
+		backend_give_connection(bc->item.backend);
+		queue_room(proxy, bc->item.backend);
+	}
 }
 
 static void
@@ -462,14 +469,34 @@ begin_handshake(struct backend_conn *bc)
 	return 0;
 }
 
+/* May there be one more connection?  An idle one of other terms makes room. */
+static bool
+take_room(struct exchange *ex)
+{
+	const struct backend *b = ex->backend;
+
+	return backend_take_connection(b) ||
+	    (pool_close_one(ex->proxy->pool, b) &&
+	    backend_take_connection(b));
+}
+
+/* EBUSY: there is no room. */
 static int
 connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 {
 	struct backend_conn *bc = NULL;
-	int error = connect_next(ex, &bc, &seen, pending);
+	bool is_limited = ex->backend->limit != 0;
+	int error;
 
-	if (error != 0)
+	if (is_limited && !take_room(ex))
+		return EBUSY;
+	error = connect_next(ex, &bc, &seen, pending);
+	if (error != 0) {
+		if (is_limited)
+			backend_give_connection(ex->backend);
 		return error;
+	}
+	bc->is_limited = is_limited;
 	attach(bc, ex);
 	if (!*pending && ex->backend->tls != NULL) {
 		*pending = true;
@@ -494,12 +521,15 @@ backend_conn_open(struct exchange *ex, bool may_reuse, enum reason *reason,
 	bool pending = false;
 	int error;
 
-	proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
 	if (may_reuse && take_idle(ex)) {
+		proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
 		ex->reused = true;
 		return BACKEND_CONN_READY;
 	}
 	error = connect_fresh(ex, 0, &pending);
+	if (error == EBUSY && ex->backend->limit != 0)
+		return BACKEND_CONN_FULL;
+	proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
 	if (error != 0) {
 		counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
 		*reason = reason_of_errno(error);
@@ -702,12 +732,15 @@ response_end(struct backend_conn *bc, struct span last, bool surplus)
 	leave_exchange(bc);
 	bc->item.served++;
 	if (bc->keep_alive && !surplus && !bc->conn.readable &&
-	    !bc->conn.failed && !bc->proxy->is_stopping) {
+	    !bc->conn.failed && !bc->proxy->is_stopping &&
+	    !(bc->is_limited && queue_wants(bc->proxy, bc->item.backend))) {
 		bc->state = STATE_IDLE;
 		deadline_clear(&bc->conn.deadline);
 		if (!pool_put(bc->proxy->pool, &bc->item,
 		    (uint64_t)bc->keep_alive_s * 1000))
 			drop(bc);
+		else if (bc->is_limited)
+			queue_room(bc->proxy, bc->item.backend);
 	} else {
 		drop(bc);
 	}

@@ -16,6 +16,7 @@ struct pool_ops;
 enum backend_conn_result {
 	BACKEND_CONN_READY,   /* ex->backend_conn is usable now */
 	BACKEND_CONN_PENDING, /* exchange_on_connected() or _failed follows */
+	BACKEND_CONN_FULL,    /* max_connections: there may be no more now */
 	BACKEND_CONN_FAILED,  /* *reason and *detail say why */
 };
 

@@ -18,6 +18,7 @@
 #include "proxy/exchange_private.h"
 #include "proxy/module_def.h"
 #include "proxy/proxy_private.h"
+#include "proxy/queue.h"
 #include "proxy/relay.h"
 #include "proxy/route.h"
 #include "proxy/value.h"
@@ -387,6 +388,19 @@ find_hash(struct exchange *ex)
 	ex->tries.has_hash = text.len > 0;
 }
 
+/* All that could serve have as many connections as they may. */
+static enum flow
+wait_for_room(struct exchange *ex)
+{
+	enum reason reason = queue_enter(ex);
+
+	if (reason != REASON_NONE)
+		return fail(ex, reason, NULL);
+	ex->retry_fresh = false;
+	ex->state = EXCHANGE_QUEUE;
+	return FLOW_STOP;
+}
+
 static enum flow
 step_select(struct exchange *ex)
 {
@@ -404,6 +418,8 @@ step_select(struct exchange *ex)
 		const struct backend *backend =
 		    group_pick(ex->group, &ex->tries);
 
+		if (backend == NULL && ex->tries.is_full)
+			return wait_for_room(ex);
 		if (backend == NULL && ex->last_reason != REASON_NONE)
 			return fail(ex, ex->last_reason, ex->last_detail);
 		if (backend == NULL)
@@ -419,9 +435,16 @@ step_select(struct exchange *ex)
 	switch (backend_conn_open(ex, !ex->retry_fresh, &reason,
 	    &ex->detail)) {
 	case BACKEND_CONN_READY:
+		queue_leave(ex);
 		return enter(ex, EXCHANGE_CONNECTED);
 	case BACKEND_CONN_PENDING:
+		queue_leave(ex);
 		return enter(ex, EXCHANGE_CONNECT);
+	case BACKEND_CONN_FULL:
+		ex->attempts--;
+		group_unpick(&ex->tries);
+		exchange_leave_backend(ex);
+		return wait_for_room(ex);
 	case BACKEND_CONN_FAILED:
 	default:
 		return try_failed(ex, reason, ex->detail);
@@ -489,8 +512,10 @@ step_store(struct exchange *ex)
 static enum flow
 step_fail(struct exchange *ex)
 {
-	enum verdict verdict = hooks(ex, PHASE_FAIL);
+	enum verdict verdict;
 
+	queue_leave(ex);
+	verdict = hooks(ex, PHASE_FAIL);
 	if (verdict == VERDICT_WAIT)
 		return FLOW_STOP;
 	if (reason_info(ex->reason)->status == 0 || ex->client_gone ||
@@ -533,6 +558,7 @@ step_response(struct exchange *ex)
 static enum flow
 step_done(struct exchange *ex)
 {
+	queue_leave(ex);
 	exchange_drop_backend(ex);
 	ex->hook_at = 0;
 	ex->resumed = VERDICT_NEXT;
@@ -555,6 +581,7 @@ static const struct {
 	[EXCHANGE_CACHE] = { "cache_lookup", step_cache },
 	[EXCHANGE_GATE] = { "upstream_gate", step_gate },
 	[EXCHANGE_SELECT] = { "upstream_select", step_select },
+	[EXCHANGE_QUEUE] = { "upstream_queue", step_wait },
 	[EXCHANGE_CONNECT] = { "upstream_connect", step_wait },
 	[EXCHANGE_CONNECTED] = { "upstream_connected", step_connected },
 	[EXCHANGE_SEND] = { "upstream_request", step_send },

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/pipe.h"
 #include "http/message.h"
@@ -84,6 +85,7 @@ enum exchange_state {
 	EXCHANGE_CACHE,     /* phase cache_lookup */
 	EXCHANGE_GATE,      /* phase upstream_gate */
 	EXCHANGE_SELECT,    /* phase upstream_select, pick, connect */
+	EXCHANGE_QUEUE,     /* waiting for room at a backend */
 	EXCHANGE_CONNECT,   /* waiting for the backend connection */
 	EXCHANGE_CONNECTED, /* phase upstream_connected */
 	EXCHANGE_SEND,      /* phase upstream_request, head goes out */
@@ -159,6 +161,10 @@ struct exchange {
 	const struct backend *backend;
 	const struct backend *counted; /* it has this request in flight */
 	struct group_tries tries;
+	struct list in_queue;   /* of queue.c */
+	uint64_t queued_until_ms;
+	bool is_queued;         /* in that list */
+	bool has_place;         /* counted among those that wait */
 
 	struct deadline total; /* timeouts.total */
 	uint64_t started_us;

@@ -19,6 +19,7 @@
 #include "proxy/client_h2.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy_private.h"
+#include "proxy/queue.h"
 #include "proxy/route.h"
 #include "upstream/group.h"
 
@@ -104,6 +105,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 		.counts = &p->pool_counts,
 	};
 	p->pool = pool_new(&options);
+	p->queues = queue_open(p);
 	return p;
 }
 
@@ -118,6 +120,7 @@ proxy_free(struct proxy *p)
 	client_conn_bury(p);
 	client_h2_bury(p);
 	backend_conn_bury(p);
+	queue_close(p->queues);
 	deadline_stop(p->loop, &p->retry_accept);
 	deadline_stop(p->loop, &p->watch_late);
 	for (size_t i = 0; i < p->boot.group_count; i++)

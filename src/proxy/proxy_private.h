@@ -60,6 +60,7 @@ struct proxy {
 	struct deadline watch_late;
 	struct pool *pool;
 	struct pool_counts pool_counts;
+	struct queues *queues;   /* NULL: no upstream has a limit */
 
 	struct serving *serving; /* what the processor works on */
 	struct serving unread;   /* where that is, without shared memory */

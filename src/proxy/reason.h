@@ -77,6 +77,13 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	X(NO_BACKEND, "no_backend", 502, BACKEND, "destination_unavailable",  \
 	    "no backend of the upstream can be used",                         \
 	    "look at the backends' state and names")                          \
+	X(QUEUE_FULL, "queue_full", 503, BACKEND, "connection_limit_reached", \
+	    "all backends have max_connections and the queue is full",        \
+	    "more backends, or raise max_connections or queue.size")          \
+	X(QUEUE_TIMEOUT, "queue_timeout", 503, BACKEND,                       \
+	    "connection_limit_reached",                                       \
+	    "all backends had max_connections until the queue's timeout",     \
+	    "more backends, or raise max_connections or queue.timeout")       \
 	X(CONNECT_REFUSED, "connect_refused", 502, BACKEND,                   \
 	    "connection_refused", "the backend refused the connection",       \
 	    "is it running and listening there?")                             \

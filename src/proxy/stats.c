@@ -55,6 +55,8 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 	[PROXY_STAT_UNEXPECTED_DATA] = {
 		.name = "backend_unexpected_data_total",
 		.help = "Idle backend connections closed because of data." },
+	[PROXY_STAT_QUEUED] = { .name = "queued_total",
+		.help = "Requests that waited because of max_connections." },
 	[PROXY_STAT_ACCEPT_PAUSED] = { .name = "accept_paused_total",
 		.help = "Times that accepting paused for want of descriptors." },
 	[PROXY_STAT_SUPPRESSED_VALUES] = { .name = "values_dropped_total",

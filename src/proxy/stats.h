@@ -30,6 +30,7 @@ enum proxy_stat {
 	PROXY_STAT_TAKEN,             /* of another worker's, by a lane */
 	PROXY_STAT_BACKEND_OPEN,      /* backend connections now */
 	PROXY_STAT_UNEXPECTED_DATA,   /* idle backend connections that spoke */
+	PROXY_STAT_QUEUED,            /* waited for a limited backend */
 	PROXY_STAT_ACCEPT_PAUSED,
 	PROXY_STAT_SUPPRESSED_VALUES, /* template values with controls */
 	PROXY_STAT_TLS_FULL,          /* handshakes with clients */

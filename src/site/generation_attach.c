@@ -108,6 +108,15 @@ forget_counters(struct generation *g, struct metrics *m)
 	g->has_names = false;
 }
 
+static bool
+has_limits(const struct generation *g)
+{
+	for (size_t i = 0; i < g->group_count; i++)
+		if (g->groups[i]->is_limited)
+			return true;
+	return false;
+}
+
 static int
 attach_backends(struct generation *g, struct shared *s, struct error *err)
 {
@@ -119,6 +128,9 @@ attach_backends(struct generation *g, struct shared *s, struct error *err)
 		    err) != 0)
 			return -1;
 	}
+	if (has_limits(g) && backend_zone_need_wakers(s->backends,
+	    s->process_count, err) != 0)
+		return -1;
 	if (g->workers >= 2 && shared_need_lanes(s, err) != 0)
 		return -1;
 	g->shared.lanes = s->lanes;

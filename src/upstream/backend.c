@@ -4,9 +4,12 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -43,6 +46,9 @@ static const struct conf_item items[] = {
 	    CONF_REQUIRED, "host:port, [v6]:port or unix:/path"),
 	CONF_UINT("weight", struct backend_conf, weight, 1, 1000, "1", NULL, 0,
 	    "share of the requests, relative to the other backends"),
+	CONF_UINT("max_connections", struct backend_conf, max_connections, 0,
+	    1000000, "0", NULL, 0,
+	    "connections of all workers; 0 = as the upstream says"),
 	CONF_BOOL("backup", struct backend_conf, backup, "false", 0,
 	    "used only while no backend without this can be"),
 	{ .name = "tls", .type = CONF_TYPE_GROUP,
@@ -87,6 +93,8 @@ backend_init(struct backend *b, struct arena *a,
 		.index = index,
 		.group = group,
 		.weight = conf->weight,
+		.limit = conf->max_connections != 0 ? conf->max_connections :
+		    group->conf->max_connections,
 		.is_backup = conf->backup,
 		.is_name = spec->is_name,
 		.spec = spec,
@@ -209,6 +217,8 @@ struct backend_zone {
 	struct accounts *accounts;
 	struct backend_cell *cells; /* a row of count an account */
 	unsigned own; /* this process's account + 1, 0 = none */
+	int *wakers;  /* eventfds, by account */
+	size_t waker_count;
 	struct owner *owners;
 	size_t count;
 	uint32_t versions;
@@ -249,6 +259,9 @@ backend_zone_free(struct backend_zone *zone)
 	for (size_t i = 0; i < zone->count; i++)
 		free(zone->owners[i].name);
 	free(zone->owners);
+	for (size_t i = 0; i < zone->waker_count; i++)
+		close(zone->wakers[i]);
+	free(zone->wakers);
 	shmem_close(&zone->memory);
 	free(zone);
 }
@@ -430,6 +443,67 @@ backend_zone_join(struct backend_zone *zone)
 	atomic_store(&zone->accounts->joined[i], 1);
 	zone->own = i + 1;
 	return row_of(zone, i);
+}
+
+uint32_t
+backend_zone_accounts(const struct backend_zone *zone)
+{
+	uint32_t used = atomic_load_explicit(&zone->accounts->used,
+	    memory_order_relaxed);
+
+	return used < ACCOUNTS_MAX ? used : ACCOUNTS_MAX;
+}
+
+uint32_t
+backend_zone_own(const struct backend_zone *zone)
+{
+	return zone->own > 0 ? zone->own - 1 : UINT32_MAX;
+}
+
+const struct backend_cell *
+backend_zone_cell(const struct backend_zone *zone, uint32_t account,
+    uint32_t slot)
+{
+	assert(account < ACCOUNTS_MAX && slot < zone->count);
+	return row_of(zone, account) + slot;
+}
+
+int
+backend_zone_need_wakers(struct backend_zone *zone, size_t count,
+    struct error *err)
+{
+	if (zone->wakers == NULL)
+		zone->wakers = heap_alloc_zeroed(ACCOUNTS_MAX,
+		    sizeof(*zone->wakers));
+	if (count > ACCOUNTS_MAX)
+		count = ACCOUNTS_MAX;
+	while (zone->waker_count < count) {
+		int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+		if (fd < 0)
+			return error_set_errno(err, errno, "making event "
+			    "descriptors for max_connections");
+		zone->wakers[zone->waker_count++] = fd;
+	}
+	return 0;
+}
+
+int
+backend_zone_waker(const struct backend_zone *zone)
+{
+	return zone->own > 0 && zone->own <= zone->waker_count ?
+	    zone->wakers[zone->own - 1] : -1;
+}
+
+void
+backend_zone_wake(const struct backend_zone *zone, uint32_t account)
+{
+	static const uint64_t one = 1;
+
+	/* Full means that it is awake. */
+	if (account < zone->waker_count &&
+	    write(zone->wakers[account], &one, sizeof(one)) < 0)
+		return;
 }
 
 static void

@@ -44,6 +44,7 @@ enum {
 struct backend_conf {
 	const struct addr_spec *address;
 	uint32_t weight;
+	uint32_t max_connections; /* 0 = as the upstream says */
 	bool backup; /* used only while no other can be */
 	bool has_tls;
 	struct tls_client_conf tls;
@@ -116,6 +117,7 @@ struct backend {
 	struct backend_cell *own;    /* this process's; NULL: no account */
 	struct group *group;
 	uint32_t weight; /* as configured: see backend_weight() */
+	uint32_t limit;  /* connections over all workers, 0 = none */
 	bool is_backup;
 	bool is_counted; /* in_flight of the slot is kept exact */
 	struct tls_client *tls; /* the group's, or its own; NULL: clear text */
@@ -154,6 +156,31 @@ static inline bool
 backend_is_up(const struct backend *b)
 {
 	return backend_state(b) == 0 && backend_is_resolved(b);
+}
+
+/* No more connections are allowed, and this worker has none that is idle. */
+static inline bool
+backend_is_full(const struct backend *b)
+{
+	return b->limit != 0 && b->shared != NULL &&
+	    tally_sum(&b->shared->connections) >= b->limit &&
+	    (b->own == NULL || atomic_load_explicit(&b->own->idle,
+	    memory_order_relaxed) == 0);
+}
+
+/* A connection to b is about to be made, or has gone; only with a limit. */
+static inline bool
+backend_take_connection(const struct backend *b)
+{
+	return tally_take(&b->shared->connections,
+	    b->own != NULL ? &b->own->connections : NULL, b->limit);
+}
+
+static inline void
+backend_give_connection(const struct backend *b)
+{
+	tally_give(&b->shared->connections,
+	    b->own != NULL ? &b->own->connections : NULL);
 }
 
 /* As weirctl set it, else as configured. */
@@ -218,6 +245,23 @@ struct backend_slot *backend_zone_slot(const struct backend_zone *zone,
  * process keeps no account.
  */
 struct backend_cell *backend_zone_join(struct backend_zone *zone);
+/* Accounts are numbers below this; UINT32_MAX: this process has none. */
+uint32_t backend_zone_accounts(const struct backend_zone *zone);
+uint32_t backend_zone_own(const struct backend_zone *zone);
+/* What an account holds of a backend. */
+const struct backend_cell *backend_zone_cell(const struct backend_zone *zone,
+    uint32_t account, uint32_t slot);
+/*
+ * In the master, once a generation needs them: a way to wake each of the first
+ * count accounts, for all processes forked from then on.  -1 and err.
+ */
+int backend_zone_need_wakers(struct backend_zone *zone, size_t count,
+    struct error *err) __attribute__((warn_unused_result));
+/* An eventfd, readable once somebody has woken this process; or -1. */
+int backend_zone_waker(const struct backend_zone *zone);
+/* Best effort: who cannot be woken looks by himself now and then. */
+void backend_zone_wake(const struct backend_zone *zone, uint32_t account);
+
 /*
  * For the background process, twice a second: return what the dead held.
  */

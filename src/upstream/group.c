@@ -61,6 +61,20 @@ static const struct conf_table keepalive_table = {
 	.struct_bytes = sizeof(struct group_keepalive),
 };
 
+static const struct conf_item queue_items[] = {
+	CONF_UINT("size", struct group_queue, size, 0, 1000000, "1000", NULL,
+	    0, "requests of all workers that may wait"),
+	CONF_DURATION("timeout", struct group_queue, timeout_ms, 1, 3600000,
+	    "5s", 0, "how long one may wait"),
+	CONF_END,
+};
+
+static const struct conf_table queue_table = {
+	.name = "queue",
+	.items = queue_items,
+	.struct_bytes = sizeof(struct group_queue),
+};
+
 static const struct conf_enum balances[] = {
 	{ "round_robin", GROUP_ROUND_ROBIN },
 	{ "random", GROUP_RANDOM },
@@ -90,6 +104,11 @@ static const struct conf_item items[] = {
 	    "2", NULL, 0, "further attempts after the first"),
 	CONF_GROUP("retry_budget", struct group_conf, retry_budget,
 	    &retry_budget_table, 0, "bounds the retries of all requests"),
+	CONF_UINT("max_connections", struct group_conf, max_connections, 0,
+	    1000000, "0", NULL, 0,
+	    "connections of all workers to each backend; 0 = no limit"),
+	CONF_GROUP("queue", struct group_conf, queue, &queue_table, 0,
+	    "where requests wait for a connection within that limit"),
 	CONF_UINT("max_fails", struct group_conf, max_fails, 0, 10000, "5",
 	    NULL, 0, "failed requests in a row that leave a backend out; "
 	    "0 = never"),
@@ -306,6 +325,7 @@ group_new(struct arena *a, const struct group_conf *conf)
 		backend_init(&g->backends[i], a, &backends[i], g, g->name, i);
 		g->backends[i].is_counted = g->lb->needs_in_flight ||
 		    conf->hash_load_max != 0;
+		g->is_limited |= g->backends[i].limit != 0;
 	}
 	for (unsigned i = 0; i < TIER_COUNT; i++)
 		tier_plan(&g->tiers[i], a, g, i > 0);
@@ -429,12 +449,27 @@ pick_any(struct group *g, struct lb_query *query)
 	return b != NULL ? b : pick_last(g, query);
 }
 
+bool
+group_has_room(const struct group *g, const struct group_tries *tries)
+{
+	bool is_full;
+	const struct lb_query query = { .tries = tries, .any = true,
+		.is_full = &is_full };
+
+	for (uint32_t i = 0; i < g->backend_count; i++)
+		if (lb_is_usable(&g->backends[i], &query))
+			return true;
+	return false;
+}
+
 const struct backend *
 group_pick(struct group *g, struct group_tries *tries)
 {
-	struct lb_query query = { .tries = tries };
+	struct lb_query query = { .tries = tries,
+		.is_full = &tries->is_full };
 	const struct backend *b;
 
+	tries->is_full = false;
 	assert(g->magic == GROUP_MAGIC);
 	if (tries->count >= GROUP_TRIES_MAX)
 		return NULL;

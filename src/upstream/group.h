@@ -57,6 +57,12 @@ struct group_keepalive {
 	uint32_t requests_max;    /* per connection, 0 = no limit */
 };
 
+/* Where requests wait while all backends have max_connections. */
+struct group_queue {
+	uint32_t size;       /* over all workers */
+	uint64_t timeout_ms;
+};
+
 /* upstreams = ( { … } ) */
 struct group_conf {
 	const char *name;
@@ -68,6 +74,8 @@ struct group_conf {
 	struct group_timeouts timeouts;
 	uint32_t retries; /* further attempts after the first */
 	struct retry_budget_conf retry_budget;
+	uint32_t max_connections;  /* to each backend, 0 = no limit */
+	struct group_queue queue;
 	uint32_t max_fails;        /* in a row; 0 = off */
 	uint64_t fail_window_ms;
 	uint64_t fail_timeout_ms;
@@ -97,6 +105,7 @@ struct group {
 	struct group_state *state; /* NULL but in a started worker */
 	struct span name;
 	struct tls_client *tls; /* of those that have none of their own */
+	bool is_limited; /* some backend has a limit */
 	uint32_t number; /* among the generation's upstreams: the caller's */
 };
 
@@ -105,6 +114,7 @@ struct group_tries {
 	uint32_t count;
 	uint32_t hash; /* of its key: lb_hash_key() */
 	bool has_hash;
+	bool is_full; /* out: a backend was passed over for want of room */
 	uint16_t tried[GROUP_TRIES_MAX]; /* backend->index */
 };
 
@@ -134,6 +144,17 @@ void group_stop(struct group *g);
  * alone never leaves an upstream without a backend.
  */
 const struct backend *group_pick(struct group *g, struct group_tries *tries);
+
+/* The backend that was picked last was not asked after all. */
+static inline void
+group_unpick(struct group_tries *tries)
+{
+	if (tries->count > 0)
+		tries->count--;
+}
+
+/* Could group_pick() have one now that has room? */
+bool group_has_room(const struct group *g, const struct group_tries *tries);
 
 /*
  * The next address to connect to.  A name may have several: they are taken in

@@ -31,7 +31,12 @@ lb_is_usable(const struct backend *b, const struct lb_query *query)
 
 	if (state != 0 && !may_be_tried(b, state, query))
 		return false;
-	return backend_is_resolved(b) && !is_tried(query->tries, b->index);
+	if (!backend_is_resolved(b) || is_tried(query->tries, b->index))
+		return false;
+	if (!backend_is_full(b))
+		return true;
+	*query->is_full = true;
+	return false;
 }
 
 bool

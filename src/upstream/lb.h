@@ -33,6 +33,7 @@ struct lb_view {
 struct lb_query {
 	const struct group_tries *tries; /* these were asked already */
 	bool any; /* also those that failed requests of late */
+	bool *is_full; /* set when one has only no room */
 };
 
 struct lb_ops {

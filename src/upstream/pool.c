@@ -103,6 +103,17 @@ by_backend(struct list *node)
 	return LIST_OF(node, struct pool_item, by_backend);
 }
 
+/* Who waits for room at a backend with a limit looks at these counts. */
+static inline void
+tell_idle(const struct pool_item *item, uint32_t count)
+{
+	const struct backend *b = item->backend;
+
+	if (b->limit != 0 && b->own != NULL)
+		atomic_store_explicit(&b->own->idle, count,
+		    memory_order_relaxed);
+}
+
 static void
 take_out(struct pool *pool, struct pool_backend *pb, struct pool_item *item)
 {
@@ -114,6 +125,7 @@ take_out(struct pool *pool, struct pool_backend *pb, struct pool_item *item)
 	item->is_idle = false;
 	pool->idle--;
 	pb->count--;
+	tell_idle(item, pb->count);
 }
 
 static void
@@ -238,7 +250,8 @@ take_options(const struct pool *pool, struct pool_backend *pb,
 	pb->requests_max = conf->keepalive.requests_max;
 	pb->idle_ms = pool->idle_max > 0 && pb->idle_max > 0 ?
 	    conf->keepalive.idle_timeout_ms : 0;
-	if (b->slot >= pool->lane_count)
+	/* What counts against a limit stays where it is booked. */
+	if (b->slot >= pool->lane_count || b->limit != 0)
 		pb->share_ms = UINT64_MAX;
 	else
 		pb->share_ms = pool->is_draining ? 0 :
@@ -349,6 +362,7 @@ pool_put(struct pool *pool, struct pool_item *item, uint64_t keepalive_ms)
 	item->expires_ms = now + ms;
 	item->is_idle = true;
 	pb->count++;
+	tell_idle(item, pb->count);
 	pool->idle++;
 	list_push_front(&pb->idle, &item->by_backend);
 	list_push_back(&pool->by_age, &item->by_age);
@@ -417,10 +431,21 @@ int
 pool_take_parked(struct pool *pool, const struct backend *b,
     struct lane_meta *meta)
 {
-	if (b->slot >= pool->lane_count ||
+	if (b->slot >= pool->lane_count || b->limit != 0 ||
 	    b->group->conf->keepalive.idle_timeout_ms == 0)
 		return -1;
 	return lane_take(pool->lanes, b, now_ms(), meta, &pool->counts->lane);
+}
+
+bool
+pool_close_one(struct pool *pool, const struct backend *b)
+{
+	struct pool_backend *pb = backend_of(pool, b);
+
+	if (pb->count == 0)
+		return false;
+	evict(pool, by_backend(pb->idle.prev), &pool->counts->evicted);
+	return true;
 }
 
 void

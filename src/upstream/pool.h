@@ -92,6 +92,8 @@ struct pool_item *pool_take_terms(struct pool *pool, const struct backend *b,
 /* One that any worker parked: the descriptor, which the caller owns, or -1. */
 int pool_take_parked(struct pool *pool, const struct backend *b,
     struct lane_meta *meta);
+/* Close the one that has been idle longest; false if there is none. */
+bool pool_close_one(struct pool *pool, const struct backend *b);
 /* An idle item's peer closed or spoke: take it out; the caller closes it. */
 void pool_remove(struct pool *pool, struct pool_item *item);
 

@@ -36,6 +36,13 @@ def of(origins, **options):
     return [{"address": o.backend, **options} for o in origins]
 
 
+def control_of(weir):
+    """Once the background process answers."""
+    control = Control(weir)
+    wait.until(lambda: control.ask("upstreams")["ok"])
+    return control
+
+
 def counts(weir, n=60, target=None):
     """How often each number answered, on one connection."""
     seen = collections.Counter()
@@ -108,7 +115,7 @@ def test_killed_worker_gives_back(start, three):
     for origin in three[:2]:
         origin.default = hold
     weir = start(config(three[:2], balance="least_connections", workers=2))
-    control = Control(weir)
+    control = control_of(weir)
 
     def in_flight():
         return sum(b["in_flight"] for b in backends(control))
@@ -145,7 +152,7 @@ def backends(control):
 
 def test_drain_and_enable(start, three):
     weir = start(config(three, workers=2))
-    control = Control(weir)
+    control = control_of(weir)
     address = three[1].backend
     assert set(counts(weir, 30)) == {0, 1, 2}
     status, out, err = control.run("upstream", "drain", "app", address)
@@ -165,7 +172,7 @@ def test_drain_and_enable(start, three):
 
 def test_weight(start, three):
     weir = start(config(three[:2], workers=2))
-    control = Control(weir)
+    control = control_of(weir)
     words = "upstream weight app %s " % three[0].backend
     assert control.ask(words + "9")["result"] == {"before": 1, "weight": 9}
     assert counts(weir, 100)[0] == 90
@@ -177,7 +184,7 @@ def test_weight(start, three):
 
 
 def test_refusals(start, three):
-    control = Control(start(config(three)))
+    control = control_of(start(config(three)))
     for line, text in [
             ("upstreams nope", 'there is no upstream "nope"'),
             ("upstream drain nope", 'there is no upstream "nope"'),
@@ -190,7 +197,7 @@ def test_refusals(start, three):
 def test_upstreams_table(start, three):
     """Text, JSON and metrics tell the same."""
     weir = start(config(three[:1] + [conf.address()], retries=1))
-    control = Control(weir)
+    control = control_of(weir)
     counts(weir, 30)
     first, second = backends(control)
     assert first["backend"] == three[0].backend
