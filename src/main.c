@@ -11,8 +11,10 @@
 #include "base/str.h"
 #include "conf/report.h"
 #include "master/cli.h"
+#include "master/handover.h"
 #include "master/master.h"
 #include "master/options.h"
+#include "master/reexec.h"
 #include "master/tell.h"
 #include "master/version.h"
 #include "os/proc.h"
@@ -73,20 +75,63 @@ source_of(const struct cli *cli, struct str *text)
 	return source;
 }
 
+/* What the process was started with. */
+struct start {
+	struct cli cli;
+	struct reexec program; /* to start it once more */
+	int handover_fd;       /* a predecessor has started us; -1 = no */
+};
+
+/* The first error, for the log of the predecessor. */
+static void
+tell_predecessor(int fd, const char *text)
+{
+	const char *at = strstr(text, ": error: ");
+
+	if (at == NULL)
+		at = text;
+	while (at > text && at[-1] != '\n')
+		at--;
+	handover_say_fd(fd, HANDOVER_FAILED,
+	    span_of(at, strcspn(at, "\n")));
+}
+
+/* To stderr, or to whoever has started us and serves. */
+static void
+print_report(const struct conf_report *report, int handover_fd)
+{
+	size_t len = 0;
+	char *text = NULL;
+	FILE *out;
+
+	if (handover_fd < 0 || conf_report_errors(report) == 0) {
+		conf_report_print(report, stderr);
+		return;
+	}
+	out = open_memstream(&text, &len);
+	if (out == NULL)
+		return;
+	conf_report_print(report, out);
+	fclose(out);
+	tell_predecessor(handover_fd, text);
+	free(text);
+}
+
 /* NULL when there were errors, which are then printed. */
 static struct generation *
-load(const struct generation_source *source)
+load(const struct generation_source *source, int handover_fd)
 {
 	struct conf_report *report = conf_report_new();
 	struct generation *g = generation_load(source, report);
 
-	conf_report_print(report, stderr);
+	print_report(report, handover_fd);
 	conf_report_free(report);
 	return g;
 }
 
 static int
-serve(const struct generation_source *source, struct generation *g)
+serve(const struct start *start, const struct generation_source *source,
+    struct generation *g)
 {
 	static const struct metric_set *const metric_sets[] = {
 		&logwriter_metrics, NULL };
@@ -96,6 +141,9 @@ serve(const struct generation_source *source, struct generation *g)
 		.source = source,
 		.conf_name = source->text_name,
 		.version = version_text(),
+		.program = &start->program,
+		.is_upgrade = start->cli.is_upgrade,
+		.handover_fd = start->handover_fd,
 		.worker_main = worker_main,
 		.background_main = background_main,
 	};
@@ -106,8 +154,9 @@ serve(const struct generation_source *source, struct generation *g)
 }
 
 static int
-with_generation(const struct cli *cli)
+with_generation(const struct start *start)
 {
+	const struct cli *cli = &start->cli;
 	char memory[TEXT_BYTES];
 	struct generation_source source;
 	struct generation *g;
@@ -116,7 +165,7 @@ with_generation(const struct cli *cli)
 
 	str_init(&text, memory, sizeof(memory));
 	source = source_of(cli, &text);
-	g = load(&source);
+	g = load(&source, start->handover_fd);
 	if (g == NULL)
 		status = EXIT_USAGE;
 	else if (cli->action == CLI_TEST)
@@ -124,7 +173,7 @@ with_generation(const struct cli *cli)
 	else if (cli->action == CLI_DUMP)
 		generation_dump(g, stdout);
 	else
-		status = serve(&source, g);
+		status = serve(start, &source, g);
 	if (cli->action != CLI_RUN)
 		generation_free(g);
 	free(source.conf_dir);
@@ -132,9 +181,9 @@ with_generation(const struct cli *cli)
 }
 
 static int
-run(const struct cli *cli)
+run(const struct start *start)
 {
-	switch (cli->action) {
+	switch (start->cli.action) {
 	case CLI_HELP:
 		cli_print_help(stdout);
 		return EXIT_SUCCESS;
@@ -145,7 +194,8 @@ run(const struct cli *cli)
 		options_print(stdout);
 		return EXIT_SUCCESS;
 	case CLI_TELL:
-		return tell_instance(cli->conf_path, cli->signal);
+		return tell_instance(start->cli.conf_path,
+		    start->cli.signal);
 	case CLI_RUN:
 	case CLI_TEST:
 	case CLI_DUMP:
@@ -153,23 +203,28 @@ run(const struct cli *cli)
 	}
 	/* The configuration's limits are measured against this. */
 	proc_raise_descriptors();
-	return with_generation(cli);
+	return with_generation(start);
 }
 
 int
 main(int argc, char **argv)
 {
+	struct start start;
 	struct error err;
-	struct cli cli;
 	int status;
 
 	proc_title_init(argc, &argv);
-	if (cli_parse(&cli, argc, argv, &err) != 0) {
+	start.handover_fd = reexec_inherited();
+	if (cli_parse(&start.cli, argc, argv, &err) != 0) {
 		fprintf(stderr, "weir: %s\n"
 		    "weir: see \"weir --help\"\n", err.text);
+		if (start.handover_fd >= 0)
+			tell_predecessor(start.handover_fd, err.text);
 		return EXIT_USAGE;
 	}
-	status = run(&cli);
+	reexec_init(&start.program, argv);
+	status = run(&start);
+	reexec_fini(&start.program);
 	if (fflush(stdout) != 0 && status == EXIT_SUCCESS) {
 		perror("weir: writing to stdout");
 		status = EXIT_RUN_TIME;

@@ -529,29 +529,51 @@ children_serve(struct children *c, bool surplus_stays)
 		    CHANNEL_SERVE, &body, sizeof(body), NULL, 0);
 }
 
+union drain_body {
+	struct channel_drain head;
+	uint8_t bytes[CHANNEL_BODY_MAX];
+};
+
+/* Returns its length. */
+static size_t
+fill_gone(union drain_body *body, uint64_t deadline_ms, const uint8_t *gone,
+    size_t gone_count)
+{
+	size_t count = gone_count < CHANNEL_GONE_MAX ? gone_count
+						     : CHANNEL_GONE_MAX;
+
+	*body = (union drain_body){ .head = { .deadline_ms = deadline_ms,
+		.gone_count = (uint32_t)count } };
+	for (size_t i = 0; i < count; i++) {
+		if (gone[i])
+			body->bytes[sizeof(body->head) + i / 8] |=
+			    (uint8_t)(1U << i % 8);
+	}
+	return sizeof(body->head) + (count + 7) / 8;
+}
+
 void
 children_retire(struct children *c, uint64_t deadline_ms,
     const uint8_t *gone, size_t gone_count)
 {
-	union {
-		struct channel_drain head;
-		uint8_t bytes[CHANNEL_BODY_MAX];
-	} body = { .head = { .deadline_ms = deadline_ms } };
-	size_t count = gone_count < CHANNEL_GONE_MAX ? gone_count
-						     : CHANNEL_GONE_MAX;
-	size_t len = sizeof(body.head) + (count + 7) / 8;
+	union drain_body body;
+	size_t len = fill_gone(&body, deadline_ms, gone, gone_count);
 
-	body.head.gone_count = (uint32_t)count;
-	for (size_t i = 0; i < count; i++) {
-		if (gone[i])
-			body.bytes[sizeof(body.head) + i / 8] |=
-			    (uint8_t)(1U << i % 8);
-	}
 	c->is_retired = true;
 	tell_workers(c, CHANNEL_DRAIN, &body, len);
 	if (c->slots[0].current != NULL)
 		channel_send(&c->slots[0].current->channel, CHANNEL_DRAIN,
 		    &body, len, NULL, 0);
+}
+
+void
+children_leave(struct children *c, uint64_t deadline_ms,
+    const uint8_t *gone, size_t gone_count)
+{
+	union drain_body body;
+	size_t len = fill_gone(&body, deadline_ms, gone, gone_count);
+
+	tell_workers(c, CHANNEL_DRAIN, &body, len);
 }
 
 void

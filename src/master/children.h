@@ -74,6 +74,12 @@ void children_serve(struct children *c, bool surplus_stays);
  */
 void children_retire(struct children *c, uint64_t deadline_ms,
     const uint8_t *gone, size_t gone_count);
+/*
+ * A successor of the whole instance serves: as children_retire(), but the
+ * background process goes on writing this instance's logs.
+ */
+void children_leave(struct children *c, uint64_t deadline_ms,
+    const uint8_t *gone, size_t gone_count);
 /* In a new process of others: nothing of these stays open. */
 void children_forget(struct children *c);
 

@@ -119,7 +119,8 @@ read_option(struct cli *cli, int letter, struct error *err)
 		cli->is_daemon = true;
 		return 0;
 	case 'u':
-		return error_set(err, "--upgrade is not yet available");
+		cli->is_upgrade = true;
+		return 0;
 	case 's':
 		cli->action = CLI_TELL;
 		cli->signal = tell_signal(optarg);

@@ -29,6 +29,7 @@ struct cli {
 	int log_level;         /* -1 = as configured */
 	bool is_daemon;
 	int signal;            /* of CLI_TELL */
+	bool is_upgrade;       /* -u */
 };
 
 /* Borrows argv.  -1 and err when the usage is wrong. */

@@ -26,6 +26,10 @@ static const char *
 state_name(enum master_state state)
 {
 	switch (state) {
+	case MASTER_WAITING:
+		return "waiting";
+	case MASTER_FORWARDING:
+		return "forwarding";
 	case MASTER_STARTING:
 		return "starting";
 	case MASTER_SERVING:

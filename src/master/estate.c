@@ -16,12 +16,16 @@ enum {
 	LISTENER_REUSEPORT = 1,
 	LISTENER_IPV6_ONLY = 2,
 	LISTENER_ADMIN = 4,
+	LISTENER_DEFER = 8,
+	LISTENER_STEERED = 16,
+	LISTENER_OWNER = 32,
 };
 
 void
 estate_init(struct estate *e)
 {
-	*e = (struct estate){ .kick_fd = -1, .pid_fd = -1, .orphans_fd = -1 };
+	*e = (struct estate){ .kick_fd = -1, .pid_fd = -1, .orphans_fd = -1,
+		.control_fd = -1 };
 }
 
 static void
@@ -47,6 +51,7 @@ close_rest(const struct estate *e)
 	close_fds(&e->kick_fd, 1);
 	close_fds(&e->pid_fd, 1);
 	close_fds(&e->orphans_fd, 1);
+	close_fds(&e->control_fd, 1);
 }
 
 void
@@ -70,6 +75,7 @@ estate_fini(struct estate *e, bool is_taker)
 	free(e->logs);
 	free(e->rings);
 	free(e->pid_path);
+	free(e->control_path);
 	free(e->processes);
 	estate_init(e);
 }
@@ -127,7 +133,10 @@ put_listener(struct manifest *m, const struct estate_listener *l)
 {
 	uint32_t flags = (l->reuseport ? LISTENER_REUSEPORT : 0) |
 	    (l->ipv6_only ? LISTENER_IPV6_ONLY : 0) |
-	    (l->is_admin ? LISTENER_ADMIN : 0);
+	    (l->is_admin ? LISTENER_ADMIN : 0) |
+	    (l->defer_accept ? LISTENER_DEFER : 0) |
+	    (l->is_steered ? LISTENER_STEERED : 0) |
+	    (l->has_owner ? LISTENER_OWNER : 0);
 	const char *address = (const char *)&l->addr.u;
 
 	manifest_begin(m, ESTATE_LISTENER, RECORD_VERSION);
@@ -135,6 +144,11 @@ put_listener(struct manifest *m, const struct estate_listener *l)
 	manifest_put_u32(m, flags);
 	manifest_put_u64(m, l->file_dev);
 	manifest_put_u64(m, l->file_ino);
+	manifest_put_u32(m, l->backlog);
+	manifest_put_u32(m, l->keepalive_s);
+	manifest_put_u32(m, l->mode);
+	manifest_put_u32(m, l->uid);
+	manifest_put_u32(m, l->gid);
 	for (size_t i = 0; i < l->fd_count; i++)
 		manifest_put_fd(m, l->fds[i]);
 	manifest_end(m);
@@ -217,6 +231,7 @@ estate_encode(const struct estate *e, struct manifest *m)
 	manifest_put_span(m, span_cstr(e->weir_version));
 	manifest_put_u32(m, (uint32_t)e->pid);
 	manifest_put_u64(m, e->generation);
+	manifest_put_u32(m, e->process_slots);
 	manifest_end(m);
 	for (size_t i = 0; i < e->listener_count; i++)
 		put_listener(m, &e->listeners[i]);
@@ -235,6 +250,12 @@ estate_encode(const struct estate *e, struct manifest *m)
 	}
 	if (e->orphans_fd >= 0)
 		put_fds(m, ESTATE_ORPHANS, &e->orphans_fd, 1);
+	if (e->control_fd >= 0) {
+		manifest_begin(m, ESTATE_CONTROL, RECORD_VERSION);
+		manifest_put_span(m, span_cstr(e->control_path));
+		manifest_put_fd(m, e->control_fd);
+		manifest_end(m);
+	}
 	for (size_t i = 0; i < e->process_count; i++)
 		put_process(m, &e->processes[i]);
 }
@@ -282,6 +303,14 @@ take_listener(struct estate *e, struct manifest_record *r)
 	l->is_admin = (flags & LISTENER_ADMIN) != 0;
 	l->file_dev = manifest_get_u64(r);
 	l->file_ino = manifest_get_u64(r);
+	l->defer_accept = (flags & LISTENER_DEFER) != 0;
+	l->is_steered = (flags & LISTENER_STEERED) != 0;
+	l->has_owner = (flags & LISTENER_OWNER) != 0;
+	l->backlog = manifest_get_u32(r);
+	l->keepalive_s = manifest_get_u32(r);
+	l->mode = manifest_get_u32(r);
+	l->uid = manifest_get_u32(r);
+	l->gid = manifest_get_u32(r);
 	take_fds(r, &l->fds, &l->fd_count);
 }
 
@@ -351,6 +380,7 @@ take_single(struct estate *e, struct manifest_record *r)
 		e->weir_version = take_text(r);
 		e->pid = (pid_t)manifest_get_u32(r);
 		e->generation = manifest_get_u64(r);
+		e->process_slots = manifest_get_u32(r);
 		return true;
 	case ESTATE_BACKENDS:
 		if (e->backends != NULL)
@@ -376,6 +406,12 @@ take_single(struct estate *e, struct manifest_record *r)
 		if (e->orphans_fd >= 0)
 			return false;
 		e->orphans_fd = manifest_take_fd(r);
+		return true;
+	case ESTATE_CONTROL:
+		if (e->control_path != NULL)
+			return false;
+		e->control_path = take_text(r);
+		e->control_fd = manifest_take_fd(r);
 		return true;
 	default:
 		return true; /* a word of a later version */

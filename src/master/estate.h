@@ -35,6 +35,7 @@ enum estate_record {
 	ESTATE_ORPHANS,
 	ESTATE_PROCESS,
 	ESTATE_TICKET_KEYS, /* reserved */
+	ESTATE_CONTROL,
 };
 
 struct estate_listener {
@@ -42,6 +43,14 @@ struct estate_listener {
 	bool reuseport;
 	bool ipv6_only;
 	bool is_admin;
+	bool defer_accept;
+	bool is_steered;   /* see os/sock.h */
+	bool has_owner;
+	uint32_t backlog;
+	uint32_t keepalive_s;
+	uint32_t mode;     /* of a Unix socket's file */
+	uint32_t uid;
+	uint32_t gid;
 	uint64_t file_dev; /* of a Unix socket's file; 0 = none */
 	uint64_t file_ino;
 	int *fds;
@@ -77,6 +86,7 @@ struct estate {
 	char *weir_version;
 	pid_t pid;
 	uint64_t generation;
+	uint32_t process_slots; /* of the counters */
 	struct estate_listener *listeners;
 	size_t listener_count;
 	struct estate_zone *zones;
@@ -95,6 +105,8 @@ struct estate {
 	char *pid_path; /* NULL = none */
 	int pid_fd;     /* the lock goes with it; -1 = none */
 	int orphans_fd; /* listens; -1 = none */
+	char *control_path; /* NULL = none */
+	int control_fd; /* listens; -1 = none */
 	struct estate_process *processes;
 	size_t process_count;
 };

@@ -182,6 +182,8 @@ in_child(void *arg)
 			listeners_close_others(&other->listeners,
 			    &l->listeners);
 	}
+	if (gs->config.left != NULL)
+		listeners_close_others(gs->config.left, &l->listeners);
 	gs->config.in_child(gs->config.arg);
 }
 
@@ -247,8 +249,47 @@ on_children_ready(void *arg)
 		follow(l);
 		return;
 	}
-	enter(l, GENERATIONS_SERVING, 0);
+	if (gs->config.left == NULL)
+		enter(l, GENERATIONS_SERVING, 0);
 	gs->config.on_ready(gs->config.arg);
+}
+
+uint32_t *
+generations_kept(const struct generations *gs, size_t *count)
+{
+	const struct listener_set *left = gs->config.left;
+	const struct listener_set *own = &gs->serving->listeners;
+	uint32_t *kept = heap_alloc_zeroed(left->count + 1, sizeof(*kept));
+
+	*count = 0;
+	for (size_t i = 0; i < own->count; i++) {
+		for (size_t j = 0; j < left->count; j++) {
+			if (own->items[i].kept > 0 && own->items[i].fds[0] ==
+			    left->items[j].fds[0])
+				kept[(*count)++] = (uint32_t)j;
+		}
+	}
+	return kept;
+}
+
+int
+generations_take_over(struct generations *gs, struct error *err)
+{
+	struct generations_live *l = gs->serving;
+	uint8_t *gone = NULL;
+	bool stays = false;
+
+	if (listeners_take_over(&l->listeners, gs->config.left, &gone, &stays,
+	    err) != 0)
+		return -1;
+	free(gone);
+	gs->config.left = NULL;
+	enter(l, GENERATIONS_SERVING, 0);
+	children_serve(l->children, stays);
+	if (!stays && listeners_have_surplus(&l->listeners))
+		deadline_set(gs->config.loop, &gs->surplus,
+		    now_ms() + SURPLUS_MS);
+	return 0;
 }
 
 static void
@@ -277,7 +318,8 @@ make_children(struct generations_live *l)
 		.listeners = &l->listeners,
 		.account = config->account,
 		.workers = generation_settings(l->generation)->workers,
-		.is_serving = l == l->owner->serving,
+		.is_serving = l == l->owner->serving &&
+		    config->left == NULL,
 		.lifeline = { config->lifeline[0], config->lifeline[1] },
 		.worker_main = config->worker_main,
 		.background_main = config->background_main,
@@ -296,20 +338,22 @@ open_sockets(struct generations *gs, struct generations_live *l,
     struct error *err)
 {
 	static const struct listener_set none;
+	const struct listener_set *left =
+	    gs->config.left != NULL ? gs->config.left : &none;
 	size_t count;
 	const struct listener_spec *specs =
 	    generation_listeners(l->generation, &count);
 	size_t workers = generation_settings(l->generation)->workers;
 	struct given *given = gs->config.given;
 
-	if (gs->serving == NULL && given != NULL) {
+	if (gs->serving == NULL && gs->config.left == NULL && given != NULL) {
 		if (listeners_follow(&l->listeners, &given->set, specs, count,
 		    workers, err) != 0)
 			return -1;
 		return given_settle(given, &l->listeners, err);
 	}
 	return listeners_follow(&l->listeners,
-	    gs->serving != NULL ? &gs->serving->listeners : &none, specs,
+	    gs->serving != NULL ? &gs->serving->listeners : left, specs,
 	    count, workers, err);
 }
 
@@ -484,8 +528,29 @@ stop_listening(struct generations *gs)
 	deadline_clear(&gs->surplus);
 	if (gs->serving == NULL)
 		return;
+	if (gs->config.left != NULL) {
+		/* A predecessor serves there. */
+		listeners_abandon(&gs->serving->listeners);
+		return;
+	}
 	listener_set_remove_files(&gs->serving->listeners);
 	listener_set_close(&gs->serving->listeners);
+}
+
+void
+generations_leave(struct generations *gs, uint64_t deadline_ms,
+    const uint8_t *gone)
+{
+	struct listener_set *set = &gs->serving->listeners;
+	size_t count = set->count;
+
+	/* What the successor goes on with is not ours to remove. */
+	for (size_t i = 0; i < count; i++) {
+		if (!gone[i])
+			set->items[i].file_ino = 0;
+	}
+	stop_listening(gs);
+	children_leave(gs->serving->children, deadline_ms, gone, count);
 }
 
 void

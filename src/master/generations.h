@@ -46,11 +46,20 @@ struct generations_config {
 	const struct proc_account *account; /* NULL: not root */
 	int lifeline[2]; /* see struct process_boot */
 	struct given *given; /* for the first generation; NULL = none */
+	/*
+	 * The sockets of a predecessor that still serves, or NULL: then the
+	 * first generation waits for generations_take_over().  Borrowed until
+	 * that.
+	 */
+	struct listener_set *left;
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
 	/* In each new process: close what is the master's alone. */
 	void (*in_child)(void *arg);
-	/* The one that was started serves; the one before it drains. */
+	/*
+	 * The one that was started serves; the one before it drains.  With
+	 * `left`: the first one is ready.
+	 */
 	void (*on_ready)(void *arg);
 	/* It cannot; generations_abandon() or a stop is to follow. */
 	void (*on_failed)(void *arg, const char *why);
@@ -100,6 +109,14 @@ int generations_fork(struct generations *gs, struct error *err)
 /* The one that is to follow will not; the one that serves goes on. */
 void generations_abandon(struct generations *gs);
 
+/*
+ * The predecessor lets go: the first generation serves.  -1 and err when a
+ * socket cannot listen; nothing was changed then.
+ */
+int generations_take_over(struct generations *gs, struct error *err)
+    __attribute__((warn_unused_result));
+/* The numbers of the listeners in `left` that it goes on with; caller frees. */
+uint32_t *generations_kept(const struct generations *gs, size_t *count);
 /* What the one that serves is configured by; NULL before the first. */
 struct generation *generations_serving(const struct generations *gs);
 const struct settings *generations_settings(const struct generations *gs);
@@ -124,6 +141,13 @@ int generations_pass_command(struct generations *gs, int fd,
     struct span line, struct error *err) __attribute__((warn_unused_result));
 /* In a process of the master's that is none of theirs; while none starts. */
 void generations_forget(struct generations *gs);
+
+/*
+ * A successor of this instance serves: workers finish what they have until
+ * deadline_ms.  gone: for each listener (bytes) whether its address ends.
+ */
+void generations_leave(struct generations *gs, uint64_t deadline_ms,
+    const uint8_t *gone);
 
 /* ---- a stop ---- */
 

@@ -8,11 +8,12 @@
  *	             <-  PIECE ...  of the manifest, with descriptors
  *	             <-  END
  *	  READY      ->             all its processes serve
- *	             <-  COMMIT     the address, the pid file, all is yours
- *	             <-  SUCCESSOR  (as process 1) tells whom signals go to
+ *	             <-  COMMIT     the pid file and all else is yours
+ *	  TAKEN      ->             the leaving one drains from here on
+ *	  SUCCESSOR  ->             for a process 1: who came after me
  *
  * Either side says FAILED, with words, where it gives up, or just closes; until
- * COMMIT the leaving one goes on as if nothing had happened.  What is no packet
+ * TAKEN the leaving one goes on as if nothing had happened.  What is no packet
  * of this protocol ends the conversation.  Later versions may add types, which
  * are passed over, and bytes behind a body.
  */
@@ -34,10 +35,11 @@ enum handover_type {
 	HANDOVER_HELLO = 1, /* text: the version of weir */
 	HANDOVER_PIECE,     /* never reported: see HANDOVER_END */
 	HANDOVER_END,       /* h->manifest is whole */
-	HANDOVER_READY,
+	HANDOVER_READY,     /* u32 ...: numbers of the listeners it keeps */
 	HANDOVER_COMMIT,
+	HANDOVER_TAKEN,
 	HANDOVER_FAILED,    /* text: why */
-	HANDOVER_SUCCESSOR, /* u32: the pid of the one after */
+	HANDOVER_SUCCESSOR, /* text: the pid of the one after */
 };
 
 struct handover;

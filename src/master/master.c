@@ -2,9 +2,9 @@
 /*
  * master - start, signals, end.
  *
- *	STARTING -> SERVING -> DRAINING -> STOPPING -> ENDING
+ *	WAITING -> STARTING -> SERVING -> DRAINING -> STOPPING -> ENDING
  *
- * DRAINING may be left out (INT, or a start that failed).  In ENDING only the
+ * WAITING is a successor's only (upgrade.h).  DRAINING may be left out (INT, or a start that failed).  In ENDING only the
  * background process is left, which writes what the log rings still hold.
  */
 #include "master/master.h"
@@ -44,6 +44,8 @@ enum {
 static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1,
 	SIGUSR2, SIGCHLD };
 enum { HANDLED_COUNT = sizeof(handled) / sizeof(*handled) };
+
+static int open_control(struct master *m, struct error *err);
 
 /* ---- states ---- */
 
@@ -89,10 +91,11 @@ on_tend(struct deadline *d)
 	    generations_serving(&m->generations), send_cert, m));
 }
 
-static void
-enter_serving(struct master *m)
+void
+master_serve(struct master *m)
 {
 	unsigned workers = generations_settings(&m->generations)->workers;
+	struct error err;
 
 	m->state = MASTER_SERVING;
 	deadline_clear(&m->deadline);
@@ -100,8 +103,12 @@ enter_serving(struct master *m)
 	log_notice(NULL, "weir %s serves with %u worker%s (%s)",
 	    m->boot->version, workers, workers == 1 ? "" : "s",
 	    loop_backend_name(m->loop));
+	/* What a predecessor had until now. */
+	if (upgrade_listeners(m) != NULL && open_control(m, &err) != 0)
+		log_error(NULL, "%s", err.text);
 	tell_service(m, true);
 	daemonize_tell(&m->daemonize, 0);
+	upgrade_on_serving(m);
 	reload_continue(&m->reload);
 }
 
@@ -111,6 +118,22 @@ enter_ending(struct master *m)
 	m->state = MASTER_ENDING;
 	set_deadline(m, LOGS_AFTER_MS);
 	generations_end_background(&m->generations);
+}
+
+/* Process 1 stays: with it the successor would end. */
+static void
+enter_over(struct master *m)
+{
+	pid_t successor = upgrade_successor(m);
+
+	deadline_clear(&m->deadline);
+	if (getpid() != 1 || successor == 0) {
+		loop_stop(m->loop);
+		return;
+	}
+	m->state = MASTER_FORWARDING;
+	log_notice(NULL, "all has ended; as process 1 this one stays, and "
+	    "forwards signals to process %ld", (long)successor);
 }
 
 /* The next state once nobody is left whom this one waits for. */
@@ -127,22 +150,32 @@ check_ended(struct master *m)
 	if (generations_have_background(&m->generations))
 		generations_end_background(&m->generations);
 	else
-		loop_stop(m->loop);
+		enter_over(m);
 }
 
+/* gone: a successor serves; NULL: nobody does. */
 static void
-enter_draining(struct master *m)
+enter_draining(struct master *m, const uint8_t *gone)
 {
 	uint64_t timeout_ms =
 	    generations_settings(&m->generations)->shutdown_timeout_ms;
 
 	m->state = MASTER_DRAINING;
-	log_notice(NULL, "stopping: draining for at most %llu ms",
+	log_notice(NULL, "%s: draining for at most %llu ms",
+	    gone == NULL ? "stopping" : "leaving",
 	    (unsigned long long)timeout_ms);
-	service_ending(&m->service, timeout_ms, "draining");
+	if (gone == NULL)
+		service_ending(&m->service, timeout_ms, "draining");
+	else
+		service_stop(&m->service);
+	upgrade_cancel(m);
 	reload_stop(&m->reload);
 	now_update();
-	generations_drain(&m->generations, now_ms() + timeout_ms);
+	if (gone == NULL)
+		generations_drain(&m->generations, now_ms() + timeout_ms);
+	else
+		generations_leave(&m->generations, now_ms() + timeout_ms,
+		    gone);
 	/* Workers cut at the deadline; those that cannot are killed. */
 	set_deadline(m, timeout_ms + KILL_AFTER_MS);
 	check_ended(m);
@@ -153,10 +186,21 @@ enter_stopping(struct master *m)
 {
 	m->state = MASTER_STOPPING;
 	service_ending(&m->service, 0, "stopping");
+	upgrade_cancel(m);
+	if (generations_serving(&m->generations) == NULL) {
+		loop_stop(m->loop); /* nothing was started */
+		return;
+	}
 	set_deadline(m, KILL_AFTER_MS);
 	reload_stop(&m->reload);
 	generations_stop(&m->generations);
 	check_ended(m);
+}
+
+void
+master_leave(struct master *m, const uint8_t *gone)
+{
+	enter_draining(m, gone);
 }
 
 static void
@@ -171,17 +215,26 @@ kill_workers(struct master *m)
 	set_deadline(m, KILL_AFTER_MS);
 }
 
-/* A start that cannot succeed: said in the log, and to whoever waits. */
+/* Said in the log, and to whoever waits and does not see the log. */
 static void
-fail_start(struct master *m, const char *why)
+say_failure(const struct master *m, const char *why)
 {
-	const struct logtarget *target =
-	    &m->log_output.targets->items[m->log_output.target];
+	const struct logtarget_output *out = m->log_output.targets != NULL
+	    ? &m->log_output : &m->upgrade.early_output;
 
-	m->exit_status = 1;
-	log_error(NULL, "%s", why);
-	if (target->kind != LOGTARGET_STDERR || m->daemonize.stderr_fd >= 0)
+	if (out->targets != NULL)
+		log_error(NULL, "%s", why);
+	if (out->targets == NULL || m->daemonize.stderr_fd >= 0 ||
+	    out->targets->items[out->target].kind != LOGTARGET_STDERR)
 		daemonize_print(&m->daemonize, why);
+}
+
+void
+master_fail(struct master *m, const char *why)
+{
+	m->exit_status = 1;
+	say_failure(m, why);
+	upgrade_on_failed(m, why);
 	enter_stopping(m);
 }
 
@@ -192,9 +245,11 @@ on_deadline(struct deadline *d)
 
 	switch (m->state) {
 	case MASTER_STARTING:
-		fail_start(m, "not all processes were ready in time");
+		master_fail(m, "not all processes were ready in time");
 		break;
+	case MASTER_WAITING:
 	case MASTER_SERVING:
+	case MASTER_FORWARDING:
 		break;
 	case MASTER_DRAINING:
 	case MASTER_STOPPING:
@@ -230,7 +285,9 @@ on_ready(void *arg)
 	struct master *m = arg;
 
 	if (m->state == MASTER_STARTING) {
-		enter_serving(m);
+		deadline_clear(&m->deadline);
+		if (upgrade_on_ready(m))
+			master_serve(m);
 	} else if (m->state == MASTER_SERVING) {
 		m->settings = generations_settings(&m->generations);
 		use_log(m);
@@ -244,7 +301,7 @@ on_failed(void *arg, const char *why)
 	struct master *m = arg;
 
 	if (m->state == MASTER_STARTING)
-		fail_start(m, why);
+		master_fail(m, why);
 	else
 		reload_on_failed(&m->reload, why);
 }
@@ -282,6 +339,7 @@ in_child(void *arg)
 	if (m->signals.watch.fd >= 0)
 		close(m->signals.watch.fd);
 	pidfile_forget(&m->pidfile);
+	upgrade_forget(m);
 	control_forget(m->control);
 	service_forget(&m->service);
 	daemonize_forget(&m->daemonize);
@@ -308,7 +366,8 @@ reap(struct master *m)
 
 	/* As process 1 we also get those that nobody else waits for. */
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (!generations_on_exit(&m->generations, pid, status))
+		if (!upgrade_on_exit(m, pid, status) &&
+		    !generations_on_exit(&m->generations, pid, status))
 			(void)reload_on_exit(&m->reload, pid, status);
 	}
 }
@@ -353,14 +412,16 @@ master_stop(struct master *m, bool now)
 		return;
 	/* While others still start, those that serve already have clients. */
 	if (!now && (m->state == MASTER_SERVING ||
-	    (m->state == MASTER_STARTING && m->daemonize.status_fd < 0))) {
-		enter_draining(m);
+	    (m->state == MASTER_STARTING && m->daemonize.status_fd < 0 &&
+	    !upgrade_is_provisional(m)))) {
+		enter_draining(m, NULL);
 		return;
 	}
 	log_notice(NULL, "stopping at once%s", again
 	    ? ": told to stop a second time" : "");
 	if (m->daemonize.status_fd >= 0)
 		m->exit_status = 1; /* somebody waits for a daemon */
+	upgrade_on_failed(m, "it was told to stop");
 	enter_stopping(m);
 }
 
@@ -375,21 +436,28 @@ on_signal(void *arg, int number, pid_t sender)
 	}
 	log_info(NULL, "%s from process %ld", signals_name(number),
 	    (long)sender);
+	if (m->state == MASTER_FORWARDING) {
+		kill(upgrade_successor(m), number);
+		return;
+	}
 	switch (number) {
 	case SIGINT:
 	case SIGTERM:
 		master_stop(m, number == SIGINT);
 		break;
 	case SIGUSR1:
-		master_reopen_logs(m);
+		if (m->state != MASTER_WAITING)
+			master_reopen_logs(m);
 		break;
 	case SIGHUP:
-		reload_request(&m->reload, NULL, NULL);
+		if (m->state != MASTER_WAITING)
+			reload_request(&m->reload, NULL, NULL);
 		break;
 	case SIGQUIT:
+		upgrade_on_quit(m);
+		break;
 	case SIGUSR2:
-		log_notice(NULL, "%s: upgrade is not yet available",
-		    signals_name(number));
+		upgrade_on_usr2(m);
 		break;
 	default:
 		break;
@@ -429,8 +497,7 @@ open_shared(struct master *m, struct error *err)
 		assert(config.metric_set_count < METRIC_SETS_MAX);
 		sets[config.metric_set_count++] = m->boot->metric_sets[i];
 	}
-	m->shared = shared_new(&config, err);
-	return m->shared == NULL ? -1 : 0;
+	return upgrade_open_shared(m, &config, err);
 }
 
 /* Default paths may be an other instance's: one goes without then. */
@@ -444,7 +511,6 @@ open_control(struct master *m, struct error *err)
 		.mode = s->mode,
 		.owner = s->owner,
 		.group = s->group,
-		.adopt_fd = -1,
 		.rows = control_cmds,
 		.arg = m,
 		.pass_on = control_cmds_pass_on,
@@ -452,6 +518,7 @@ open_control(struct master *m, struct error *err)
 
 	if (s->path == NULL || s->path[0] == '\0')
 		return 0;
+	config.adopt_fd = upgrade_control(m, s->path);
 	m->control = control_open(&config, err);
 	if (m->control != NULL)
 		return 0;
@@ -474,13 +541,22 @@ open_resources(struct master *m, struct error *err)
 	if (geteuid() == 0 &&
 	    account_choose(&m->account, m->settings, err) != 0)
 		return -1;
-	if (open_shared(m, err) != 0)
+	if (upgrade_open_pidfile(m, err) != 0 || open_shared(m, err) != 0)
 		return -1;
-	if (open_control(m, err) != 0)
+	/* What a predecessor still uses is opened when it has let go. */
+	if (!upgrade_is_provisional(m) && open_control(m, err) != 0)
 		return -1;
 	if (pipe2(m->lifeline, O_CLOEXEC) != 0)
 		return error_set_errno(err, errno, "making a pipe");
 	return 0;
+}
+
+static bool
+may_reload(void *arg)
+{
+	const struct master *m = arg;
+
+	return !upgrade_is_running(m);
 }
 
 /* The first generation, up to the point where the log is its own. */
@@ -493,6 +569,7 @@ open_generation(struct master *m, struct error *err)
 		.account = geteuid() == 0 ? &m->account : NULL,
 		.lifeline = { m->lifeline[0], m->lifeline[1] },
 		.given = &m->given,
+		.left = upgrade_listeners(m),
 		.worker_main = m->boot->worker_main,
 		.background_main = m->boot->background_main,
 		.in_child = in_child,
@@ -508,15 +585,18 @@ open_generation(struct master *m, struct error *err)
 		.directory_fd = m->directory_fd,
 		.in_child = in_check,
 		.on_state = on_reload_state,
+		.may_begin = may_reload,
 		.arg = m,
 	};
 
 	generations_init(&m->generations, &config);
 	reload_init(&m->reload, &reload);
+	m->waiting = NULL;
 	if (generations_prepare(&m->generations, m->boot->generation,
 	    err) != 0)
 		return -1;
-	return pidfile_open(&m->pidfile, m->settings->pid_file, err);
+	upgrade_check_zones(m);
+	return 0;
 }
 
 /* From here on the log goes where the configuration says. */
@@ -541,6 +621,8 @@ close_all(struct master *m)
 	given_fini(&m->given);
 	log_set_sink(NULL, NULL);
 	generations_fini(&m->generations);
+	if (m->loop != NULL)
+		upgrade_fini(m);
 	pidfile_remove(&m->pidfile);
 	for (unsigned i = 0; i < 2; i++) {
 		if (m->lifeline[i] >= 0)
@@ -555,28 +637,43 @@ close_all(struct master *m)
 	}
 	loop_free(m->loop);
 	shared_free(m->shared);
+	generation_free(m->waiting);
 }
 
-/* Takes the generation that was loaded. */
+void
+master_start(struct master *m)
+{
+	struct error err;
+
+	m->state = MASTER_STARTING;
+	if (open_resources(m, &err) != 0 || open_generation(m, &err) != 0) {
+		master_fail(m, err.text);
+		return;
+	}
+	open_log(m);
+	set_deadline(m, m->settings->daemon_ready_timeout_ms);
+	if (generations_fork(&m->generations, &err) != 0)
+		master_fail(m, err.text);
+}
+
 static int
 run(struct master *m)
 {
 	struct error err;
 
-	if (open_loop(m, &err) != 0 || open_resources(m, &err) != 0) {
-		generation_free(m->boot->generation);
+	if (open_loop(m, &err) != 0) {
 		daemonize_print(&m->daemonize, err.text);
 		return 1;
 	}
-	if (open_generation(m, &err) != 0) {
-		daemonize_print(&m->daemonize, err.text);
-		return 1;
-	}
-	open_log(m);
-	set_deadline(m, m->settings->daemon_ready_timeout_ms);
-	if (generations_fork(&m->generations, &err) != 0)
-		fail_start(m, err.text);
-	loop_run(m->loop);
+	upgrade_init(m);
+	if (!upgrade_is_successor(m))
+		master_start(m);
+	else if (upgrade_wait(m, &err) != 0)
+		master_fail(m, err.text);
+	/* What has failed already may have nothing to wait for. */
+	if (m->state != MASTER_STOPPING ||
+	    generations_serving(&m->generations) != NULL)
+		loop_run(m->loop);
 	if (m->exit_status == 0)
 		log_notice(NULL, "weir has stopped");
 	return m->exit_status;
@@ -588,6 +685,7 @@ master_run(const struct master_boot *boot)
 	struct master m = {
 		.boot = boot,
 		.source = *boot->source,
+		.waiting = boot->generation,
 		.settings = generation_settings(boot->generation),
 		.directory_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC),
 		.signals.watch.fd = -1,
@@ -605,7 +703,8 @@ master_run(const struct master_boot *boot)
 	m.started_wall_ms = now_wall_ms();
 	daemonize_init(&m.daemonize);
 	log_set_process("master");
-	if (m.settings->daemon) {
+	/* A successor that its predecessor has started is one already. */
+	if (m.settings->daemon && boot->handover_fd < 0) {
 		int who = daemonize_start(&m.daemonize,
 		    m.settings->daemon_ready_timeout_ms + PARENT_AFTER_MS,
 		    &status, &err);

@@ -8,10 +8,13 @@
 #ifndef MASTER_MASTER_H
 #define MASTER_MASTER_H
 
+#include <stdbool.h>
+
 #include "site/boot.h"
 
 struct generation_source;
 struct metric_set;
+struct reexec;
 
 struct master_boot {
 	struct generation *generation; /* loaded; the master's from here on */
@@ -20,6 +23,9 @@ struct master_boot {
 	const char *version;
 	/* Counters of the other processes; ends with NULL. */
 	const struct metric_set *const *metric_sets;
+	const struct reexec *program; /* for USR2 */
+	bool is_upgrade;              /* -u */
+	int handover_fd; /* a predecessor has started us; -1 = no */
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
 };

@@ -13,6 +13,7 @@
 #include "master/pidfile.h"
 #include "master/reload.h"
 #include "master/service.h"
+#include "master/upgrade.h"
 #include "os/deadline.h"
 #include "os/exe.h"
 #include "os/logtarget.h"
@@ -25,17 +26,20 @@ struct reply;
 struct shared;
 
 enum master_state {
+	MASTER_WAITING,  /* for a predecessor that hands over */
 	MASTER_STARTING, /* not all processes have said that they serve */
 	MASTER_SERVING,
 	MASTER_DRAINING, /* workers finish what they have */
 	MASTER_STOPPING, /* workers were told to end at once */
 	MASTER_ENDING,   /* no worker is left; the last log lines */
+	MASTER_FORWARDING, /* as process 1: signals go to the successor */
 };
 
 struct master {
 	const struct master_boot *boot;
 	struct generation_source source; /* of the next reload */
 	const struct settings *settings; /* of the generation that serves */
+	struct generation *waiting; /* loaded, and nobody else's yet */
 	struct loop *loop;
 	struct signals signals;
 	struct deadline deadline; /* of the state */
@@ -44,6 +48,7 @@ struct master {
 	struct pidfile pidfile;
 	struct service service;
 	struct given given; /* sockets, until the first generation */
+	struct upgrade upgrade;
 	struct control *control;   /* NULL = there is none */
 	struct reply *stop_waiter; /* is told once all have ended; or NULL */
 	struct exe exe;
@@ -62,6 +67,17 @@ struct master {
 
 /* As INT (now) and TERM do: end at once, or drain and end. */
 void master_stop(struct master *m, bool now);
+/* Open what serving needs and fork; failures are told, and end it. */
+void master_start(struct master *m);
+/* All processes serve, and are ours to keep. */
+void master_serve(struct master *m);
+/* A start that cannot succeed: said in the log, and to whoever waits. */
+void master_fail(struct master *m, const char *why);
+/*
+ * A successor has taken over: drain, and leave it what is its own.  gone: see
+ * generations_leave().
+ */
+void master_leave(struct master *m, const uint8_t *gone);
 /* As USR1 does. */
 void master_reopen_logs(struct master *m);
 

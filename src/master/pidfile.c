@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/heap_alloc.h"
 #include "master/runfolder.h"
 
 static int
@@ -68,12 +70,66 @@ write_pid(int fd)
 	return pwrite(fd, text, (size_t)len, 0) == len ? 0 : -1;
 }
 
-int
-pidfile_open(struct pidfile *f, const char *path, struct error *err)
+/*
+ * A file of its own, locked before it gets the name: whoever reads sees the
+ * old number or the new one, and never a file that is free.
+ */
+static int
+replace(struct pidfile *f)
 {
-	*f = (struct pidfile){ .path = path, .fd = -1 };
-	if (path == NULL)
+	char name[4096];
+	int len = snprintf(name, sizeof(name), "%s.%ld", f->path,
+	    (long)getpid());
+	int fd;
+
+	if (len < 0 || (size_t)len >= sizeof(name))
+		return -1;
+	unlink(name);
+	fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+	    0644);
+	if (fd < 0)
+		return -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || write_pid(fd) != 0 ||
+	    rename(name, f->path) != 0) {
+		unlink(name);
+		close(fd);
+		return -1;
+	}
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = fd;
+	return 0;
+}
+
+int
+pidfile_write(struct pidfile *f, struct error *err)
+{
+	if (f->path == NULL)
 		return 0;
+	/* Where we may not make a file, the one that is there must do. */
+	if (replace(f) == 0 || (f->fd >= 0 && write_pid(f->fd) == 0))
+		return 0;
+	return error_set_errno(err, errno, "pid file %s: writing", f->path);
+}
+
+int
+pidfile_adopt(struct pidfile *f, const char *path, int fd)
+{
+	if (path == NULL || fd < 0 || !is_same_file(fd, path))
+		return -1;
+	*f = (struct pidfile){ .path = heap_alloc_strdup(path), .fd = fd };
+	return 0;
+}
+
+bool
+pidfile_is_ours(const struct pidfile *f)
+{
+	return is_same_file(f->fd, f->path);
+}
+
+static int
+open_locked(struct pidfile *f, const char *path, struct error *err)
+{
 	/* The one who had the lock may remove the file while we wait. */
 	for (int tries = 0; f->fd < 0 && tries < 100; tries++) {
 		int fd = open_file(path);
@@ -98,12 +154,20 @@ pidfile_open(struct pidfile *f, const char *path, struct error *err)
 	if (f->fd < 0)
 		return error_set(err, "pid file %s: it is removed again and "
 		    "again", path);
-	if (write_pid(f->fd) != 0) {
-		error_set_errno(err, errno, "pid file %s: writing", path);
-		pidfile_remove(f);
-		return -1;
-	}
-	return 0;
+	return pidfile_write(f, err);
+}
+
+int
+pidfile_open(struct pidfile *f, const char *path, struct error *err)
+{
+	*f = (struct pidfile){ .fd = -1 };
+	if (path == NULL)
+		return 0;
+	f->path = heap_alloc_strdup(path);
+	if (open_locked(f, path, err) == 0)
+		return 0;
+	pidfile_remove(f);
+	return -1;
 }
 
 void
@@ -120,6 +184,8 @@ pidfile_forget(struct pidfile *f)
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;
+	free(f->path);
+	f->path = NULL;
 }
 
 int

@@ -15,7 +15,7 @@
 struct error;
 
 struct pidfile {
-	const char *path; /* borrowed; NULL = there is none */
+	char *path; /* NULL = there is none */
 	int fd;           /* -1 = none */
 };
 
@@ -31,6 +31,17 @@ int pidfile_open(struct pidfile *f, const char *path, struct error *err)
  */
 int pidfile_owner(const char *path, pid_t *pid, struct error *err)
     __attribute__((warn_unused_result));
+/* Write this process's number, at once as a whole; keeps or renews the lock. */
+int pidfile_write(struct pidfile *f, struct error *err)
+    __attribute__((warn_unused_result));
+/*
+ * In an upgrade: fd is the predecessor's, and carries its lock.  -1, and fd
+ * stays the caller's, if it is another file than the one at path.  The number
+ * in it stays until pidfile_write().
+ */
+int pidfile_adopt(struct pidfile *f, const char *path, int fd);
+/* False if there is another file at the path, or none. */
+bool pidfile_is_ours(const struct pidfile *f);
 /* Remove the file if it is still ours, and give up the lock. */
 void pidfile_remove(struct pidfile *f);
 /* In a forked process: file and lock stay the master's. */

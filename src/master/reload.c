@@ -255,6 +255,8 @@ has_place(const struct reload *r)
 {
 	const struct generations *gs = r->config.generations;
 
+	if (r->config.may_begin != NULL && !r->config.may_begin(r->config.arg))
+		return false;
 	return generations_draining(gs) <
 	    generations_settings(gs)->max_draining_generations;
 }
@@ -272,6 +274,11 @@ begin(struct reload *r)
 		return;
 	}
 	enter(r, RELOAD_WAITING);
+	if (r->config.may_begin != NULL &&
+	    !r->config.may_begin(r->config.arg)) {
+		log_notice(NULL, "reload: waiting until the upgrade is over");
+		return;
+	}
 	log_notice(NULL, "reload: waiting until one of %u generations that "
 	    "drain has ended",
 	    generations_draining(r->config.generations));

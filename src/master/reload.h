@@ -58,6 +58,8 @@ struct reload_config {
 	int directory_fd; /* where paths begin; -1 = here */
 	/* In the process that checks: close what is the master's alone. */
 	void (*in_child)(void *arg);
+	/* False = not now; reload_continue() follows.  NULL = always. */
+	bool (*may_begin)(void *arg);
 	/* The state is IDLE no more, or again. */
 	void (*on_state)(void *arg, enum reload_state state);
 	void *arg;

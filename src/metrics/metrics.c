@@ -413,6 +413,32 @@ fold(struct metrics *m, size_t set, uint32_t index, uint32_t process_slot)
 	}
 }
 
+/* Nobody uses the number any more. */
+static void
+free_number(struct metrics *m, enum metric_scope scope, uint32_t index,
+    uint32_t process_slot)
+{
+	publish(m, scope, index);
+	if (m->free_from[scope] > index)
+		m->free_from[scope] = index;
+	name_other(m, scope);
+	for (size_t set = 0; set < m->set_count; set++) {
+		if (m->sets[set]->scope == scope)
+			fold(m, set, index, process_slot);
+	}
+}
+
+static void
+forget_name(struct metrics *m, enum metric_scope scope, uint32_t index,
+    uint32_t process_slot)
+{
+	struct metrics_entry *e = &m->entries[scope][index];
+
+	hash_map_remove(&m->index[scope], span_of(e->key, e->key_len));
+	e->key_len = 0;
+	free_number(m, scope, index, process_slot);
+}
+
 void
 metrics_release(struct metrics *m, enum metric_scope scope, uint32_t index,
     uint32_t process_slot)
@@ -425,14 +451,36 @@ metrics_release(struct metrics *m, enum metric_scope scope, uint32_t index,
 	assert(index <= last && e->uses > 0);
 	if (--e->uses > 0 || index == last)
 		return;
-	hash_map_remove(&m->index[scope], span_of(e->key, e->key_len));
-	e->key_len = 0;
-	publish(m, scope, index);
-	if (m->free_from[scope] > index)
-		m->free_from[scope] = index;
-	name_other(m, scope);
-	for (size_t set = 0; set < m->set_count; set++) {
-		if (m->sets[set]->scope == scope)
-			fold(m, set, index, process_slot);
+	forget_name(m, scope, index, process_slot);
+}
+
+void
+metrics_release_unused(struct metrics *m, uint32_t process_slot)
+{
+	for (unsigned scope = METRIC_SCOPE_ROUTE; scope < METRIC_SCOPE_COUNT;
+	     scope++) {
+		uint32_t last = m->layout.names_max[scope] - 1;
+
+		for (uint32_t i = 0; i < last; i++) {
+			const struct metrics_entry *e = &m->entries[scope][i];
+
+			if (e->key_len > 0 && e->uses == 0)
+				forget_name(m, scope, i, process_slot);
+		}
+	}
+}
+
+void
+metrics_reclaim(struct metrics *m, uint32_t process_slot)
+{
+	for (unsigned scope = METRIC_SCOPE_ROUTE; scope < METRIC_SCOPE_COUNT;
+	     scope++) {
+		uint32_t last = m->layout.names_max[scope] - 1;
+		uint32_t i = 0;
+
+		for (; (i = metrics_next(m, scope, i)) < last; i++) {
+			if (m->entries[scope][i].key_len == 0)
+				free_number(m, scope, i, process_slot);
+		}
 	}
 }

@@ -124,6 +124,17 @@ bool metrics_label(const struct metrics *m, enum metric_scope scope,
 uint32_t metrics_next(const struct metrics *m, enum metric_scope scope,
     uint32_t index);
 
+/*
+ * The predecessor that left the zone has gone: names that it alone used are
+ * released, what they counted as by metrics_release().
+ */
+void metrics_release_unused(struct metrics *m, uint32_t process_slot);
+/*
+ * A successor that was given the zone has failed: names that it put into the
+ * directory are taken out again.
+ */
+void metrics_reclaim(struct metrics *m, uint32_t process_slot);
+
 /* After the death of the slot's process: nothing is "now" any more. */
 void metrics_reset_gauges(struct metrics *m, uint32_t process_slot);
 

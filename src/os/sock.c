@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -154,6 +155,49 @@ int
 sock_allow_reuseport(int fd)
 {
 	return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+}
+
+/* Without IPv6 in the kernel what was to be [::] is 0.0.0.0. */
+static bool
+is_any(const struct addr *a)
+{
+	return a->u.sa.sa_family == AF_INET6
+	    ? IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr)
+	    : a->u.in.sin_addr.s_addr == INADDR_ANY;
+}
+
+static uint16_t
+port_of(const struct addr *a)
+{
+	return a->u.sa.sa_family == AF_INET6 ? a->u.in6.sin6_port
+					      : a->u.in.sin_port;
+}
+
+bool
+sock_listens_at(int fd, const struct addr *a)
+{
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+	struct addr local;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 ||
+	    listens == 0)
+		return false;
+	sock_local(fd, &local);
+	if (local.len == 0)
+		return false;
+	if (a->u.sa.sa_family == AF_UNIX)
+		return local.u.sa.sa_family == AF_UNIX &&
+		    strncmp(local.u.un.sun_path, a->u.un.sun_path,
+		    sizeof(a->u.un.sun_path)) == 0;
+	if (local.u.sa.sa_family != AF_INET &&
+	    local.u.sa.sa_family != AF_INET6)
+		return false;
+	if (port_of(a) == 0)
+		return true;
+	if (is_any(a) && is_any(&local))
+		return port_of(a) == port_of(&local);
+	return addr_equal(a, &local);
 }
 
 int

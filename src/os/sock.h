@@ -47,6 +47,8 @@ int sock_keepalive(int fd, unsigned keepalive_s);
 int sock_steer(int fd, unsigned count);
 /* Set SO_REUSEPORT on a socket that is bound, so that siblings may join. */
 int sock_allow_reuseport(int fd);
+/* True if fd listens at a (port 0 stands for any; [::] for 0.0.0.0 too). */
+bool sock_listens_at(int fd, const struct addr *a);
 /* Let connections wait in the kernel until they have sent something. */
 int sock_defer_accept(int fd, bool on);
 /*

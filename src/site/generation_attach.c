@@ -324,7 +324,9 @@ generation_attach_undo(struct generation *g)
 		return;
 	for (; g->groups_bound > 0; g->groups_bound--)
 		group_unbind(g->groups[g->groups_bound - 1], s->backends);
-	forget_counters(g, &s->metrics);
+	if (!s->is_given)
+		forget_counters(g, &s->metrics);
+	g->has_names = false;
 	shared_end(s, &g->use);
 	g->tickets = NULL;
 	g->sessions = NULL;

@@ -26,6 +26,11 @@ static const struct conf_enum unknown_settings[] = {
 	{ "ignore", CONF_UNKNOWN_IGNORE }, { NULL, 0 },
 };
 
+static const struct conf_enum quit_alone[] = {
+	{ "upgrade", SETTINGS_QUIT_UPGRADE }, { "serve", SETTINGS_QUIT_SERVE },
+	{ "stop", SETTINGS_QUIT_STOP }, { NULL, 0 },
+};
+
 static const struct conf_enum event_loops[] = {
 	{ "auto", LOOP_AUTO }, { "epoll", LOOP_EPOLL }, { "poll", LOOP_POLL },
 	{ NULL, 0 },
@@ -105,6 +110,15 @@ static const struct conf_item items[] = {
 	CONF_VALUE("upgrade_sock", STRING, struct settings, upgrade_sock,
 	    WEIR_RUNSTATEDIR "/weir/upgrade.sock", CONF_RESTART,
 	    "socket over which an upgrade hands over"),
+	CONF_DURATION("upgrade_timeout", struct settings, upgrade_timeout_ms,
+	    1, DAY_MS, "30s", CONF_RESTART,
+	    "how long an upgrade may take until the successor serves"),
+	CONF_ENUM("quit_alone", struct settings, quit_alone, quit_alone,
+	    "upgrade", CONF_RESTART,
+	    "what QUIT does when no successor waits"),
+	CONF_BOOL("daemon_wait_for_ready", struct settings,
+	    daemon_wait_for_ready, "false", CONF_RESTART,
+	    "-d -u takes over before it returns"),
 	CONF_VALUE("working_directory", STRING, struct settings,
 	    working_directory, NULL, CONF_RESTART,
 	    "directory to run in"),

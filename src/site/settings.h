@@ -10,6 +10,13 @@
 
 enum { SETTINGS_WORKERS_AUTO = 0, SETTINGS_WORKERS_MAX = 256 };
 
+/* What QUIT does where no successor waits. */
+enum settings_quit_alone {
+	SETTINGS_QUIT_UPGRADE, /* start one, as USR2 */
+	SETTINGS_QUIT_SERVE,
+	SETTINGS_QUIT_STOP,
+};
+
 struct settings_error_log {
 	const char *path; /* NULL or "stderr": stderr; "syslog" */
 	uint32_t level;   /* enum log_level */
@@ -36,6 +43,9 @@ struct settings {
 	uint64_t daemon_ready_timeout_ms;
 	const char *pid_file; /* NULL: none */
 	const char *upgrade_sock;
+	uint64_t upgrade_timeout_ms;
+	uint32_t quit_alone; /* enum settings_quit_alone */
+	bool daemon_wait_for_ready;
 	const char *working_directory;
 	uint32_t sandbox;          /* enum sandbox_level */
 	const char *chroot;        /* of workers; NULL: none */

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
+#include "base/log.h"
 #include "os/proc_cpu.h"
 #include "proxy/serving.h"
 #include "proxy/stats.h"
@@ -24,7 +25,12 @@
 #include "upstream/backend.h"
 #include "upstream/lane.h"
 
-enum { WORKERS_MIN = 8 };
+enum {
+	WORKERS_MIN = 8,
+	/* What the formula of shared.h can give at most. */
+	PROCESSES_MAX = SHARED_FIRST_CHILD + SETTINGS_WORKERS_MAX +
+	    (SETTINGS_WORKERS_MAX + 1) * (32 + 2),
+};
 
 struct shared_zone {
 	struct shared_zone *next;
@@ -39,6 +45,10 @@ count_processes(const struct shared_config *c)
 {
 	size_t workers = c->workers;
 
+	if (c->legacy != NULL && c->legacy->process_count >=
+	    SHARED_FIRST_CHILD + c->legacy->used_count + 2 * (workers + 1) &&
+	    c->legacy->process_count <= PROCESSES_MAX)
+		return c->legacy->process_count;
 	if (workers < proc_cpu_count())
 		workers = proc_cpu_count();
 	if (workers > SETTINGS_WORKERS_MAX)
@@ -59,6 +69,32 @@ open_rings(struct shared *s, uint64_t bytes, struct error *err)
 		s->ring_list[i] = &s->rings[i];
 	return logring_open_all(&s->log_zone, s->rings, s->process_count,
 	    bytes, s->kick_fd, err);
+}
+
+/* Takes the descriptor. */
+static int
+take(int *fd)
+{
+	int taken = fd != NULL ? *fd : -1;
+
+	if (fd != NULL)
+		*fd = -1;
+	return taken;
+}
+
+/* The predecessor's, or as new. */
+static int
+open_or_adopt(struct shared *s, const struct shared_legacy *legacy,
+    const struct metrics_config *config, struct error *err)
+{
+	int fd = legacy != NULL ? take(legacy->metrics_fd) : -1;
+
+	if (fd >= 0) {
+		if (metrics_adopt(&s->metrics, fd, config, err) == 0)
+			return 0;
+		log_notice(NULL, "all counters start at zero: %s", err->text);
+	}
+	return metrics_open(&s->metrics, config, err);
 }
 
 static int
@@ -88,7 +124,71 @@ open_metrics(struct shared *s, const struct shared_config *c,
 	}
 	config.set_count = count;
 	config.sets = s->metric_sets;
-	return metrics_open(&s->metrics, &config, err);
+	return open_or_adopt(s, c->legacy, &config, err);
+}
+
+static struct backend_zone *
+adopt_backends(size_t slots, const struct shared_legacy *legacy, int fd,
+    struct error *err)
+{
+	struct backend_owner *owners =
+	    heap_alloc_zeroed(legacy->owner_count + 1, sizeof(*owners));
+	struct backend_zone *zone;
+
+	for (size_t i = 0; i < legacy->owner_count; i++)
+		owners[i] = (struct backend_owner){ legacy->owners[i].name,
+			legacy->owners[i].version };
+	zone = backend_zone_adopt(fd, slots, owners, legacy->owner_count,
+	    legacy->versions, err);
+	free(owners);
+	return zone;
+}
+
+/* Lanes go with the slots that they belong to. */
+static int
+open_backends(struct shared *s, const struct shared_config *c,
+    struct error *err)
+{
+	const struct shared_legacy *legacy = c->legacy;
+	int fd = legacy != NULL ? take(legacy->backends_fd) : -1;
+
+	if (fd >= 0) {
+		s->backends = adopt_backends(c->settings->backends_max,
+		    legacy, fd, err);
+		if (s->backends == NULL)
+			log_notice(NULL, "the state of all backends starts "
+			    "as new: %s", err->text);
+		else if (legacy->lane_fd_count > 0)
+			s->lanes = lane_set_adopt(legacy->lanes,
+			    legacy->lane_fd_count, err);
+		if (s->backends != NULL && s->lanes == NULL &&
+		    legacy->lane_fd_count > 0)
+			log_notice(NULL, "idle connections to backends are "
+			    "not taken over: %s", err->text);
+	}
+	if (s->backends == NULL)
+		s->backends = backend_zone_new(c->settings->backends_max, err);
+	return s->backends == NULL ? -1 : 0;
+}
+
+static void
+mark_used(struct shared *s, const struct shared_legacy *legacy)
+{
+	s->has_predecessor = true;
+	for (size_t i = 0; i < legacy->used_count; i++) {
+		if (legacy->used[i] < s->process_count)
+			s->process_used[legacy->used[i]] = true;
+	}
+}
+
+static int
+open_serving(struct shared *s, struct error *err)
+{
+	if (shmem_create(&s->serving_zone, "serving", 1,
+	    s->process_count * sizeof(*s->serving), err) != 0)
+		return -1;
+	s->serving = s->serving_zone.data;
+	return 0;
 }
 
 struct shared *
@@ -109,17 +209,12 @@ shared_new(const struct shared_config *c, struct error *err)
 	s->process_used =
 	    heap_alloc_zeroed(s->process_count, sizeof(*s->process_used));
 	s->process_used[SHARED_MASTER] = true;
-	if (open_rings(s, c->settings->log_ring_bytes, err) != 0 ||
-	    open_metrics(s, c, err) != 0 ||
-	    shmem_create(&s->serving_zone, "serving", 1,
-	    s->process_count * sizeof(*s->serving), err) != 0)
-		goto fail;
-	s->serving = s->serving_zone.data;
-	s->backends = backend_zone_new(c->settings->backends_max, err);
-	if (s->backends == NULL)
-		goto fail;
-	return s;
-fail:
+	if (c->legacy != NULL)
+		mark_used(s, c->legacy);
+	if (open_rings(s, c->settings->log_ring_bytes, err) == 0 &&
+	    open_metrics(s, c, err) == 0 && open_serving(s, err) == 0 &&
+	    open_backends(s, c, err) == 0)
+		return s;
 	shared_free(s);
 	return NULL;
 }
@@ -319,6 +414,35 @@ shared_each_zone(const struct shared *s,
 		fn(arg, &z->memory);
 }
 
+struct shared_owner *
+shared_leave_backends(struct shared *s, size_t *count, uint32_t *versions)
+{
+	struct shared_owner *owners;
+
+	*count = backend_zone_slots(s->backends);
+	*versions = backend_zone_reserve(s->backends);
+	owners = heap_alloc_zeroed(*count + 1, sizeof(*owners));
+	for (size_t i = 0; i < *count; i++) {
+		struct backend_owner owner =
+		    backend_zone_owner(s->backends, i);
+
+		owners[i] = (struct shared_owner){ owner.name, owner.version };
+	}
+	return owners;
+}
+
+int *
+shared_leave_lanes(const struct shared *s, size_t *count)
+{
+	int *fds;
+
+	*count = s->lanes != NULL ? 2 * lane_set_count(s->lanes) : 0;
+	fds = heap_alloc_zeroed(*count + 1, sizeof(*fds));
+	if (s->lanes != NULL)
+		lane_set_descriptors(s->lanes, fds);
+	return fds;
+}
+
 /* ---- process slots ---- */
 
 int
@@ -326,6 +450,19 @@ shared_take_process(struct shared *s, unsigned wanted)
 {
 	size_t at = SHARED_FIRST_CHILD;
 
+	/*
+	 * A predecessor takes slots from below for what it has to replace,
+	 * so this side does from above.
+	 */
+	if (s->has_predecessor) {
+		for (at = s->process_count; at-- > SHARED_FIRST_CHILD;) {
+			if (!s->process_used[at]) {
+				s->process_used[at] = true;
+				return (int)at;
+			}
+		}
+		return -1;
+	}
 	if (wanted >= SHARED_FIRST_CHILD && wanted < s->process_count &&
 	    !s->process_used[wanted])
 		at = wanted;
@@ -343,6 +480,28 @@ shared_give_process(struct shared *s, unsigned process)
 	assert(process >= SHARED_FIRST_CHILD && s->process_used[process]);
 	metrics_reset_gauges(&s->metrics, process);
 	s->process_used[process] = false;
+}
+
+void
+shared_give_inherited(struct shared *s, const uint32_t *used, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (used[i] >= SHARED_FIRST_CHILD &&
+		    used[i] < s->process_count && s->process_used[used[i]])
+			shared_give_process(s, used[i]);
+	}
+	s->has_predecessor = false;
+	metrics_release_unused(&s->metrics, SHARED_MASTER);
+}
+
+void
+shared_reclaim(struct shared *s)
+{
+	for (unsigned i = SHARED_FIRST_CHILD; i < s->process_count; i++) {
+		if (!s->process_used[i])
+			metrics_reset_gauges(&s->metrics, i);
+	}
+	metrics_reclaim(&s->metrics, SHARED_MASTER);
 }
 
 bool

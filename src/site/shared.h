@@ -41,12 +41,36 @@ struct str;
 
 enum { SHARED_MASTER, SHARED_FIRST_CHILD }; /* process slots */
 
+/* Whose a slot of the zone "backends" is. */
+struct shared_owner {
+	const char *name; /* NULL = never used; borrowed */
+	uint32_t version;
+};
+
+/*
+ * What a predecessor left, in an upgrade.  Descriptors are taken, which sets
+ * them to -1; what cannot be used starts empty, and that is logged.
+ */
+struct shared_legacy {
+	size_t process_count;  /* process slots of its counters */
+	const uint32_t *used;  /* those of its living processes */
+	size_t used_count;
+	int *metrics_fd;       /* NULL = none */
+	int *backends_fd;      /* NULL = none */
+	const struct shared_owner *owners;
+	size_t owner_count;
+	uint32_t versions;     /* see shared_leave_backends() */
+	int *lanes;
+	size_t lane_fd_count;
+};
+
 struct shared_config {
 	const struct settings *settings; /* sizes; not borrowed */
 	size_t workers;
 	/* Tables of counters of higher floors; borrowed for good. */
 	const struct metric_set *const *metric_sets;
 	size_t metric_set_count;
+	const struct shared_legacy *legacy; /* NULL = there was nobody */
 };
 
 struct shared {
@@ -67,6 +91,12 @@ struct shared {
 	struct shared_zone *zones;  /* of modules */
 	uint32_t connections_warned; /* connections_max that was too high */
 	struct list uses;           /* struct shared_use, oldest first */
+	/*
+	 * The zones are a successor's: names and counters in them are its
+	 * own business.
+	 */
+	bool is_given;
+	bool has_predecessor;       /* which still takes slots, the lowest */
 };
 
 /* What one generation has booked. */
@@ -122,6 +152,16 @@ void shared_drop_unbooked(struct shared *s);
 void shared_each_zone(const struct shared *s,
     void (*fn)(void *arg, const struct shmem *zone), void *arg);
 
+/*
+ * For a successor: whose each slot is (caller frees), their number, and in
+ * *versions the last version that was given away; those behind it are the
+ * successor's, whatever becomes of it.
+ */
+struct shared_owner *shared_leave_backends(struct shared *s, size_t *count,
+    uint32_t *versions);
+/* The descriptors of all lanes (caller frees, borrowed), and their number. */
+int *shared_leave_lanes(const struct shared *s, size_t *count);
+
 /* ---- process slots ---- */
 
 /* wanted if it is free (0 = any), else the lowest free one; -1: none is. */
@@ -129,6 +169,11 @@ int shared_take_process(struct shared *s, unsigned wanted);
 /* Its process has died: nothing is "now" there any more. */
 void shared_give_process(struct shared *s, unsigned process);
 /* True once all lines of the slot's ring were written. */
+/* The process of a predecessor that had the slot has gone. */
+void shared_give_inherited(struct shared *s, const uint32_t *used,
+    size_t count);
+/* A successor has failed: what it left in the zones is put in order. */
+void shared_reclaim(struct shared *s);
 bool shared_is_logged(const struct shared *s, unsigned process);
 
 #endif

@@ -25,6 +25,8 @@ enum {
 	ZONE_LAYOUT = 2,
 	/* A claim this old is that of a writer who died. */
 	CLAIM_MS = 2000,
+	/* So many slots may a successor rename. */
+	VERSIONS_RESERVED = 1 << 20,
 	COUNT_BITS = 4,
 	COUNT_MASK = (1 << COUNT_BITS) - 1,
 	READ_TRIES = 64,
@@ -232,23 +234,74 @@ zone_bytes(size_t slots)
 	    slots * ACCOUNTS_MAX * sizeof(struct backend_cell);
 }
 
-struct backend_zone *
-backend_zone_new(size_t slots, struct error *err)
+static struct backend_zone *
+new_zone(const struct shmem *memory, size_t slots)
 {
 	struct backend_zone *zone = heap_alloc_zeroed(1, sizeof(*zone));
 
-	assert(slots > 0);
-	if (shmem_create(&zone->memory, "backends", ZONE_LAYOUT,
-	    zone_bytes(slots), err) != 0) {
-		free(zone);
-		return NULL;
-	}
+	zone->memory = *memory;
 	zone->slots = zone->memory.data;
 	zone->accounts = (struct accounts *)(void *)(zone->slots + slots);
 	zone->cells = (struct backend_cell *)(void *)(zone->accounts + 1);
 	zone->count = slots;
 	zone->owners = heap_alloc_zeroed(slots, sizeof(*zone->owners));
 	return zone;
+}
+
+struct backend_zone *
+backend_zone_new(size_t slots, struct error *err)
+{
+	struct shmem memory;
+
+	assert(slots > 0);
+	if (shmem_create(&memory, "backends", ZONE_LAYOUT,
+	    zone_bytes(slots), err) != 0)
+		return NULL;
+	return new_zone(&memory, slots);
+}
+
+struct backend_zone *
+backend_zone_adopt(int fd, size_t slots, const struct backend_owner *owners,
+    size_t owner_count, uint32_t versions, struct error *err)
+{
+	struct backend_zone *zone;
+	struct shmem memory;
+
+	if (shmem_adopt(&memory, fd, "backends", ZONE_LAYOUT,
+	    zone_bytes(slots), err) != 0)
+		return NULL;
+	if (owner_count != slots) {
+		shmem_close(&memory);
+		error_set(err, "the table of backends has %zu slots, and the "
+		    "zone %zu", owner_count, slots);
+		return NULL;
+	}
+	zone = new_zone(&memory, slots);
+	zone->versions = versions;
+	for (size_t i = 0; i < slots; i++) {
+		if (owners[i].name == NULL)
+			continue;
+		zone->owners[i].name = heap_alloc_strdup(owners[i].name);
+		zone->owners[i].version = owners[i].version;
+	}
+	return zone;
+}
+
+struct backend_owner
+backend_zone_owner(const struct backend_zone *zone, size_t slot)
+{
+	assert(slot < zone->count);
+	return (struct backend_owner){ zone->owners[slot].name,
+		zone->owners[slot].version };
+}
+
+uint32_t
+backend_zone_reserve(struct backend_zone *zone)
+{
+	uint32_t last = zone->versions;
+
+	zone->versions += VERSIONS_RESERVED;
+	return last;
 }
 
 void
@@ -361,7 +414,10 @@ backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
 		return error_set(err, "backend \"%.*s\": all %zu slots are "
 		    "taken: raise backends_max", SPAN_ARG(b->name),
 		    zone->count);
-	if (o->name == NULL || !span_eq(span_cstr(o->name), b->name)) {
+	/* A successor that failed may have renamed a slot that was free. */
+	if (o->name == NULL || !span_eq(span_cstr(o->name), b->name) ||
+	    (o->generations == 0 && atomic_load(&zone->slots[o -
+	    zone->owners].version) != o->version)) {
 		rename_slot(zone, o, b->name);
 		set_initial(b, &zone->slots[o - zone->owners]);
 	}

@@ -235,6 +235,28 @@ int backend_publish(const struct backend *b,
 struct backend_zone *backend_zone_new(size_t slots, struct error *err);
 void backend_zone_free(struct backend_zone *zone);
 const struct shmem *backend_zone_memory(const struct backend_zone *zone);
+
+/* Whose a slot is, by the master's own table. */
+struct backend_owner {
+	const char *name; /* NULL = never used; borrowed */
+	uint32_t version;
+};
+
+struct backend_owner backend_zone_owner(const struct backend_zone *zone,
+    size_t slot);
+/*
+ * The last version of a slot that was given away, for a successor; further
+ * ones of this zone are out of its way, so that a version never means two
+ * names, also when the successor fails.
+ */
+uint32_t backend_zone_reserve(struct backend_zone *zone);
+/*
+ * A zone that a predecessor left, with its table; takes fd also on failure.
+ * NULL and err where it has another size or layout.
+ */
+struct backend_zone *backend_zone_adopt(int fd, size_t slots,
+    const struct backend_owner *owners, size_t owner_count,
+    uint32_t versions, struct error *err);
 size_t backend_zone_slots(const struct backend_zone *zone);
 struct backend_slot *backend_zone_slot(const struct backend_zone *zone,
     size_t slot);

@@ -104,6 +104,47 @@ lane_set_new(size_t slots, struct error *err)
 	return set;
 }
 
+static bool
+is_lane(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_SEQPACKET;
+}
+
+struct lane_set *
+lane_set_adopt(int *fds, size_t fd_count, struct error *err)
+{
+	struct lane_set *set;
+
+	for (size_t i = 0; i < fd_count; i++) {
+		if (!is_lane(fds[i])) {
+			error_set(err, "what was handed over as lane %zu is "
+			    "none", i / 2);
+			return NULL;
+		}
+	}
+	set = heap_alloc_zeroed(1, sizeof(*set));
+	set->count = fd_count / 2;
+	set->lanes = heap_alloc_zeroed(set->count + 1, sizeof(*set->lanes));
+	for (size_t i = 0; i < set->count; i++) {
+		set->lanes[i] = (struct lane){ fds[2 * i], fds[2 * i + 1] };
+		fds[2 * i] = fds[2 * i + 1] = -1;
+	}
+	return set;
+}
+
+void
+lane_set_descriptors(const struct lane_set *set, int *fds)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		fds[2 * i] = set->lanes[i].in;
+		fds[2 * i + 1] = set->lanes[i].out;
+	}
+}
+
 void
 lane_set_free(struct lane_set *set)
 {

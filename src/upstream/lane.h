@@ -55,6 +55,14 @@ enum lane_result {
  * NULL and err on failure.
  */
 struct lane_set *lane_set_new(size_t slots, struct error *err);
+/*
+ * Those that a predecessor left, two descriptors a slot, which are taken; NULL
+ * and err where they are no such lanes.
+ */
+struct lane_set *lane_set_adopt(int *fds, size_t fd_count,
+    struct error *err);
+/* Both descriptors of each slot: borrowed, into an array of 2 * count. */
+void lane_set_descriptors(const struct lane_set *lanes, int *fds);
 void lane_set_free(struct lane_set *lanes);
 size_t lane_set_count(const struct lane_set *lanes);
 

@@ -119,7 +119,6 @@ test_refusals(void **state)
 		{ { "--from", ":80", "--to", "http://" }, "--to" },
 		{ { "--from", ":80", "--to", "http://:80" }, "host is miss" },
 		{ { "--from", ":80", "--to", "http://a/b" }, "--to \"a/b\"" },
-		{ { "-u" }, "not yet available" },
 	};
 
 	(void)state;

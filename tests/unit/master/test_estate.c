@@ -64,6 +64,7 @@ make(struct estate *e)
 	e->weir_version = heap_alloc_strdup("9.9");
 	e->pid = 4711;
 	e->generation = 12;
+	e->process_slots = 70;
 	l = estate_add_listener(e);
 	l->addr.u.in.sin_family = AF_INET;
 	l->addr.u.in.sin_port = htons(8080);
@@ -76,6 +77,12 @@ make(struct estate *e)
 	strcpy(l->addr.u.un.sun_path, "/run/a.sock");
 	l->addr.len = sizeof(l->addr.u.un);
 	l->is_admin = true;
+	l->has_owner = true;
+	l->backlog = 511;
+	l->keepalive_s = 60;
+	l->mode = 0660;
+	l->uid = 5;
+	l->gid = 6;
 	l->file_dev = 5;
 	l->file_ino = 1 + (UINT64_C(1) << 40);
 	l->fds = some_fds(1);
@@ -105,6 +112,8 @@ make(struct estate *e)
 	e->pid_path = heap_alloc_strdup("/run/weir.pid");
 	e->pid_fd = any_fd();
 	e->orphans_fd = any_fd();
+	e->control_path = heap_alloc_strdup("/run/control");
+	e->control_fd = any_fd();
 	*estate_add_process(e) = (struct estate_process){ 7, 4712 };
 }
 
@@ -114,6 +123,7 @@ check(const struct estate *e)
 	assert_string_equal(e->weir_version, "9.9");
 	assert_int_equal(e->pid, 4711);
 	assert_int_equal(e->generation, 12);
+	assert_int_equal(e->process_slots, 70);
 	assert_int_equal(e->listener_count, 2);
 	assert_int_equal(e->listeners[0].addr.u.in.sin_port, htons(8080));
 	assert_true(e->listeners[0].reuseport);
@@ -123,6 +133,13 @@ check(const struct estate *e)
 	assert_string_equal(e->listeners[1].addr.u.un.sun_path,
 	    "/run/a.sock");
 	assert_int_equal(e->listeners[1].file_dev, 5);
+	assert_true(e->listeners[1].has_owner);
+	assert_false(e->listeners[1].is_steered);
+	assert_int_equal(e->listeners[1].backlog, 511);
+	assert_int_equal(e->listeners[1].keepalive_s, 60);
+	assert_int_equal(e->listeners[1].mode, 0660);
+	assert_int_equal(e->listeners[1].uid, 5);
+	assert_int_equal(e->listeners[1].gid, 6);
 	assert_int_equal(e->listeners[1].file_ino, 1 + (UINT64_C(1) << 40));
 	assert_int_equal(e->zone_count, 1);
 	assert_string_equal(e->zones[0].name, "metrics");
@@ -144,6 +161,8 @@ check(const struct estate *e)
 	assert_string_equal(e->pid_path, "/run/weir.pid");
 	assert_true(e->pid_fd >= 0);
 	assert_true(e->orphans_fd >= 0);
+	assert_string_equal(e->control_path, "/run/control");
+	assert_true(e->control_fd >= 0);
 	assert_int_equal(e->process_count, 1);
 	assert_int_equal(e->processes[0].slot, 7);
 	assert_int_equal(e->processes[0].pid, 4712);
@@ -264,6 +283,7 @@ test_later_version(void **state)
 	manifest_put_span(&m, SPAN("10.0"));
 	manifest_put_u32(&m, 5);
 	manifest_put_u64(&m, 6);
+	manifest_put_u32(&m, 7);
 	manifest_put_span(&m, SPAN("a field of the future"));
 	manifest_end(&m);
 	manifest_begin(&m, ESTATE_PID_FILE, 2);
@@ -310,6 +330,8 @@ test_nonsense(void **state)
 			manifest_put_span(&m, SPAN("1"));
 			manifest_put_u32(&m, 5);
 			manifest_put_u64(&m, 6);
+			manifest_put_u32(&m, 7);
+	manifest_put_u32(&m, 7);
 			manifest_end(&m);
 		}
 		for (unsigned j = 0; j < rows[i].times; j++) {

@@ -1,0 +1,571 @@
+"""Upgrades: a new instance takes over, or the old one serves on."""
+# SPDX-License-Identifier: BSD-2-Clause
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from lib import conf, proc, wait
+from lib import weir as runner
+from lib.client import Client, compose, once, outcome
+
+pytestmark = pytest.mark.process
+
+OWN = {"path": "/own", "respond": {"body": "own\n"}}
+
+
+def config(*routes, workers=2, **top):
+    top.setdefault("upgrade_sock", "@DIR@/run/up.sock")
+    top.setdefault("pid_file", "@DIR@/run/weir.pid")
+    return conf.config(conf.service(*(routes or [OWN])), workers=workers,
+                       **top)
+
+
+class Instance:
+    """A weir that changes under its clients: the pid file says who it is."""
+
+    def __init__(self, start, text=None, *args, **kw):
+        self.weir = start(text or config(), *args, start=False, **kw)
+        os.mkdir(self.weir.path("run"), 0o755)
+        self.weir.start()
+        self.first = self.pid
+
+    def __getattr__(self, name):
+        return getattr(self.weir, name)
+
+    @property
+    def pid(self):
+        try:
+            return int(self.weir.read("run/weir.pid"))
+        except (OSError, ValueError):
+            return None
+
+    def send(self, number, pid=None):
+        os.kill(pid or self.pid, number)
+
+    def successor(self, *args, **kw):
+        """A second program with the same log, as an admin starts it."""
+        with open(self.weir.path("stderr"), "ab") as err:
+            return subprocess.Popen(
+                [runner.binary(), "-c", self.weir.conf, *args],
+                cwd=self.weir.dir, stdin=subprocess.DEVNULL, stdout=err,
+                stderr=err, env=runner.environment(), **kw)
+
+    def wait_taken(self, before=None, timeout=15):
+        """The pid file names another one, and the old one has gone."""
+        before = before or self.first
+        wait.until(lambda: self.pid not in (before, None), timeout,
+                   what="another instance:\n" + self.weir.log)
+        return self.pid
+
+    def wait_gone(self, pid, timeout=15):
+        if pid == self.weir.process.pid:
+            assert self.weir.wait_exit(timeout) == 0
+        else:
+            wait.until(lambda: not proc.alive(pid), timeout)
+
+    def finish(self):
+        """The one that serves stops, and nothing is left."""
+        pid = self.pid
+        if pid:
+            self.send(signal.SIGINT, pid)
+            self.wait_gone(pid)
+        if self.weir.process.poll() is None:
+            self.weir.wait_exit()
+        self.weir.status = self.weir.process.returncode
+
+
+@pytest.fixture
+def instance(start):
+    made = []
+
+    def make(*args, **kw):
+        one = Instance(start, *args, **kw)
+        made.append(one)
+        return one
+    yield make
+    for one in made:
+        one.finish()
+
+
+class Load:
+    """Kept and one-shot clients; whatever is not answered is an error."""
+
+    def __init__(self, address, clients=4):
+        self.address = address
+        self.good = 0
+        self.errors = []
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(i % 2,),
+                                         daemon=True)
+                        for i in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait.until(lambda: self.good > 20, what="answers")
+        return self
+
+    def __exit__(self, *unused):
+        self.more()
+        self.over.set()
+        for thread in self.threads:
+            thread.join(20)
+        assert not self.errors, self.errors[:5]
+
+    def more(self, count=50):
+        seen = self.good
+        wait.until(lambda: self.errors or self.good > seen + count,
+                   what="more answers")
+
+    def _run(self, keeps):
+        client = None
+        while not self.over.is_set():
+            try:
+                if client is None:
+                    client = Client(self.address, timeout=10)
+                client.send(compose(target="/own"))
+                kind, response = outcome(client)
+                if (kind, response and response.status) != ("complete", 200):
+                    self.errors.append((kind, response))
+                    return
+                self.good += 1
+                if (not keeps or "close" in
+                        response.fields.tokens("connection")):
+                    client.close()
+                    client = None
+            except Exception as wrong:
+                self.errors.append(repr(wrong))
+                return
+        if client:
+            client.close()
+
+
+def requests_total(one):
+    return one.weir.metrics().sum("weir_proxy_requests_total")
+
+
+# -- it works --------------------------------------------------------------
+
+@pytest.mark.short
+def test_usr2_under_load(instance):
+    """The program is started anew, nobody notices, counters go on."""
+    one = instance()
+    with Load(one.address) as load:
+        counted = requests_total(one)
+        assert counted > 0
+        one.send(signal.SIGUSR2)
+        second = one.wait_taken()
+        load.more()
+        assert requests_total(one) > counted
+    one.wait_gone(one.first)
+    assert proc.alive(second)
+    assert one.weir.get("/own").body == b"own\n"
+    assert "process %d has taken over" % second in one.weir.log
+
+
+@pytest.mark.parametrize("first", ["successor", "signal"])
+def test_u_and_quit(instance, first):
+    """-u and QUIT, in both orders."""
+    one = instance()
+    with Load(one.address):
+        if first == "signal":
+            one.send(signal.SIGQUIT)
+        successor = one.successor("-u")
+        if first == "successor":
+            wait.until(lambda: os.path.exists(one.path("run/up.sock")))
+            assert one.pid == one.first
+            one.send(signal.SIGQUIT)
+        one.wait_taken()
+        assert one.pid == successor.pid
+    one.wait_gone(one.first)
+    assert not os.path.exists(one.path("run/up.sock"))
+    one.send(signal.SIGINT)
+    assert successor.wait(10) == 0
+
+
+@pytest.mark.short
+def test_quit_alone(instance):
+    """QUIT without a successor is a whole upgrade after five seconds."""
+    one = instance()
+    one.send(signal.SIGQUIT)
+    one.wait_taken()
+    assert "no successor waits: starting one" in one.weir.log
+    one.wait_gone(one.first)
+    assert one.weir.get("/own").status == 200
+
+
+@pytest.mark.parametrize("how", ["serve", "stop"])
+def test_quit_alone_does_something_else(instance, how):
+    one = instance(config(quit_alone=how))
+    one.send(signal.SIGQUIT)
+    if how == "stop":
+        one.wait_gone(one.first)
+        assert one.pid is None
+    else:
+        one.weir.wait_log("no successor waits.*serves on", 15)
+        assert one.weir.get("/own").status == 200
+        assert one.pid == one.first
+
+
+def test_two_in_a_row(instance):
+    """A successor can be followed; connections that wait are kept."""
+    one = instance()
+    with Load(one.address) as load:
+        pid = one.first
+        for _ in range(2):
+            one.send(signal.SIGUSR2)
+            next_pid = one.wait_taken(pid)
+            load.more()
+            one.weir.wait_log("the predecessor has ended" if pid ==
+                              one.first else "(?s)(predecessor has ended.*){2}",
+                              20)
+            pid = next_pid
+
+
+@pytest.mark.parametrize("before, after", [(1, 3), (3, 2)])
+def test_other_number_of_workers(instance, before, after):
+    """More or less workers than before, and nobody is refused."""
+    one = instance(config(workers=before))
+    text = one.weir.text.replace("workers = %d" % before,
+                                 "workers = %d" % after)
+    one.weir.write("weir.conf", text)
+    with Load(one.address) as load:
+        one.send(signal.SIGUSR2)
+        pid = one.wait_taken()
+        load.more(200)
+        one.wait_gone(one.first)
+        load.more(200)
+    workers = [child for child in proc.children(pid)
+               if "worker" in proc.title(child)]
+    assert len(workers) == after
+
+
+def test_addresses_come_and_go(instance):
+    """New ones are bound, those that are no longer wanted are closed."""
+    one = instance()
+    new, old = conf.address(), one.weir.address
+    one.weir.write("weir.conf", one.weir.text.replace(
+        "%s:%d" % old if isinstance(old, tuple) else old,
+        new))
+    one.send(signal.SIGUSR2)
+    one.wait_taken()
+    wait.until(lambda: once(conf.split(new), target="/own").status == 200)
+
+    def is_refused():
+        try:
+            Client(old, timeout=1).close()
+            return False
+        except OSError:
+            return True
+    one.wait_gone(one.first)
+    assert is_refused()
+    one.weir.addresses = [conf.split(new)]
+
+
+def test_unix_socket_stays(instance):
+    """The file is not removed by the one who leaves."""
+    text = config()
+    text["services"][0]["listen"].append({"address": "unix:@DIR@/run/s"})
+    one = instance(text)
+    path = one.path("run/s")
+    inode = os.stat(path).st_ino
+    one.send(signal.SIGUSR2)
+    pid = one.wait_taken()
+    one.wait_gone(one.first)
+    assert os.stat(path).st_ino == inode
+    assert once(path, target="/own").status == 200
+    one.send(signal.SIGTERM, pid)
+    wait.until(lambda: not proc.alive(pid), 15)
+    assert not os.path.exists(path)
+
+
+def test_open_connection_is_served_by_the_old_one(instance):
+    """An idle client is answered once more, with Connection: close."""
+    one = instance()
+    with Client(one.weir.address) as client:
+        assert client.get("/own").status == 200
+        one.send(signal.SIGUSR2)
+        one.wait_taken()
+        answer = client.get("/own")
+        assert answer.status == 200
+        assert "close" in answer.fields.tokens("connection")
+    one.wait_gone(one.first)
+
+
+# -- daemon ----------------------------------------------------------------
+
+def test_daemon(instance):
+    """-d -u returns when it waits; the pid file names the old one."""
+    one = instance(config(error_log={"path": "@DIR@/error.log"}))
+    assert one.successor("-d", "-u").wait(15) == 0
+    assert one.pid == one.first
+    assert os.path.exists(one.path("run/up.sock"))
+    one.send(signal.SIGQUIT)
+    pid = one.wait_taken()
+    one.wait_gone(one.first)
+    assert one.weir.get("/own").status == 200
+    one.send(signal.SIGINT, pid)
+    wait.until(lambda: not proc.alive(pid), 15)
+    assert one.pid is None
+
+
+def test_daemon_wait_for_ready(instance):
+    """-d -u asks the running one by itself, and returns when it serves."""
+    one = instance(config(error_log={"path": "@DIR@/error.log"},
+                          daemon_wait_for_ready=True))
+    assert one.successor("-d", "-u").wait(20) == 0
+    pid = one.pid
+    assert pid != one.first
+    assert one.weir.get("/own").status == 200
+    one.wait_gone(one.first)
+    one.send(signal.SIGINT, pid)
+    wait.until(lambda: not proc.alive(pid), 15)
+
+
+def test_nobody_hands_over(instance):
+    """A successor that waits in vain removes its socket and ends with 1."""
+    one = instance(config(upgrade_timeout="300ms"))
+    assert one.successor("-u").wait(15) == 1
+    assert "nobody has handed over within 300 ms" in one.weir.log
+    assert not os.path.exists(one.path("run/up.sock"))
+    assert one.pid == one.first
+
+
+def test_told_to_stop_while_it_waits(instance):
+    one = instance()
+    successor = one.successor("-u")
+    wait.until(lambda: os.path.exists(one.path("run/up.sock")))
+    successor.terminate()
+    assert successor.wait(10) == 0
+    assert not os.path.exists(one.path("run/up.sock"))
+    assert one.weir.get("/own").status == 200
+
+
+# -- it fails, and the old one serves on -----------------------------------
+
+
+
+class Copy(Instance):
+    """Runs a copy of the program, at weir.dir/bin/weir."""
+
+    def __init__(self, start, text=None):
+        weir = start(text or config(), start=False)
+        os.mkdir(weir.path("run"), 0o755)
+        os.mkdir(weir.path("bin"), 0o755)
+        with open(runner.binary(), "rb") as f:
+            weir.write("bin/weir", f.read())
+        os.chmod(weir.path("bin/weir"), 0o755)
+        real, runner.binary = runner.binary, lambda: weir.path("bin/weir")
+        try:
+            weir.start()
+        finally:
+            runner.binary = real
+        self.weir = weir
+        self.first = self.pid
+
+    def replace(self, content):
+        path = self.weir.write("bin/new", content)
+        os.chmod(path, 0o755)
+        os.rename(path, self.weir.path("bin/weir"))
+
+
+BAD = [
+    ("false", "#!/bin/sh\nexit 1\n", "ended with status 1"),
+    ("crash", "#!/bin/sh\nkill -SEGV $$\n", "was killed by SIGSEGV"),
+    ("text", "this is no program\n", "Exec format error"),
+    ("hang", "#!/bin/sh\nexec sleep 100\n", "not ready within 500 ms"),
+]
+
+
+@pytest.mark.parametrize("content, want", [row[1:] for row in BAD],
+                         ids=[row[0] for row in BAD])
+def test_bad_program(start, content, want):
+    """What cannot serve changes nothing, and the log says why, once."""
+    one = Copy(start, config(upgrade_timeout="500ms"))
+    one.replace(content)
+    with Load(one.address):
+        one.send(signal.SIGUSR2)
+        one.weir.wait_log("upgrade failed: .*" + want, 15)
+    assert one.pid == one.first
+    assert one.weir.log.count("upgrade failed") == 1
+    one.finish()
+
+
+def test_bad_program_then_a_good_one(start):
+    """After a failure the next upgrade works."""
+    one = Copy(start)
+    with open(one.weir.path("bin/weir"), "rb") as f:
+        good = f.read()
+    one.replace("#!/bin/sh\nexit 3\n")
+    one.send(signal.SIGUSR2)
+    one.weir.wait_log("ended with status 3", 15)
+    one.replace(good)
+    one.send(signal.SIGUSR2)
+    one.wait_taken()
+    one.wait_gone(one.first)
+    assert one.weir.get("/own").status == 200
+    one.finish()
+
+
+def test_bad_configuration(instance):
+    """Its first error stands in the log of the old one."""
+    one = instance()
+    one.weir.write("weir.conf", one.weir.text + "\nwrokers = 3;\n")
+    one.send(signal.SIGUSR2)
+    one.weir.wait_log("upgrade failed: .*wrokers", 15)
+    assert one.pid == one.first
+    assert one.weir.log.count("wrokers") == 1
+    assert one.weir.get("/own").status == 200
+
+
+def test_port_taken(instance):
+    """What cannot be bound is a failure, and nothing is left of it."""
+    one = instance()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        text = one.weir.text.replace(
+            "listen = (", 'listen = ( { address = "127.0.0.1:%d"; },'
+            % taken.getsockname()[1], 1)
+        one.weir.write("weir.conf", text)
+        with Load(one.address):
+            one.send(signal.SIGUSR2)
+            one.weir.wait_log("upgrade failed: .*%d" %
+                              taken.getsockname()[1], 15)
+    assert one.pid == one.first
+    one.weir.write("weir.conf", one.weir.text)
+
+
+def test_second_upgrade_is_refused(start):
+    """One at a time."""
+    one = Copy(start, config(upgrade_timeout="1s"))
+    one.replace("#!/bin/sh\nexec sleep 100\n")
+    one.send(signal.SIGUSR2)
+    one.weir.wait_log("starting ")
+    one.send(signal.SIGUSR2)
+    one.weir.wait_log("an upgrade is running already")
+    one.weir.wait_log("upgrade failed", 15)
+    one.finish()
+
+
+@pytest.mark.parametrize("who", ["master", "worker"])
+def test_killed_successor(instance, who):
+    """kill -9 before it has taken over: the old one serves on."""
+    one = instance()
+    successor = one.successor("-u")
+    wait.until(lambda: os.path.exists(one.path("run/up.sock")))
+    if who == "master":
+        successor.kill()
+        successor.wait(10)
+        # Its socket stays, and nobody answers there.
+        one.send(signal.SIGQUIT)
+        one.wait_taken()
+        one.wait_gone(one.first)
+    else:
+        one.send(signal.SIGQUIT)
+        worker = wait.until(lambda: [
+            pid for pid in proc.children(successor.pid)
+            if "worker" in proc.title(pid)], step=0.001)[0]
+        try:
+            os.kill(worker, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        # Before it served the old one goes on, afterwards it is replaced.
+        one.weir.wait_log("upgrade failed: .*worker|has taken over", 15)
+        assert one.weir.get("/own").status == 200
+        pid = one.pid
+        one.send(signal.SIGINT, pid)
+        wait.until(lambda: not proc.alive(pid) or
+                   successor.poll() is not None, 15)
+        if one.weir.process.poll() is None and pid != one.first:
+            one.wait_gone(one.first)
+        successor.wait(15)
+    assert one.weir.log.count("assert") == 0
+
+
+def test_old_master_killed_after(instance):
+    """The one that drains is killed: the new one serves."""
+    one = instance()
+    with Client(one.weir.address) as client:
+        assert client.get("/own").status == 200
+        one.send(signal.SIGUSR2)
+        pid = one.wait_taken()
+        one.weir.wait_log("leaving|drains")
+        os.kill(one.first, signal.SIGKILL)
+        one.weir.process.wait(10)
+        assert one.weir.get("/own").status == 200
+        # Its worker still has this client.
+        assert client.get("/own").status == 200
+    one.send(signal.SIGTERM, pid)
+    wait.until(lambda: not proc.alive(pid), 20)
+    one.weir.status = one.weir.process.returncode
+
+
+# -- the socket ------------------------------------------------------------
+
+def test_missing_folder(instance):
+    one = instance(config(upgrade_sock="@DIR@/none/up.sock"))
+    assert one.successor("-u").wait(15) == 1
+    assert re.search("upgrade_sock .*/none/up.sock: .*No such file",
+                     one.weir.log)
+    assert one.weir.get("/own").status == 200
+
+
+def test_folder_that_everybody_may_write_to(instance):
+    one = instance(config(upgrade_sock="@DIR@/up.sock"))
+    assert one.successor("-u").wait(15) == 1
+    assert "everybody may write" in one.weir.log
+
+
+def test_garbage_at_the_door(instance):
+    """Who is no weir is closed with one line; the right one still comes."""
+    one = instance()
+    successor = one.successor("-u")
+    path = one.path("run/up.sock")
+    wait.until(lambda: os.path.exists(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        other.settimeout(10)
+        other.connect(path)
+        other.recv(4096)  # its greeting
+        other.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert other.recv(10) == b""
+    one.weir.wait_log("no message of an upgrade")
+    one.send(signal.SIGQUIT)
+    one.wait_taken()
+    assert one.pid == successor.pid
+    one.wait_gone(one.first)
+    one.send(signal.SIGINT)
+    assert successor.wait(10) == 0
+
+
+@pytest.mark.root
+def test_other_user_at_the_door(instance):
+    """Nobody but root and the own user is let in."""
+    one = instance()
+    successor = one.successor("-u")
+    path = one.path("run/up.sock")
+    wait.until(lambda: os.path.exists(path))
+    os.chmod(path, 0o666)
+    script = ("import socket\ns = socket.socket(socket.AF_UNIX, "
+              "socket.SOCK_SEQPACKET)\ns.connect(%r)\n"
+              "s.settimeout(10)\nassert s.recv(10) == b''\n" % path)
+    subprocess.run(["/usr/bin/python3", "-c", script], check=True,
+                   timeout=20, user=65534, group=65534, extra_groups=[])
+    one.weir.wait_log("of user 65534 is refused")
+    successor.terminate()
+    assert successor.wait(10) == 0
+
+
+def test_pid_file_of_another(instance):
+    """Without -u a second instance is refused."""
+    one = instance()
+    second = one.successor()
+    assert second.wait(15) == 1
+    assert "another instance is running (pid %d)" % one.first in one.weir.log
+    assert one.pid == one.first
