@@ -39,8 +39,11 @@ struct children_config {
 	int lifeline[2]; /* reading and writing end, see struct process_boot */
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
-	/* In each new process: close what is the master's alone. */
-	void (*in_child)(void *arg);
+	/*
+	 * In each new process: close what is the master's alone, and fill in
+	 * what it is for when the master has died.
+	 */
+	void (*in_child)(void *arg, struct process_boot *boot);
 	/* All serve for the first time. */
 	void (*on_ready)(void *arg);
 	/* Before that: one has said that it cannot, or ended. */

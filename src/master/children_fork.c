@@ -43,6 +43,7 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 		.process = process,
 		.slot = slot->number,
 		.workers = config->workers,
+		.is_background = is_background,
 		.is_serving = c->is_serving,
 		.surplus_stays = c->surplus_stays,
 		.channel_fd = channel_fd,
@@ -57,7 +58,7 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 	log_set_process(slot->name);
 	log_set_level((enum log_level)c->log_level);
 	log_to_ring(config->generation, process);
-	c->config.in_child(c->config.arg);
+	c->config.in_child(c->config.arg, &boot);
 	close(config->lifeline[is_background ? 1 : 0]);
 	exit(is_background ? config->background_main(&boot)
 			   : config->worker_main(&boot));

@@ -168,7 +168,7 @@ on_surplus(struct deadline *d)
 
 /* In the processes of l: what belongs to the others is closed. */
 static void
-in_child(void *arg)
+in_child(void *arg, struct process_boot *boot)
 {
 	struct generations_live *l = arg;
 	struct generations *gs = l->owner;
@@ -184,7 +184,7 @@ in_child(void *arg)
 	}
 	if (gs->config.left != NULL)
 		listeners_close_others(gs->config.left, &l->listeners);
-	gs->config.in_child(gs->config.arg);
+	gs->config.in_child(gs->config.arg, boot, &l->listeners);
 }
 
 static void

@@ -54,8 +54,9 @@ struct generations_config {
 	struct listener_set *left;
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
-	/* In each new process: close what is the master's alone. */
-	void (*in_child)(void *arg);
+	/* In each new process, see struct children_config; own: its sockets. */
+	void (*in_child)(void *arg, struct process_boot *boot,
+	    struct listener_set *own);
 	/*
 	 * The one that was started serves; the one before it drains.  With
 	 * `left`: the first one is ready.

@@ -332,20 +332,28 @@ on_reload_state(void *arg, enum reload_state state)
 
 /* In a new process: what is the master's alone is closed. */
 static void
-in_child(void *arg)
+close_own(struct master *m)
 {
-	struct master *m = arg;
-
 	if (m->signals.watch.fd >= 0)
 		close(m->signals.watch.fd);
 	pidfile_forget(&m->pidfile);
 	upgrade_forget(m);
 	control_forget(m->control);
+	m->control = NULL;
 	service_forget(&m->service);
 	daemonize_forget(&m->daemonize);
 	if (m->directory_fd >= 0)
 		close(m->directory_fd);
 	loop_free(m->loop);
+}
+
+static void
+in_child(void *arg, struct process_boot *boot, struct listener_set *own)
+{
+	struct master *m = arg;
+
+	upgrade_prepare_orphan(m, boot, own);
+	close_own(m);
 }
 
 static void
@@ -355,7 +363,7 @@ in_check(void *arg)
 
 	/* It loads where the configuration was first loaded. */
 	m->directory_fd = -1;
-	in_child(m);
+	close_own(m);
 }
 
 static void
@@ -546,6 +554,7 @@ open_resources(struct master *m, struct error *err)
 	/* What a predecessor still uses is opened when it has let go. */
 	if (!upgrade_is_provisional(m) && open_control(m, err) != 0)
 		return -1;
+	upgrade_open_orphans(m);
 	if (pipe2(m->lifeline, O_CLOEXEC) != 0)
 		return error_set_errno(err, errno, "making a pipe");
 	return 0;

@@ -11,12 +11,15 @@
 #include "base/heap_alloc.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/now.h"
 #include "master/control.h"
 #include "master/master_private.h"
 #include "os/shmem.h"
 #include "os/sock.h"
 #include "site/generation.h"
 #include "site/shared.h"
+
+enum { ORPHANS_MS = 3000 }; /* to answer a plain start */
 
 /* ---- leaving: the estate ---- */
 
@@ -117,17 +120,15 @@ add_processes(const struct master *m, struct estate *e)
 }
 
 static void
-collect(void *arg, struct manifest *manifest)
+give(struct master *m, struct listener_set *listeners,
+    struct manifest *manifest)
 {
-	struct master *m = arg;
-	struct listener_set *listeners = &m->generations.serving->listeners;
 	struct zones zones = { .m = m };
 	struct estate e;
 
 	estate_init(&e);
 	e.weir_version = heap_alloc_strdup(m->boot->version);
 	e.pid = getpid();
-	e.generation = m->generations.serving->number;
 	for (size_t i = 0; i < listeners->count; i++)
 		add_listener(&e, &listeners->items[i]);
 	zones.estate = &e;
@@ -143,8 +144,27 @@ collect(void *arg, struct manifest *manifest)
 		e.control_path = heap_alloc_strdup(m->settings->control.path);
 		e.control_fd = control_fd(m->control);
 	}
+	if (m->upgrade.orphans.door_fd >= 0)
+		e.orphans_fd = m->upgrade.orphans.door_fd;
 	estate_encode(&e, manifest);
 	estate_fini(&e, false);
+}
+
+static void
+collect(void *arg, struct manifest *manifest)
+{
+	struct master *m = arg;
+
+	give(m, &m->generations.serving->listeners, manifest);
+}
+
+/* In a worker whose master has died. */
+static void
+collect_orphan(void *arg, struct manifest *manifest)
+{
+	struct master *m = arg;
+
+	give(m, &m->upgrade.own, manifest);
 }
 
 /* ---- leaving: what becomes of it ---- */
@@ -158,6 +178,7 @@ on_done(struct master *m)
 	log_notice(NULL, "upgrade: process %ld has taken over",
 	    (long)m->upgrade.give.successor);
 	m->shared->is_given = true;
+	orphans_unwatch(&m->upgrade.orphans);
 	pidfile_forget(&m->pidfile);
 	if (m->control != NULL)
 		control_release(m->control);
@@ -310,9 +331,72 @@ upgrade_successor(const struct master *m)
 /* ---- coming ---- */
 
 bool
-upgrade_is_successor(const struct master *m)
+upgrade_is_successor(struct master *m)
 {
-	return m->boot->is_upgrade || m->boot->handover_fd >= 0;
+	struct upgrade *u = &m->upgrade;
+
+	if (m->boot->is_upgrade || m->boot->handover_fd >= 0)
+		return true;
+	u->orphans_fd = orphans_connect(m->settings->upgrade_sock);
+	return u->orphans_fd >= 0;
+}
+
+/* ---- for the time after our death ---- */
+
+void
+upgrade_open_orphans(struct master *m)
+{
+	struct upgrade *u = &m->upgrade;
+	struct estate *e = &u->take.estate;
+	struct error err;
+	int fd = u->has_estate ? e->orphans_fd : -1;
+
+	if (u->has_estate)
+		e->orphans_fd = -1;
+	if (orphans_open(&u->orphans, m->loop, m->settings->upgrade_sock, fd,
+	    &err) != 0)
+		log_info(NULL, "workers without a master will not be found: "
+		    "%s", err.text);
+}
+
+/* A copy of what own has: the worker moves its sockets elsewhere. */
+static void
+copy_listeners(struct listener_set *to, struct listener_set *own)
+{
+	to->items = heap_alloc_zeroed(own->count + 1, sizeof(*to->items));
+	to->count = own->count;
+	for (size_t i = 0; i < own->count; i++) {
+		struct listener *from = &own->items[i];
+		struct listener *l = &to->items[i];
+
+		*l = *from;
+		l->fd_count = from->fd_count + from->surplus_count;
+		l->surplus = NULL;
+		l->surplus_count = 0;
+		l->fds = heap_alloc(l->fd_count * sizeof(*l->fds) + 1);
+		for (size_t j = 0; j < l->fd_count; j++)
+			l->fds[j] = *listener_socket(from, j);
+	}
+}
+
+void
+upgrade_prepare_orphan(struct master *m, struct process_boot *boot,
+    struct listener_set *own)
+{
+	struct upgrade *u = &m->upgrade;
+
+	if (u->orphans.door_fd < 0)
+		return;
+	if (boot->is_background) {
+		/* It could not answer: it has no sockets of clients. */
+		close(u->orphans.door_fd);
+		return;
+	}
+	copy_listeners(&u->own, own);
+	orphans_prepare(&u->orphans, own->count, collect_orphan, m);
+	boot->orphan_start = orphans_start;
+	boot->orphan_stop = orphans_stop;
+	boot->orphan_arg = &u->orphans;
 }
 
 /* Nothing may fail any more that the predecessor would have to know. */
@@ -332,13 +416,33 @@ on_taken(struct master *m)
 }
 
 static void
-on_gone(struct master *m)
+forget_predecessor(struct master *m)
 {
-	log_notice(NULL, "upgrade: the predecessor has ended");
 	shared_give_inherited(m->shared, m->upgrade.used,
 	    m->upgrade.used_count);
 	m->upgrade.used_count = 0;
 	reload_continue(&m->reload);
+}
+
+static void
+on_forget(struct deadline *d)
+{
+	struct upgrade *u = LIST_OF(d, struct upgrade, forget);
+
+	forget_predecessor(LIST_OF(u, struct master, upgrade));
+}
+
+/* Of orphans one has ended; the others have as long to drain. */
+static void
+on_gone(struct master *m)
+{
+	if (m->upgrade.orphans_fd < 0) {
+		log_notice(NULL, "upgrade: the predecessor has ended");
+		forget_predecessor(m);
+		return;
+	}
+	deadline_set(m->loop, &m->upgrade.forget,
+	    now_ms() + m->settings->shutdown_timeout_ms);
 }
 
 static void
@@ -355,7 +459,11 @@ on_take(void *arg, enum upgrade_take_event event, const char *why)
 		on_taken(m);
 		break;
 	case UPGRADE_TAKE_FAILED:
-		master_fail(m, why);
+		/* Who had nothing to give is nobody to wait for. */
+		if (m->upgrade.orphans_fd >= 0 && m->state == MASTER_WAITING)
+			master_start(m);
+		else
+			master_fail(m, why);
 		break;
 	case UPGRADE_TAKE_GONE:
 		on_gone(m);
@@ -404,6 +512,17 @@ upgrade_wait(struct master *m, struct error *err)
 
 	open_early_log(m);
 	m->state = MASTER_WAITING;
+	if (m->upgrade.orphans_fd >= 0) {
+		m->upgrade.take.config.timeout_ms = ORPHANS_MS;
+		if (upgrade_take_start(&m->upgrade.take,
+		    m->upgrade.orphans_fd, err) != 0)
+			log_warn(NULL, "orphans: %s", err->text);
+		else
+			return 0;
+		upgrade_take_stop(&m->upgrade.take);
+		master_start(m);
+		return 0;
+	}
 	if (upgrade_take_start(&m->upgrade.take, m->boot->handover_fd,
 	    err) != 0)
 		return -1;
@@ -657,6 +776,9 @@ upgrade_init(struct master *m)
 		.arg = m,
 	};
 
+	deadline_init(&m->upgrade.forget, on_forget);
+	m->upgrade.orphans_fd = -1;
+	m->upgrade.orphans.door_fd = -1;
 	upgrade_give_init(&m->upgrade.give, &give);
 	upgrade_take_init(&m->upgrade.take, &take);
 	logtarget_init(&m->upgrade.early);
@@ -665,6 +787,10 @@ upgrade_init(struct master *m)
 void
 upgrade_fini(struct master *m)
 {
+	pid_t successor = upgrade_successor(m);
+	bool is_left = successor != 0 || upgrade_is_provisional(m);
+
+	deadline_stop(m->loop, &m->upgrade.forget);
 	upgrade_give_stop(&m->upgrade.give);
 	upgrade_take_stop(&m->upgrade.take);
 	logtarget_fini(&m->upgrade.early);
@@ -672,6 +798,7 @@ upgrade_fini(struct master *m)
 	free(m->upgrade.left_specs);
 	free(m->upgrade.left_numbers);
 	free(m->upgrade.used);
+	orphans_close(&m->upgrade.orphans, is_left);
 }
 
 void

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "master/orphans.h"
 #include "master/upgrade_give.h"
 #include "master/upgrade_take.h"
 #include "net/listener.h"
@@ -32,6 +33,10 @@ struct upgrade {
 	uint32_t *used; /* process slots of the predecessor */
 	size_t used_count;
 	bool has_estate;
+	struct orphans orphans;
+	struct listener_set own; /* in a worker: what it may hand over */
+	struct deadline forget; /* what orphans had is free again */
+	int orphans_fd;  /* to the workers of one who has died; -1 = none */
 	bool wants_quit; /* came while all still start */
 	bool wants_usr2;
 	struct logtargets early; /* the error log while we wait */
@@ -45,8 +50,8 @@ void upgrade_forget(struct master *m);
 
 /* ---- coming ---- */
 
-/* True if there is somebody to take over from. */
-bool upgrade_is_successor(const struct master *m);
+/* True if there is somebody to take over from; asks for orphans. */
+bool upgrade_is_successor(struct master *m);
 /*
  * Begin to wait for the predecessor; what follows is master_start().  -1 and
  * err on failure.
@@ -71,6 +76,12 @@ bool upgrade_on_ready(struct master *m);
 void upgrade_on_failed(struct master *m, const char *why);
 /* True before all is ours, and files and sockets are still another's. */
 bool upgrade_is_provisional(const struct master *m);
+
+/* Listen for a master that comes after our death; failures are logged. */
+void upgrade_open_orphans(struct master *m);
+/* In a new process, while own still has its sockets. */
+void upgrade_prepare_orphan(struct master *m, struct process_boot *boot,
+    struct listener_set *own);
 
 /* ---- leaving ---- */
 

@@ -8,16 +8,27 @@
 #define SITE_BOOT_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct generation;
 struct listener_set;
+struct loop;
 struct proc_account;
+
+/* How a worker without a master hears that another one has taken over. */
+struct process_orphan {
+	/* gone: a byte for each listener, whether nobody has its address. */
+	void (*on_taken)(void *arg, const uint8_t *gone, size_t count);
+	void *arg;
+};
 
 struct process_boot {
 	struct generation *generation;
 	unsigned process; /* slot of counters and logs, see shared.h */
 	unsigned slot;    /* of a worker */
 	unsigned workers;
+	bool is_background;
 	bool is_serving; /* else it waits until it is told to serve */
 	bool surplus_stays; /* of its listeners: see struct accept */
 	int channel_fd;
@@ -27,6 +38,14 @@ struct process_boot {
 	 */
 	int lifeline_fd;
 	struct listener_set *listeners;
+	/*
+	 * The master's code for when it has died: it answers a new one, and
+	 * then calls back.  NULL = there is none.
+	 */
+	void (*orphan_start)(void *arg, struct loop *loop,
+	    const struct process_orphan *back);
+	void (*orphan_stop)(void *arg);
+	void *orphan_arg;
 	const struct proc_account *account; /* NULL: not root, stay as we are */
 };
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/heap_alloc.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/now.h"
@@ -126,6 +127,24 @@ on_orphan_deadline(struct deadline *d)
 	drain_by_itself(w);
 }
 
+/* As a retirement: another master's workers serve what is not gone. */
+static void
+on_orphans_taken(void *arg, const uint8_t *gone, size_t count)
+{
+	struct worker *w = arg;
+	size_t len = (count + 7) / 8;
+	uint8_t *bits = heap_alloc_zeroed(len + 1, 1);
+
+	for (size_t i = 0; i < count; i++) {
+		if (gone[i] != 0)
+			bits[i / 8] |= (uint8_t)(1U << i % 8);
+	}
+	deadline_clear(&w->orphan);
+	start_drain(w, now_ms() + w->settings->shutdown_timeout_ms, false);
+	accept_retire(&w->accept, bits, count);
+	free(bits);
+}
+
 static void
 on_master_gone(struct worker *w)
 {
@@ -138,11 +157,17 @@ on_master_gone(struct worker *w)
 	log_error(NULL, "the master has gone: serving on for at most %llu ms",
 	    (unsigned long long)w->settings->orphan_timeout_ms);
 	accept_adopt_all(&w->accept);
-	if (w->is_draining)
+	if (w->is_draining) {
 		accept_drain(&w->accept, true);
-	else
+	} else {
+		const struct process_orphan back = { on_orphans_taken, w };
+
 		deadline_set(w->loop, &w->orphan,
 		    now_ms() + w->settings->orphan_timeout_ms);
+		if (w->boot->orphan_start != NULL)
+			w->boot->orphan_start(w->boot->orphan_arg, w->loop,
+			    &back);
+	}
 	check_drained(w);
 }
 
@@ -325,6 +350,8 @@ close_all(struct worker *w)
 	accept_fini(&w->accept);
 	proxy_free(w->proxy);
 	if (w->loop != NULL) {
+		if (w->boot->orphan_stop != NULL)
+			w->boot->orphan_stop(w->boot->orphan_arg);
 		deadline_stop(w->loop, &w->drain);
 		deadline_stop(w->loop, &w->orphan);
 		signals_stop(&w->signals);

@@ -184,8 +184,9 @@ worker_life(const struct process_boot *boot)
 /* ---- the master's part ---- */
 
 static void
-in_child(void *arg)
+in_child(void *arg, struct process_boot *boot)
 {
+	(void)boot;
 	(void)arg;
 	children_forget(children);
 	loop_free(loop);

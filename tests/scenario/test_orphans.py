@@ -1,0 +1,154 @@
+"""The master is killed: workers serve on, and a plain start takes over."""
+# SPDX-License-Identifier: BSD-2-Clause
+import os
+import signal
+import time
+
+import pytest
+
+from lib import proc, wait
+from lib.client import Client
+from test_upgrade import Instance, Load, config, requests_total
+
+pytestmark = pytest.mark.process
+
+
+class Orphans(Instance):
+    """One whose master may be killed."""
+
+    def kill_master(self):
+        left = proc.children(self.pid)
+        os.kill(self.pid, signal.SIGKILL)
+        if self.weir.process.poll() is None:
+            self.weir.process.wait(10)
+        wait.until(lambda: self.weir.log.count("the master has gone")
+                   >= len(left), 15)
+        return left
+
+    def plain_start(self):
+        """Without -u, as a service manager does it."""
+        before = self.pid
+        successor = self.successor(start_new_session=True)
+        try:
+            wait.until(lambda: self.pid == successor.pid, 15,
+                       what="a new master:\n" + self.weir.log)
+            wait.until(lambda: "%d] notice: weir" % successor.pid
+                       in self.weir.log, 15)
+        except BaseException:
+            successor.kill()
+            raise
+        assert before != successor.pid
+        return successor
+
+    def finish(self):
+        pass
+
+
+@pytest.fixture
+def orphans(start):
+    made = []
+
+    def make(*args, **kw):
+        one = Orphans(start, *args, **kw)
+        made.append((one, []))
+        return one
+    yield make
+    for one, _ in made:
+        pid = one.pid
+        if pid and proc.alive(pid):
+            os.kill(pid, signal.SIGINT)
+            wait.until(lambda: not proc.alive(pid), 15)
+        wait.until(lambda: not one.weir.processes(), 15,
+                   what="orphans end:\n" + one.weir.log)
+        one.weir.status = one.weir.process.returncode
+
+
+@pytest.mark.short
+def test_plain_start_takes_over(orphans):
+    """Nobody is refused, counters go on, the orphans drain and end."""
+    one = orphans()
+    with Load(one.address) as load:
+        counted = requests_total(one)
+        left = one.kill_master()
+        load.more(100)
+        successor = one.plain_start()
+        load.more(100)
+        wait.until(lambda: not any(proc.alive(pid) for pid in left), 20,
+                   what="the orphans end:\n" + one.weir.log)
+        load.more(100)
+        assert requests_total(one) > counted
+    assert one.weir.log.count("another master has taken over") == 2
+    successor.terminate()
+    assert successor.wait(20) == 0
+
+
+def test_orphans_finish_what_they_have(orphans):
+    """A client of an orphan is answered once more."""
+    one = orphans()
+    with Client(one.weir.address) as client:
+        assert client.get("/own").status == 200
+        one.kill_master()
+        assert client.get("/own").status == 200
+        one.plain_start()
+        wait.until(lambda: one.weir.log.count(
+            "another master has taken over") == 2)
+        answer = client.get("/own")
+        assert answer.status == 200
+        assert "close" in answer.fields.tokens("connection")
+
+
+def test_master_killed_again(orphans):
+    """Who has taken over can be lost and followed as well."""
+    one = orphans()
+    one.kill_master()
+    second = one.plain_start()
+    with Load(one.address) as load:
+        second.kill()
+        second.wait(10)
+        load.more(100)
+        one.weir.wait_log("the master has gone")
+        one.plain_start()
+        load.more(100)
+
+
+def test_new_configuration_is_refused(orphans):
+    """A start that fails leaves the orphans as they are."""
+    one = orphans()
+    one.kill_master()
+    one.weir.write("weir.conf", one.weir.text + "\nwrokers = 3;\n")
+    assert one.successor().wait(15) == 2
+    assert one.weir.get("/own").status == 200
+    one.weir.write("weir.conf", one.weir.text)
+    one.plain_start()
+    assert one.weir.get("/own").status == 200
+
+
+def test_worker_killed_too(orphans):
+    """The worker that is left answers."""
+    one = orphans()
+    left = one.kill_master()
+    worker = [pid for pid in left if "worker" in proc.title(pid)][0]
+    os.kill(worker, signal.SIGKILL)
+    wait.until(lambda: not proc.alive(worker))
+    with Load(one.address) as load:
+        one.plain_start()
+        load.more(100)
+
+
+def test_all_killed(orphans):
+    """Nobody is left: a plain start is a start."""
+    one = orphans()
+    for pid in one.kill_master():
+        os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: not one.weir.processes())
+    one.plain_start()
+    assert one.weir.get("/own").status == 200
+
+
+def test_nothing_is_left_for_ever(orphans):
+    """Without a new master the orphans end after orphan_timeout."""
+    one = orphans(config(orphan_timeout="300ms"))
+    begin = time.monotonic()
+    left = one.kill_master()
+    wait.until(lambda: not any(proc.alive(pid) for pid in left), 20)
+    assert time.monotonic() - begin < 20
