@@ -115,8 +115,10 @@ hint_for(struct conf_ctx *ctx, const char *key,
 	for (size_t i = 0; i < count; i++)
 		guess_table(&here, parts[i].table, NULL);
 	guess_elsewhere(ctx, &other, parts, count);
+	/* A slip of one letter is likelier than a key in a wrong place. */
 	if (other.nearest.best != NULL &&
-	    strcmp(other.nearest.best, key) == 0)
+	    strcmp(other.nearest.best, key) == 0 &&
+	    (here.nearest.best == NULL || here.nearest.distance > 1))
 		return arena_printf(ctx->arena, "; it belongs into %s",
 		    other.where);
 	if (here.nearest.best != NULL)
