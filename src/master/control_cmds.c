@@ -156,6 +156,8 @@ answer_status(struct command_call *call)
 	json_cstr(j, "configuration", m->boot->conf_name);
 	json_cstr(j, "program", m->exe.path);
 	json_bool(j, "program_changed", exe_has_changed(&m->exe));
+	json_cstr(j, "upgrade", upgrade_successor(m) != 0 ? "given"
+	    : upgrade_is_running(m) ? "running" : NULL);
 	json_u64(j, "generation", m->generations.serving != NULL
 	    ? m->generations.serving->number : 0);
 	json_u64(j, "workers", m->settings->workers);
@@ -286,12 +288,56 @@ begin_reload(struct command_call *call, const uint32_t *workers)
 	return COMMAND_LATER;
 }
 
+/* ---- upgrade ---- */
+
+void
+control_cmds_on_upgrade(struct master *m, const char *why)
+{
+	struct reply *reply = m->upgrade_waiter;
+	char memory[64];
+	struct str s;
+
+	if (reply == NULL)
+		return;
+	m->upgrade_waiter = NULL;
+	str_init(&s, memory, sizeof(memory));
+	if (why == NULL)
+		str_printf(&s, "\"upgraded\":true,\"pid\":%ld",
+		    (long)upgrade_successor(m));
+	reply_answer(reply, why, str_view(&s));
+}
+
+/* The answer may have been sent when this returns. */
+static int
+upgrade(struct command_call *call)
+{
+	struct master *m = call->arg;
+
+	if (check_serving(call) != 0)
+		return -1;
+	if (upgrade_is_running(m))
+		return error_set(call->err, "an upgrade is running already");
+	if (m->reload.state != RELOAD_IDLE &&
+	    m->reload.state != RELOAD_WAITING)
+		return error_set(call->err, "a reload is under way");
+	m->upgrade_waiter = call->request;
+	upgrade_on_usr2(m);
+	if (m->upgrade_waiter == NULL || upgrade_is_running(m))
+		return COMMAND_LATER;
+	m->upgrade_waiter = NULL;
+	return error_set(call->err, "it could not begin: the log says why");
+}
+
 static int
 reload(struct command_call *call)
 {
+	const struct master *m = call->arg;
+
 	if (call->arg_count > 0 && strcmp(call->args[0], "--config-only") != 0)
 		return error_set(call->err, "\"%s\" is not known; "
 		    "--config-only is", call->args[0]);
+	if (call->arg_count == 0 && exe_has_changed(&m->exe))
+		return upgrade(call);
 	return begin_reload(call, NULL);
 }
 
@@ -377,6 +423,8 @@ const struct command control_cmds[] = {
 	{ "drain", NULL, "finish what is in flight, then end", true, drain },
 	{ "reload", "[--config-only]", "load the configuration again, and say "
 	    "what changed", true, reload },
+	{ "upgrade", NULL, "hand everything to the program on disk", true,
+	    upgrade },
 	{ "workers", "N|default", "run so many workers, whatever the "
 	    "configuration says", true, set_workers },
 	{ "reopen", NULL, "open the log files anew", true, reopen },

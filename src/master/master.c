@@ -55,9 +55,8 @@ set_deadline(struct master *m, uint64_t after_ms)
 	deadline_set(m->loop, &m->deadline, now_ms() + after_ms);
 }
 
-/* What systemctl status shows; is_end: of a start or a reload. */
-static void
-tell_service(struct master *m, bool is_end)
+void
+master_tell_service(struct master *m, bool is_end)
 {
 	const struct generations *gs = &m->generations;
 	unsigned workers = m->settings->workers;
@@ -106,7 +105,7 @@ master_serve(struct master *m)
 	/* What a predecessor had until now. */
 	if (upgrade_listeners(m) != NULL && open_control(m, &err) != 0)
 		log_error(NULL, "%s", err.text);
-	tell_service(m, true);
+	master_tell_service(m, true);
 	daemonize_tell(&m->daemonize, 0);
 	upgrade_on_serving(m);
 	reload_continue(&m->reload);
@@ -314,7 +313,7 @@ on_ended(void *arg)
 	check_ended(m);
 	reload_continue(&m->reload);
 	if (m->state == MASTER_SERVING && m->reload.state == RELOAD_IDLE)
-		tell_service(m, false);
+		master_tell_service(m, false);
 }
 
 static void
@@ -325,7 +324,7 @@ on_reload_state(void *arg, enum reload_state state)
 	if (m->state != MASTER_SERVING)
 		return;
 	if (state == RELOAD_IDLE)
-		tell_service(m, true);
+		master_tell_service(m, true);
 	else
 		service_changing(&m->service, "reloading");
 }
@@ -622,6 +621,7 @@ open_log(struct master *m)
 static void
 close_all(struct master *m)
 {
+	control_cmds_on_upgrade(m, "the instance was told to stop");
 	if (m->stop_waiter != NULL)
 		reply_answer(m->stop_waiter, NULL,
 		    SPAN("\"state\":\"stopped\""));

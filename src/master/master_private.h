@@ -50,6 +50,7 @@ struct master {
 	struct given given; /* sockets, until the first generation */
 	struct upgrade upgrade;
 	struct control *control;   /* NULL = there is none */
+	struct reply *upgrade_waiter; /* is told how it went; or NULL */
 	struct reply *stop_waiter; /* is told once all have ended; or NULL */
 	struct exe exe;
 	struct proc_account account;
@@ -78,6 +79,11 @@ void master_fail(struct master *m, const char *why);
  * generations_leave().
  */
 void master_leave(struct master *m, const uint8_t *gone);
+/*
+ * What systemctl status shows: it serves.  is_end: a start, a reload or an
+ * upgrade is over.
+ */
+void master_tell_service(struct master *m, bool is_end);
 /* As USR1 does. */
 void master_reopen_logs(struct master *m);
 

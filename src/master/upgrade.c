@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/now.h"
 #include "master/control.h"
+#include "master/control_cmds.h"
 #include "master/master_private.h"
 #include "os/shmem.h"
 #include "os/sock.h"
@@ -200,6 +201,8 @@ on_failed(struct master *m, const char *why)
 	if (m->pidfile.fd >= 0 && !pidfile_is_ours(&m->pidfile) &&
 	    pidfile_write(&m->pidfile, &err) != 0)
 		log_error(NULL, "%s", err.text);
+	if (m->state == MASTER_SERVING)
+		master_tell_service(m, true);
 	reload_continue(&m->reload);
 }
 
@@ -218,6 +221,7 @@ on_nobody(struct master *m, const char *why)
 	default:
 		log_error(NULL, "upgrade failed: no successor waits (%s); "
 		    "this instance serves on", why);
+		master_tell_service(m, true);
 		reload_continue(&m->reload);
 		break;
 	}
@@ -231,9 +235,11 @@ on_give(void *arg, enum upgrade_give_result result, const char *why)
 	switch (result) {
 	case UPGRADE_GIVE_DONE:
 		on_done(m);
+		control_cmds_on_upgrade(m, NULL);
 		break;
 	case UPGRADE_GIVE_FAILED:
 		on_failed(m, why);
+		control_cmds_on_upgrade(m, why);
 		break;
 	case UPGRADE_GIVE_NOBODY:
 		on_nobody(m, why);
@@ -262,6 +268,7 @@ may_leave(struct master *m, const char *signal)
 		m->upgrade.give.config.sock_path = m->settings->upgrade_sock;
 		m->upgrade.give.config.timeout_ms =
 		    m->settings->upgrade_timeout_ms;
+		service_changing(&m->service, "upgrading");
 		return true;
 	}
 	if (m->state != MASTER_STARTING) {

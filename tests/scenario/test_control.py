@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -295,6 +296,67 @@ def test_reload_refused(control):
     assert control.run("reload", "--nonsense")[0] == 1
 
 
+def end_successor(control, pid):
+    """It is no child of ours, but of this session."""
+    assert control.run("stop", "--now")[0] == 0
+    wait.until(lambda: not proc.alive(pid), 15)
+
+
+def test_upgrade(control):
+    """It returns when the successor serves; the socket is the same file."""
+    weir = control.weir
+    before = os.stat(control.path).st_ino
+    status, out, err = control.run("--json", "upgrade")
+    assert (status, err) == (0, ""), (out, err, weir.log)
+    pid = json.loads(out)["result"]["pid"]
+    assert pid != weir.pid
+    assert weir.get("/").body == b"here"
+    wait.until(lambda: ask_status(control)["pid"] == pid)
+    assert os.stat(control.path).st_ino == before
+    assert weir.wait_exit() == 0
+    assert weir.get("/").body == b"here"
+    end_successor(control, pid)
+    assert not os.path.exists(control.path)
+
+
+def test_reload_upgrades_when_the_program_changed(start):
+    """Another file at the program's path; --config-only keeps the old."""
+    weir = start(respond(), start=False)
+    control = Control(weir)
+    program = weir.path("weir-program")
+    shutil.copy(binary(), program)
+    weir.prefix = ["/usr/bin/python3", "-c",
+                   "import os, sys; os.execv(%r, [%r] + sys.argv[2:])"
+                   % (program, program)]
+    weir.start()
+    shutil.copy(binary(), program + ".new")
+    os.rename(program + ".new", program)
+    assert ask_status(control)["program_changed"] is True
+    assert control.run("reload", "--config-only")[0] == 0
+    assert ask_status(control)["pid"] == weir.pid
+    weir.expect_new_children()
+    status, out, err = control.run("reload")
+    assert (status, err) == (0, "")
+    pid = int(re.search(r"^pid: +(\d+)$", out, re.M)[1])
+    wait.until(lambda: ask_status(control)["pid"] == pid)
+    assert weir.wait_exit() == 0
+    assert ask_status(control)["program_changed"] is False
+    end_successor(control, pid)
+
+
+def test_upgrade_that_fails(control):
+    """The configuration on disk is wrong: status 1, the old one serves."""
+    weir = control.weir
+    weir.write("weir.conf", "nonsense")
+    status, out, err = control.run("upgrade")
+    assert status == 1 and err.startswith("weirctl: upgrade: ")
+    assert weir.get("/").body == b"here"
+    assert ask_status(control)["pid"] == weir.pid
+    weir.write("weir.conf", weir.text)
+    assert control.run("reload")[0] == 0
+    weir.expect_new_children()
+
+
 def test_workers(control):
     """In force at once and in later reloads, until told otherwise."""
     weir = control.weir
@@ -460,7 +522,7 @@ def test_help_and_version(shared):
     status, out, err = shared.run("help")
     assert (status, err) == (0, "")
     for word in ("status", "stop", "drain", "reopen", "config", "loglevel",
-                 "reload", "workers"):
+                 "reload", "workers", "upgrade"):
         assert re.search(r"^ +%s " % word, out, re.M), out
 
 

@@ -117,6 +117,33 @@ def test_refused_reload_ends_too(start, manager):
     assert "generation 1" in message["STATUS"]
 
 
+def test_upgrade_is_told(start, manager):
+    """The successor says that it is the main process now; the old one is
+    silent from then on, though it stops."""
+    weir = start(respond(), env={"NOTIFY_SOCKET": manager.text})
+    at, _, _ = manager.wait("READY", "1")
+    weir.send_signal(signal.SIGUSR2)
+    at, pid, _ = manager.wait("RELOADING", "1", at)
+    assert pid == weir.pid
+    at, pid, message = manager.wait("READY", "1", at)
+    assert pid != weir.pid and message["MAINPID"] == str(pid)
+    assert weir.wait_exit() == 0
+    assert not manager.has("STOPPING")
+    os.kill(pid, signal.SIGINT)
+    wait.until(lambda: not proc.alive(pid), 15)
+    assert manager.wait("STOPPING", "1", at)[1] == pid
+
+
+def test_failed_upgrade_is_told(start, manager):
+    weir = start(respond(), env={"NOTIFY_SOCKET": manager.text})
+    at, _, _ = manager.wait("READY", "1")
+    weir.write("weir.conf", "nonsense")
+    weir.send_signal(signal.SIGUSR2)
+    at, _, _ = manager.wait("RELOADING", "1", at)
+    at, pid, _ = manager.wait("READY", "1", at)
+    assert pid == weir.pid
+
+
 def test_failed_start_is_not_ready(start, manager):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
