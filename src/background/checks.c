@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "net/tls_stream.h"
 #include "upstream/backend.h"
 #include "upstream/check_conf.h"
 #include "upstream/group.h"
@@ -29,6 +30,7 @@ struct check {
 struct checks {
 	struct loop *loop;
 	struct block_pool pool;
+	struct tls_io *tls;
 	struct check *items;
 	size_t count;
 };
@@ -93,11 +95,13 @@ on_next(struct deadline *d)
 static void
 add(struct checks *checks, const struct backend *b)
 {
+	const struct probe_env env = { checks->loop, &checks->pool,
+		checks->tls };
 	struct check *c = &checks->items[checks->count++];
 
 	c->checks = checks;
 	deadline_init(&c->next, on_next);
-	probe_init(&c->probe, checks->loop, &checks->pool, b, on_result);
+	probe_init(&c->probe, &env, b, on_result);
 	deadline_set(checks->loop, &c->next, now_ms());
 }
 
@@ -119,6 +123,7 @@ checks_start(struct loop *loop, struct group *const *groups, size_t count)
 
 	checks->loop = loop;
 	block_pool_init(&checks->pool, MEMORY_BYTES);
+	checks->tls = tls_stream_io_new(NULL);
 	for (size_t i = 0; i < count; i++)
 		total += groups[i]->conf->has_check ?
 		    groups[i]->backend_count : 0;
@@ -141,6 +146,7 @@ checks_stop(struct checks *checks)
 		deadline_stop(checks->loop, &checks->items[i].next);
 		probe_stop(&checks->items[i].probe);
 	}
+	tls_stream_io_free(checks->tls);
 	block_pool_fini(&checks->pool);
 	free(checks->items);
 	free(checks);

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "conf/regex.h"
 #include "conf/template.h"
+#include "net/tls_stream.h"
 #include "os/sock.h"
 #include "upstream/backend.h"
 #include "upstream/check_conf.h"
@@ -35,14 +36,15 @@ static void on_conn_deadline(struct deadline *d);
 static void on_timeout(struct deadline *d);
 
 void
-probe_init(struct probe *p, struct loop *loop, struct block_pool *pool,
+probe_init(struct probe *p, const struct probe_env *env,
     const struct backend *b, probe_fn *on_result)
 {
 	memset(p, 0, sizeof(*p));
 	p->backend = b;
 	p->conf = &b->group->conf->health_check;
-	p->loop = loop;
-	p->pool = pool;
+	p->loop = env->loop;
+	p->pool = env->pool;
+	p->tls = env->tls;
 	p->on_result = on_result;
 	p->conn.watch.fd = -1;
 	deadline_init(&p->timeout, on_timeout);
@@ -55,6 +57,7 @@ close_conn(struct probe *p)
 		conn_close(&p->conn, false);
 	p->conn.watch.fd = -1;
 	p->is_connecting = false;
+	p->is_shaking = false;
 }
 
 static void
@@ -98,7 +101,8 @@ on_timeout(struct deadline *d)
 {
 	struct probe *p = LIST_OF(d, struct probe, timeout);
 
-	finish(p, HEALTH_TIMEOUT, p->is_connecting ? "connecting" : NULL);
+	finish(p, HEALTH_TIMEOUT, p->is_connecting ? "connecting" :
+	    p->is_shaking ? "TLS handshake" : NULL);
 }
 
 /* Nothing has one: the check as a whole does. */
@@ -149,7 +153,7 @@ connect_failed(struct probe *p, int error)
 	    error == ECONNREFUSED ? NULL : strerror(error));
 }
 
-static void talk(struct probe *p);
+static void begin(struct probe *p);
 
 static void
 connect_next(struct probe *p, int error)
@@ -175,7 +179,7 @@ connect_next(struct probe *p, int error)
 		if (pending)
 			p->conn.writable = false;
 		else
-			talk(p);
+			begin(p);
 		return;
 	}
 	if (p->backend->is_name && p->seen == 1)
@@ -233,16 +237,14 @@ put_request(const struct probe *p, struct str *out)
 	str_lit(out, "\r\n");
 }
 
-/* The connection stands. */
+/* The connection stands, with TLS where the backend has it. */
 static void
 talk(struct probe *p)
 {
 	char memory[REQUEST_MAX];
 	struct str out;
 
-	p->is_connecting = false;
-	p->conn.failed = false;
-	if (p->conf->type == CHECK_CONF_TCP) {
+	if (p->conf->type != CHECK_CONF_HTTP) {
 		finish(p, HEALTH_PASSED, NULL);
 		return;
 	}
@@ -251,6 +253,67 @@ talk(struct probe *p)
 	p->buffer = heap_alloc(ANSWER_MAX);
 	if (conn_send(&p->conn, str_view(&out)) != 0 && !begin_again(p))
 		finish(p, HEALTH_CLOSED, NULL);
+}
+
+/* ---- TLS ---- */
+
+static void
+shake(struct probe *p)
+{
+	struct str why;
+
+	switch (conn_handshake(&p->conn)) {
+	case 0:
+		p->is_shaking = false;
+		talk(p);
+		return;
+	case CONN_AGAIN:
+		return;
+	default:
+		str_init(&why, p->detail, sizeof(p->detail));
+		finish(p, HEALTH_TLS, conn_fact(&p->conn, CONN_FACT_WHY,
+		    &why) ? str_terminate(&why) : NULL);
+		return;
+	}
+}
+
+/*
+ * The name to ask for: as for requests, but for what follows from a request,
+ * of which there is none here.
+ */
+static struct span
+server_name(const struct backend *b)
+{
+	struct span name;
+
+	if (b->tls_conf->sni == NULL)
+		return b->is_name ? span_cstr(b->spec->host) :
+		    span_of(NULL, 0);
+	return template_is_constant(b->tls_conf->sni, &name) ? name :
+	    span_of(NULL, 0);
+}
+
+/* The socket is connected. */
+static void
+begin(struct probe *p)
+{
+	const struct backend *b = p->backend;
+	struct conn_stream *stream;
+
+	p->is_connecting = false;
+	p->conn.failed = false;
+	if (b->tls == NULL || p->conf->type == CHECK_CONF_TCP) {
+		talk(p);
+		return;
+	}
+	stream = tls_stream_connect(p->tls, b->tls, b->name, server_name(b));
+	if (stream == NULL) {
+		finish(p, HEALTH_TLS, "out of memory");
+		return;
+	}
+	conn_set_stream(&p->conn, stream);
+	p->is_shaking = true;
+	shake(p);
 }
 
 /* ---- the answer ---- */
@@ -415,7 +478,7 @@ on_event(struct loop_watch *w, unsigned events)
 			return;
 		error = sock_error(p->conn.watch.fd);
 		if (error == 0) {
-			talk(p);
+			begin(p);
 		} else {
 			close_conn(p);
 			connect_next(p, error);
@@ -423,6 +486,8 @@ on_event(struct loop_watch *w, unsigned events)
 	} else if ((events & LOOP_WRITABLE) != 0) {
 		(void)conn_flush(&p->conn);
 	}
+	if (p->is_running && p->is_shaking && p->conn.readable)
+		shake(p);
 	if (p->is_running && p->buffer != NULL)
 		read_answer(p);
 }

@@ -17,6 +17,7 @@
 struct backend;
 struct check_conf;
 struct probe;
+struct tls_io;
 
 /*
  * Called once for each probe_start(), from the loop or from inside of it.
@@ -30,12 +31,14 @@ struct probe {
 	const struct check_conf *conf;
 	struct loop *loop;
 	struct block_pool *pool;
+	struct tls_io *tls;
 	probe_fn *on_result;
 	struct conn conn;        /* watch.fd -1 while there is none */
 	struct deadline timeout;
 	unsigned seen;           /* addresses of its name that were tried */
 	bool is_running;
 	bool is_connecting;
+	bool is_shaking;         /* hands, over TLS */
 	bool is_reused;          /* the connection has served before */
 	/* Of the answer: */
 	char *buffer;            /* heap; the head, then the body's bytes */
@@ -45,11 +48,18 @@ struct probe {
 	size_t body_len;         /* decoded, at the buffer's begin */
 	bool head_done;
 	bool keep_alive;
-	char detail[96];
+	char detail[256];
 };
 
-/* Borrows all; the backend's group has a health check. */
-void probe_init(struct probe *p, struct loop *loop, struct block_pool *pool,
+/* What the probes of a process share; borrowed. */
+struct probe_env {
+	struct loop *loop;
+	struct block_pool *pool;
+	struct tls_io *tls;
+};
+
+/* Borrows b, whose group has a health check. */
+void probe_init(struct probe *p, const struct probe_env *env,
     const struct backend *b, probe_fn *on_result);
 void probe_start(struct probe *p);
 /* Drops what is under way and the kept connection; no result is told. */

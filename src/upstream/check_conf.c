@@ -10,7 +10,8 @@
 enum { STATUS_MIN = 100, STATUS_MAX = 599 };
 
 static const struct conf_enum types[] = {
-	{ "tcp", CHECK_CONF_TCP }, { "http", CHECK_CONF_HTTP }, { NULL, 0 },
+	{ "tcp", CHECK_CONF_TCP }, { "tls", CHECK_CONF_TLS },
+	{ "http", CHECK_CONF_HTTP }, { NULL, 0 },
 };
 
 static const struct conf_enum initials[] = {
@@ -19,7 +20,7 @@ static const struct conf_enum initials[] = {
 
 static const struct conf_item items[] = {
 	CONF_ENUM("type", struct check_conf, type, types, "http", 0,
-	    "what is tried: to connect, or a request as well"),
+	    "what is tried: to connect, a TLS handshake, or a request"),
 	CONF_VALUE("method", STRING, struct check_conf, method, "GET", 0,
 	    "method of the request"),
 	CONF_VALUE("path", STRING, struct check_conf, path, "/", 0,

@@ -8,7 +8,7 @@
 
 #include "conf/item.h"
 
-enum check_conf_type { CHECK_CONF_TCP, CHECK_CONF_HTTP };
+enum check_conf_type { CHECK_CONF_TCP, CHECK_CONF_TLS, CHECK_CONF_HTTP };
 
 /* health_check = { … } */
 struct check_conf {

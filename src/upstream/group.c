@@ -238,6 +238,24 @@ check_balance(struct conf_ctx *ctx, const struct conf_node *node,
 }
 
 static int
+check_health(struct conf_ctx *ctx, const struct conf_node *node,
+    const struct group_conf *conf)
+{
+	const struct backend_conf *backends = conf->backends.items;
+	bool has_tls = conf->has_tls;
+
+	for (size_t i = 0; i < conf->backends.count; i++)
+		has_tls |= backends[i].has_tls;
+	if (!conf->has_check || conf->health_check.type != CHECK_CONF_TLS ||
+	    has_tls)
+		return 0;
+	conf_report_error(ctx->report, &node->place,
+	    "health_check: type \"tls\" needs the option tls of the upstream "
+	    "or of a backend");
+	return -1;
+}
+
+static int
 check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 {
 	const struct group_conf *conf = conf_ptr;
@@ -262,7 +280,8 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 		    "upstream has more than %d backends", GROUP_BACKENDS_MAX);
 		status = -1;
 	}
-	if (check_balance(ctx, node, conf) != 0)
+	if (check_balance(ctx, node, conf) != 0 ||
+	    check_health(ctx, node, conf) != 0)
 		status = -1;
 	hash_map_init(&seen, false);
 	for (size_t i = 0; i < conf->backends.count; i++) {

@@ -117,13 +117,15 @@ health_failed(const struct backend *b, const char *what)
 }
 
 void
-health_succeeded(const struct backend *b)
+health_succeeded(const struct backend *b, uint64_t selected_ms)
 {
 	struct backend_slot *slot = b->shared;
 
 	if (atomic_load_explicit(&slot->failures, memory_order_relaxed) != 0)
 		atomic_store(&slot->failures, 0);
-	if ((backend_state(b) & BACKEND_FAILED) == 0)
+	if ((backend_state(b) & BACKEND_FAILED) == 0 ||
+	    selected_ms + b->group->conf->fail_timeout_ms <
+	    atomic_load(&slot->retry_ms))
 		return;
 	if (health_change(b, BACKEND_FAILED, false, HEALTH_TRIAL))
 		log_notice(NULL, "backend %.*s is back: a request to it "

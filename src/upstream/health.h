@@ -63,8 +63,11 @@ bool health_change(const struct backend *b, uint32_t bit, bool is_set,
  * what: for the log.
  */
 void health_failed(const struct backend *b, const char *what);
-/* A response began.  Costs two loads while all is well. */
-void health_succeeded(const struct backend *b);
+/*
+ * A response began, to a request that was sent to b at selected_ms: those from
+ * before b was left out do not bring it back.  Two loads while all is well.
+ */
+void health_succeeded(const struct backend *b, uint64_t selected_ms);
 /*
  * b failed of late and its time has come: may this process try it with one
  * request?  Only one may, until fail_timeout has passed again.

@@ -7,8 +7,10 @@ import threading
 
 import pytest
 
+from conftest import need
 from lib import conf, wait
 from lib.client import Client
+from lib.tls import Certs, TlsOrigin
 
 pytestmark = [pytest.mark.short]
 
@@ -225,3 +227,43 @@ def test_last_one_stays(start, silent):
     assert len(silent.heads) == 8
     silent.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     assert weir.get("/").status == 200
+
+
+# -- over TLS ----------------------------------------------------------------
+
+@pytest.fixture
+def certs():
+    need("openssl")
+    made = Certs()
+    made.root = made.ca("root")
+    made.good = made.signed("good", made.root, "app.test")
+    yield made
+    made.remove()
+
+
+@pytest.mark.parametrize("check", [{"type": "tls"}, {"path": "/hello"},
+                                   {"path": "/hello", "reuse": True}],
+                         ids=str)
+def test_over_tls(start, certs, check):
+    """The check speaks TLS where the backend does, and trusts as it does."""
+    server = TlsOrigin(certs.good)
+    plain = Silent()
+    plain.is_silent = False
+    weir = start(config(
+        [server, plain], tls={"ca_file": certs.root[0], "sni": "app.test"},
+        health_check={**CHECK, "timeout": "2s", "initial": "down", **check}))
+    weir.wait_log("backend app/%s is up" % server.backend)
+    assert weir.get("/hello").status == 200
+    assert plain.backend + " is up" not in weir.log
+    server.close()
+    plain.close()
+
+
+def test_untrusted_over_tls(start, certs):
+    """A certificate that requests would refuse is a backend that is down."""
+    server = TlsOrigin(certs.good)
+    weir = start(config(
+        [server], tls={"ca_file": certs.root[0], "sni": "other.test"},
+        health_check={**CHECK, "timeout": "2s", "type": "tls"}))
+    weir.wait_log("is down: health check: the TLS handshake failed: ")
+    server.close()
