@@ -17,8 +17,6 @@
 #include "upstream/group.h"
 
 enum {
-	TTL_FLOOR_MS = 5000,
-	TTL_CEILING_MS = 300000,
 	FAILED_AGAIN_MS = 5000,
 	PUBLISH_AGAIN_MS = 100, /* another generation was at it */
 	READY_MS = 2000,
@@ -31,6 +29,7 @@ struct name {
 	const char *host; /* of its first backend */
 	const struct backend **backends;
 	size_t count;
+	struct group_resolve bounds; /* the least of its upstreams */
 	struct backend_addresses good; /* the last good answer */
 	bool is_answered;
 	bool is_failing; /* and that was logged */
@@ -125,15 +124,15 @@ publish(const struct name *name)
 }
 
 static uint64_t
-again_after(const struct resolver_answer *answer)
+again_after(const struct name *name, const struct resolver_answer *answer)
 {
 	uint64_t ms = (uint64_t)answer->ttl * 1000;
 
 	if (answer->count == 0)
 		return FAILED_AGAIN_MS;
-	if (ms < TTL_FLOOR_MS)
-		return TTL_FLOOR_MS;
-	return ms < TTL_CEILING_MS ? ms : TTL_CEILING_MS;
+	if (ms < name->bounds.ttl_min_ms)
+		return name->bounds.ttl_min_ms;
+	return ms < name->bounds.ttl_max_ms ? ms : name->bounds.ttl_max_ms;
 }
 
 static void
@@ -179,7 +178,7 @@ on_answer(struct resolver_query *q, const struct resolver_answer *answer)
 {
 	struct name *name = LIST_OF(q, struct name, query);
 	struct discovery *d = name->discovery;
-	uint64_t after_ms = again_after(answer);
+	uint64_t after_ms = again_after(name, answer);
 
 	if (answer->count > 0)
 		take_good(name, answer);
@@ -232,16 +231,22 @@ add_backend(struct discovery *d, struct hash_map *by_host,
     const struct backend *b)
 {
 	struct span host = span_cstr(b->spec->host);
+	const struct group_resolve *bounds = &b->group->conf->resolve;
 	struct name *name = hash_map_get(by_host, host);
 
 	if (name == NULL) {
 		name = &d->names[d->count++];
 		name->discovery = d;
 		name->host = b->spec->host;
+		name->bounds = *bounds;
 		name->query.on_answer = on_answer;
 		deadline_init(&name->again, on_again);
 		hash_map_put(by_host, host, name);
 	}
+	if (bounds->ttl_min_ms < name->bounds.ttl_min_ms)
+		name->bounds.ttl_min_ms = bounds->ttl_min_ms;
+	if (bounds->ttl_max_ms < name->bounds.ttl_max_ms)
+		name->bounds.ttl_max_ms = bounds->ttl_max_ms;
 	name->backends = heap_alloc_grow(name->backends, name->count + 1,
 	    sizeof(*name->backends));
 	name->backends[name->count++] = b;

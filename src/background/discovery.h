@@ -3,7 +3,7 @@
  * discovery - keeps the addresses of the generation's backend names fresh.
  *
  * Runs in the background process.  Each name is asked for once at start and
- * again when its TTL ends (at least 5 s, at most 5 min); a failure is tried
+ * again when its TTL ends (within the bounds of `resolve`); a failure is tried
  * again after 5 s and the last good answer kept.  Answers go into the
  * backends' slots, where workers read them; a change is logged once.
  */

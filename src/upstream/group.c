@@ -75,6 +75,34 @@ static const struct conf_table queue_table = {
 	.struct_bytes = sizeof(struct group_queue),
 };
 
+static const struct conf_item resolve_items[] = {
+	CONF_DURATION("ttl_min", struct group_resolve, ttl_min_ms, 100,
+	    86400000, "5s", 0, "an answer is good at least so long"),
+	CONF_DURATION("ttl_max", struct group_resolve, ttl_max_ms, 100,
+	    86400000, "5m", 0, "and at most so long, whatever its TTL says"),
+	CONF_END,
+};
+
+static int
+check_resolve(struct conf_ctx *ctx, const struct conf_node *node,
+    void *conf_ptr)
+{
+	const struct group_resolve *conf = conf_ptr;
+
+	if (conf->ttl_min_ms <= conf->ttl_max_ms)
+		return 0;
+	conf_report_error(ctx->report, &node->place,
+	    "resolve: ttl_min is more than ttl_max");
+	return -1;
+}
+
+static const struct conf_table resolve_table = {
+	.name = "resolve",
+	.items = resolve_items,
+	.struct_bytes = sizeof(struct group_resolve),
+	.check = check_resolve,
+};
+
 static const struct conf_enum balances[] = {
 	{ "round_robin", GROUP_ROUND_ROBIN },
 	{ "random", GROUP_RANDOM },
@@ -104,6 +132,8 @@ static const struct conf_item items[] = {
 	    "2", NULL, 0, "further attempts after the first"),
 	CONF_GROUP("retry_budget", struct group_conf, retry_budget,
 	    &retry_budget_table, 0, "bounds the retries of all requests"),
+	CONF_GROUP("resolve", struct group_conf, resolve, &resolve_table, 0,
+	    "how long answers for names of backends are good"),
 	CONF_UINT("max_connections", struct group_conf, max_connections, 0,
 	    1000000, "0", NULL, 0,
 	    "connections of all workers to each backend; 0 = no limit"),

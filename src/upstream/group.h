@@ -63,6 +63,12 @@ struct group_queue {
 	uint64_t timeout_ms;
 };
 
+/* How long answers for the names of backends are good. */
+struct group_resolve {
+	uint64_t ttl_min_ms;
+	uint64_t ttl_max_ms;
+};
+
 /* upstreams = ( { … } ) */
 struct group_conf {
 	const char *name;
@@ -74,6 +80,7 @@ struct group_conf {
 	struct group_timeouts timeouts;
 	uint32_t retries; /* further attempts after the first */
 	struct retry_budget_conf retry_budget;
+	struct group_resolve resolve;
 	uint32_t max_connections;  /* to each backend, 0 = no limit */
 	struct group_queue queue;
 	uint32_t max_fails;        /* in a row; 0 = off */

@@ -34,6 +34,8 @@ fixture_init(struct fixture *f, const char *name, const char *backends)
 	arena_init(&f->arena, NULL);
 	f->conf.name = name;
 	f->conf.retries = 2;
+	f->conf.resolve.ttl_min_ms = 5000;
+	f->conf.resolve.ttl_max_ms = 300000;
 	f->conf.retry_budget.percent = 20;
 	f->conf.keepalive.idle_timeout_ms = 60000;
 	f->conf.keepalive.idle_max = 256;

@@ -268,6 +268,40 @@ test_bounds(void **state)
 	}
 }
 
+/* resolve = { ttl_min = "1s"; ttl_max = "2s"; } */
+static void
+test_configured_bounds(void **state)
+{
+	static const struct bound rows[] = {
+		{ 0, 900, 1001 },
+		{ 60, 1900, 2001 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct dns_record records[] = {
+			{ "one.test", "192.0.2.1", rows[i].ttl },
+			{ NULL, NULL, 0 },
+		};
+		struct fixture f;
+		struct error err;
+
+		dns.records = records;
+		dns.queries = 0;
+		fixture_init(&f, "app", "one.test:80");
+		f.conf.resolve.ttl_min_ms = 1000;
+		f.conf.resolve.ttl_max_ms = 2000;
+		assert_int_equal(group_bind(f.group, zone, &err), 0);
+		discovery = start(&f);
+		run(50);
+		pass(rows[i].early_ms);
+		assert_int_equal(dns.queries, 1);
+		pass(rows[i].late_ms - rows[i].early_ms);
+		assert_int_equal(dns.queries, 2);
+		end(&f);
+	}
+}
+
 /* The order in which a server lists addresses is no news. */
 static void
 test_order_is_no_change(void **state)
@@ -426,6 +460,7 @@ main(void)
 		DISCOVERY_TEST(test_names),
 		DISCOVERY_TEST(test_ttl),
 		DISCOVERY_TEST(test_bounds),
+		DISCOVERY_TEST(test_configured_bounds),
 		DISCOVERY_TEST(test_order_is_no_change),
 		DISCOVERY_TEST(test_failures),
 		DISCOVERY_TEST(test_ready_without_answer),
