@@ -130,6 +130,11 @@ allow_all(int ruleset, const struct sandbox_path *paths, size_t count,
 	return 0;
 }
 
+/* The kernel writes a core as the process that died. */
+static const struct sandbox_path for_dumps[] = {
+	{ ".", true },
+};
+
 int
 sandbox_landlock_enter(const struct sandbox *s, struct error *err)
 {
@@ -148,7 +153,8 @@ sandbox_landlock_enter(const struct sandbox *s, struct error *err)
 	    known, err) != 0 ||
 	    (s->resolves_names && allow_all(ruleset, for_names,
 	    sizeof(for_names) / sizeof(*for_names), known, err) != 0) ||
-	    allow_all(ruleset, s->paths, s->path_count, known, err) != 0)
+	    (s->may_dump && allow_all(ruleset, for_dumps, 1, known, err) !=
+	    0) || allow_all(ruleset, s->paths, s->path_count, known, err) != 0)
 		goto fail;
 	if (syscall(__NR_landlock_restrict_self, ruleset, 0) != 0) {
 		error_set_errno(err, errno, "landlock: enforcing rules");

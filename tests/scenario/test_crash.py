@@ -39,7 +39,7 @@ def crashing(origin, phase):
                        **({} if on_service else crash)}, **on_service),
          conf.service({"path": "/", "respond": {"body": "alive\n"}},
                       name="other")],
-        [conf.upstream("up", origin)])
+        [conf.upstream("up", origin)], core_dumps=False)
 
 
 def crash(weir, request, phase):

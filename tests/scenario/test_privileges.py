@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import re
+import resource
 import stat
 import subprocess
 
@@ -149,6 +150,28 @@ def test_core_dumps(start):
         assert soft == hard
         assert os.stat("/proc/%d/stat" % pid).st_uid != 0
     weir.wait_log("core dumps allowed")
+
+
+@real
+def test_core_dump_is_written(start):
+    """Where the kernel writes cores to files, one lands in the working
+    directory, with the sandbox on."""
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
+        pattern = file.read().strip()
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    if "/" in pattern or "|" in pattern or hard not in (
+            resource.RLIM_INFINITY,):
+        pytest.skip("cores go elsewhere")
+    weir = start(conf.config(
+        conf.service({"path": "/", "test": {"crash_in": "request"},
+                      "respond": {"status": 204}}), core_dumps=True,
+        working_directory="@DIR@"))
+    with weir.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        weir.wait_log(r"killed by signal 11 \(SIGSEGV\) \(core dumped\)")
+    assert any("core" in name for name in os.listdir(weir.dir))
+    wait.until(lambda: len(weir.workers()) == 1, what="a successor")
+    weir.expect_new_children()
 
 
 def test_open_files_max(start):
