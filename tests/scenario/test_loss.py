@@ -69,11 +69,14 @@ def test_killed_worker_is_counted(clients, tmp_path):
     assert figures["kills"]["all"]["answers"] > 0, text
 
 
-def test_reloads_lose_nothing(clients, tmp_path):
-    """The short form of `make loss`: reloads one after the other."""
+def test_changes_lose_nothing(clients, tmp_path):
+    """The short form of `make loss`: reloads, then upgrades, one after the
+    other."""
     status, text, figures = run(clients, tmp_path, "--reloads", "8",
-                                "--upgrades", "0", "--quiet", "1")
+                                "--upgrades", "2", "--quiet", "1")
     assert status == 0, text
-    part = figures["reloads"]
-    assert part["count"] == 8 and part["all"]["answers"] > 0, text
-    assert wrong(part) == 0 and wrong(figures["end"]) == 0, text
+    for name, count in (("reloads", 8), ("upgrades", 2)):
+        part = figures[name]
+        assert part["count"] == count and part["all"]["answers"] > 0, text
+        assert wrong(part) == 0, text
+    assert wrong(figures["end"]) == 0, text
