@@ -338,7 +338,6 @@ close_own(struct master *m)
 	pidfile_forget(&m->pidfile);
 	upgrade_forget(m);
 	control_forget(m->control);
-	m->control = NULL;
 	service_forget(&m->service);
 	daemonize_forget(&m->daemonize);
 	if (m->directory_fd >= 0)
@@ -718,11 +717,14 @@ master_run(const struct master_boot *boot)
 		    m.settings->daemon_ready_timeout_ms + PARENT_AFTER_MS,
 		    &status, &err);
 
-		if (who > 0)
-			return status;
 		if (who < 0) {
 			daemonize_print(&m.daemonize, err.text);
-			return 1;
+			status = 1;
+		}
+		if (who != 0) {
+			given_fini(&m.given);
+			generation_free(m.waiting);
+			return status;
 		}
 	}
 	proc_title_set(NULL, "weir: master %s", boot->conf_name);

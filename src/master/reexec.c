@@ -131,18 +131,18 @@ reexec_start(const struct reexec *r, int fd, struct error *err)
 int
 reexec_inherited(void)
 {
-	const char *text = getenv(variable);
+	char *text = getenv(variable);
 	int type = 0;
 	socklen_t len = sizeof(type);
 	uint64_t fd;
 
-	if (text == NULL)
+	if (text == NULL || text[0] == '\0')
 		return -1;
 	if (span_u64(span_cstr(text), &fd) != 0 || fd > 1 << 20 ||
 	    getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 ||
 	    type != SOCK_SEQPACKET)
 		fd = UINT64_MAX;
-	unsetenv(variable);
+	text[0] = '\0'; /* not for our own children */
 	if (fd == UINT64_MAX)
 		return -1;
 	fcntl((int)fd, F_SETFD, FD_CLOEXEC);

@@ -141,7 +141,9 @@ give(struct master *m, struct listener_set *listeners,
 		e.pid_path = heap_alloc_strdup(m->pidfile.path);
 		e.pid_fd = m->pidfile.fd;
 	}
-	if (m->control != NULL && control_fd(m->control) >= 0) {
+	/* A worker has none, whatever the master had. */
+	if (listeners != &m->upgrade.own && m->control != NULL &&
+	    control_fd(m->control) >= 0) {
 		e.control_path = heap_alloc_strdup(m->settings->control.path);
 		e.control_fd = control_fd(m->control);
 	}
