@@ -115,7 +115,7 @@ def test_address_in_use(start, kind, tmp_path):
     weir = listening(start, listen)
     config = conf.document(conf.config(conf.service(OK, listen=[listen])))
     path = tmp_path / "weir.conf"
-    path.write_text(config)
+    path.write_text(config.replace("@DIR@", str(tmp_path)))
     status, _, err = run("-c", path)
     assert status == 1
     assert listen["address"].split("unix:")[-1] in err
@@ -127,7 +127,8 @@ def test_address_in_use(start, kind, tmp_path):
 def test_unbindable_address(tmp_path):
     path = tmp_path / "weir.conf"
     path.write_text(conf.document(conf.config(conf.service(
-        OK, listen=[{"address": "192.0.2.1:18080"}]))))
+        OK, listen=[{"address": "192.0.2.1:18080"}]))).replace(
+            "@DIR@", str(tmp_path)))
     status, _, err = run("-c", path)
     assert status == 1 and "192.0.2.1:18080" in err
 

@@ -247,7 +247,7 @@ def test_killed_worker(start, origin):
     began = time.monotonic()
     replaced(weir, victim, 3)
     assert time.monotonic() - began < 2
-    weir.wait_log(r"(?m)^.*\b%d\b.*serving.*$" % victim)
+    weir.wait_log(r"(?m)^.*\b%d\b.*(serving|exchanges? w).*$" % victim)
     for _ in range(20):
         assert weir.get("/own").status == 200
     for client in clients:

@@ -378,9 +378,11 @@ def test_days_to_expiry(start, certs, origin):
         answer = json.loads(sock.makefile().readline())
     assert answer["ok"], answer
     found, = answer["result"]["certs"]
-    assert (found["name"], found["key"], found["days"]) == (
-        "ten.example", "ECDSA", 9)
-    wait.until(lambda: weir.metrics().total("tls_certificate_days$") == 9, 8)
+    assert (found["name"], found["key"]) == ("ten.example", "ECDSA")
+    # A second less than ten days, unless all was done in the same one.
+    assert found["days"] in (9, 10)
+    wait.until(lambda: weir.metrics().total("tls_certificate_days$")
+               in (9, 10), 8)
 
 
 def test_resumption_after_a_reload(start, certs, origin):
