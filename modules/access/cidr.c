@@ -181,22 +181,56 @@ join_v6(struct cidr_v6 *r, size_t count)
 	return left;
 }
 
-static const uint32_t *
-make_index(struct arena *arena, const struct cidr_v4 *r, size_t count)
+static uint32_t
+v6_place(const struct cidr *set, uint64_t first_half)
 {
-	uint32_t *index;
-	uint32_t at = 0;
+	uint64_t place;
 
-	if (count < INDEX_FROM)
-		return NULL;
+	if (first_half < set->v6_base)
+		return 0;
+	place = (first_half - set->v6_base) >> set->v6_shift;
+	return place < INDEX_ENTRIES - 2 ? (uint32_t)place
+	    : INDEX_ENTRIES - 2;
+}
+
+static void
+index_v4(struct cidr *set, struct arena *arena)
+{
+	uint32_t *index, at = 0;
+
+	if (set->v4_count < INDEX_FROM)
+		return;
 	index = arena_alloc(arena, INDEX_ENTRIES * sizeof(*index));
 	for (uint32_t i = 0; i < INDEX_ENTRIES - 1; i++) {
-		while (at < count && r[at].to < i << 16)
+		while (at < set->v4_count && set->v4[at].to >> 16 < i)
 			at++;
 		index[i] = at;
 	}
-	index[INDEX_ENTRIES - 1] = (uint32_t)count;
-	return index;
+	index[INDEX_ENTRIES - 1] = (uint32_t)set->v4_count;
+	set->v4_index = index;
+}
+
+static void
+index_v6(struct cidr *set, struct arena *arena)
+{
+	uint32_t *index, at = 0;
+	uint64_t width;
+
+	if (set->v6_count < INDEX_FROM)
+		return;
+	set->v6_base = set->v6[0].to[0];
+	width = set->v6[set->v6_count - 1].to[0] - set->v6_base;
+	while (width >> set->v6_shift >= INDEX_ENTRIES - 1)
+		set->v6_shift++;
+	index = arena_alloc(arena, INDEX_ENTRIES * sizeof(*index));
+	for (uint32_t i = 0; i < INDEX_ENTRIES - 1; i++) {
+		while (at < set->v6_count &&
+		    v6_place(set, set->v6[at].to[0]) < i)
+			at++;
+		index[i] = at;
+	}
+	index[INDEX_ENTRIES - 1] = (uint32_t)set->v6_count;
+	set->v6_index = index;
 }
 
 static const void *
@@ -224,11 +258,13 @@ cidr_build(struct cidr *set, struct arena *arena,
 	}
 	qsort(v4, v4_count, sizeof(*v4), by_v4);
 	qsort(v6, v6_count, sizeof(*v6), by_v6);
+	memset(set, 0, sizeof(*set));
 	set->v4_count = join_v4(v4, v4_count);
 	set->v6_count = join_v6(v6, v6_count);
 	set->v4 = copy(arena, v4, set->v4_count * sizeof(*v4));
 	set->v6 = copy(arena, v6, set->v6_count * sizeof(*v6));
-	set->v4_index = make_index(arena, v4, set->v4_count);
+	index_v4(set, arena);
+	index_v6(set, arena);
 	free(v4);
 	free(v6);
 }
@@ -262,6 +298,12 @@ has_v6(const struct cidr *set, const uint64_t ip[2])
 {
 	size_t low = 0, high = set->v6_count;
 
+	if (set->v6_index != NULL) {
+		uint32_t place = v6_place(set, ip[0]);
+
+		low = set->v6_index[place];
+		high = set->v6_index[place + 1];
+	}
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 

@@ -4,7 +4,8 @@
  *
  * Ranges that touch or lie in each other are joined, so that what is left is in
  * order and apart: one binary search finds the only one that may have an
- * address.  For IPv4 a table by the first 16 bits says where to search.
+ * address.  A table by the first 16 bits of an IPv4 address, and by the first
+ * 16 in which IPv6 addresses of the set differ, says where to search.
  * Immutable once built; all of it lies in one arena.
  */
 #ifndef MODULES_ACCESS_CIDR_H
@@ -25,8 +26,13 @@ struct cidr {
 	const struct cidr_v4 *v4;
 	const struct cidr_v6 *v6;
 	size_t v4_count, v6_count;
-	/* Number of the first range that ends at or behind N << 16; or NULL. */
-	const uint32_t *v4_index;
+	/*
+	 * By those bits, the number of the first range that ends there or
+	 * behind; NULL where there are few.
+	 */
+	const uint32_t *v4_index, *v6_index;
+	uint64_t v6_base;  /* of the first half of an address */
+	unsigned v6_shift;
 };
 
 /* Ranges while they are gathered; zeroed = none. */

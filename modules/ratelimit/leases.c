@@ -134,10 +134,20 @@ own_count(const struct leases *t, const struct entry *e, uint32_t process)
 	return (c & ~(uint32_t)COUNT_MAX) == life ? c : life;
 }
 
-static void
-add(_Atomic uint32_t *place, uint32_t count)
+/* One more, if nothing has changed since own_count(). */
+static bool
+add(_Atomic uint32_t *place, uint32_t before, struct lease *lease)
 {
-	atomic_store_explicit(place, count, memory_order_seq_cst);
+	uint32_t c = atomic_load_explicit(place, memory_order_relaxed);
+
+	if (c != before && (c & ~(uint32_t)COUNT_MAX) ==
+	    (before & ~(uint32_t)COUNT_MAX))
+		return false;
+	if (!atomic_compare_exchange_strong(place, &c, before + 1))
+		return false;
+	lease->place = place;
+	lease->life = before & ~(uint32_t)COUNT_MAX;
+	return true;
 }
 
 enum outcome { TAKEN, TAKEN_BEYOND, FULL };
@@ -148,7 +158,7 @@ enum outcome { TAKEN, TAKEN_BEYOND, FULL };
  */
 static enum outcome
 take_at(const struct leases *t, struct entry *e, uint32_t process,
-    uint32_t max, bool is_forced)
+    uint32_t max, bool is_forced, struct lease *lease)
 {
 	for (unsigned i = 0; i < TRIES_MAX; i++) {
 		uint32_t own = own_count(t, e, process);
@@ -156,12 +166,13 @@ take_at(const struct leases *t, struct entry *e, uint32_t process,
 
 		if ((!fits && !is_forced) || (own & COUNT_MAX) == COUNT_MAX)
 			return FULL;
-		add(&e->counts[process], own + 1);
+		if (!add(&e->counts[process], own, lease))
+			continue;
 		if (is_forced)
 			return fits ? TAKEN : TAKEN_BEYOND;
 		if (sum(t, e) <= max)
 			return TAKEN;
-		add(&e->counts[process], own);
+		leases_return(lease);
 	}
 	return FULL;
 }
@@ -202,10 +213,9 @@ leases_take(const struct leases *t, uint64_t hash, uint32_t process,
 			break;
 		e = entry_of(t, b, ref.slot);
 		touch(e, now_ms);
-		outcome = take_at(t, e, process, max, is_forced);
+		outcome = take_at(t, e, process, max, is_forced, lease);
 		if (outcome == FULL)
 			return false;
-		lease->place = &e->counts[process];
 		if (keytable_holds(b, ref))
 			return outcome == TAKEN;
 		leases_return(lease);
@@ -224,8 +234,10 @@ leases_return(struct lease *lease)
 	if (place == NULL)
 		return;
 	c = atomic_load_explicit(place, memory_order_relaxed);
-	if ((c & COUNT_MAX) > 0)
-		add(place, c - 1);
+	while ((c & COUNT_MAX) > 0 &&
+	    (c & ~(uint32_t)COUNT_MAX) == lease->life &&
+	    !atomic_compare_exchange_weak(place, &c, c - 1))
+		continue;
 }
 
 uint32_t

@@ -7,7 +7,8 @@
  * two can both believe to be the last that fits; where two try at once for the
  * last place, both may have to try again.  What a process has counted is its
  * lease: it carries the number of the process's life, and with the next life
- * in the same process slot it is void, whatever the dead one held.
+ * in the same process slot it is void, whatever the dead one held.  One that is
+ * still alive then finds its leases void, and does no harm.
  */
 #ifndef MODULES_RATELIMIT_LEASES_H
 #define MODULES_RATELIMIT_LEASES_H
@@ -17,7 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LEASES_VERSION = 1, LEASES_BYTES_MIN = 65536 };
+enum { LEASES_BYTES_MIN = 65536 };
+
+/* Of the layout, which depends on the number of process slots. */
+#define LEASES_VERSION(processes) (UINT32_C(1) << 16 | (uint32_t)(processes))
 
 struct leases_head;
 
@@ -34,6 +38,7 @@ struct leases {
 /* One that was taken; zeroed = none. */
 struct lease {
 	_Atomic uint32_t *place;
+	uint32_t life; /* in which it was */
 };
 
 /* memory: as gcra_open().  processes: slots there may ever be. */

@@ -207,8 +207,8 @@ ratelimit_attach(const struct module_env *env, void *conf_ptr,
 			inherit_rates(env, conf, zone);
 	}
 	if (conf->has_leases) {
-		is_new = env->zone(env, "ratelimit.leases", LEASES_VERSION,
-		    conf->zone_bytes, &zone, err);
+		is_new = env->zone(env, "ratelimit.leases",
+		    LEASES_VERSION(env->processes), conf->zone_bytes, &zone, err);
 		if (is_new < 0)
 			return -1;
 		leases_open(&conf->leases, zone->data, zone->data_bytes,

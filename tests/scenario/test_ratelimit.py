@@ -93,6 +93,17 @@ def test_answer(start):
         assert refused.fields.one("ratelimit").startswith('"slow";r=0;')
 
 
+def test_what_is_refused_costs_nothing(start):
+    """A limit that had let a request in is as if it had not been asked."""
+    weir = start(conf.config(limited(
+        {"name": "day", "rate": "100/d", "fields": True},
+        {"name": "one", "rate": "1/h"})))
+    assert statuses(weir.address, 6) == [200] + [429] * 5
+    answer = once(weir.address)
+    # What this one takes is shown, and then given back.
+    assert answer.fields.one("ratelimit").startswith('"day";r=98;')
+
+
 def test_keys(start):
     """Any template is a key; an empty one is not limited."""
     weir = start(conf.config(limited(

@@ -119,6 +119,23 @@ a_new_life_forgets_the_old(void **state)
 	leases_begin_life(&t, 1000000); /* no such slot */
 }
 
+/* What is returned in another life was void already. */
+static void
+void_leases_do_no_harm(void **state)
+{
+	const struct leases t = table(LEASES_BYTES_MIN);
+	struct lease old, own;
+
+	(void)state;
+	assert_true(take(&t, 1, 1, 2, &old));
+	leases_begin_life(&t, 1);
+	assert_true(take(&t, 1, 1, 2, &own));
+	leases_return(&old);
+	assert_int_equal(leases_sum(&t, key(&t, 1)), 1);
+	leases_return(&own);
+	assert_int_equal(leases_sum(&t, key(&t, 1)), 0);
+}
+
 /* Keys in use stay; others go, but not at once. */
 static void
 room_is_for_keys_in_use(void **state)
@@ -256,6 +273,7 @@ main(void)
 		cmocka_unit_test(as_many_as_allowed),
 		cmocka_unit_test(shadows_count_all),
 		cmocka_unit_test(a_new_life_forgets_the_old),
+		cmocka_unit_test(void_leases_do_no_harm),
 		cmocka_unit_test(room_is_for_keys_in_use),
 		cmocka_unit_test(processes_never_exceed_a_limit),
 		cmocka_unit_test(death_leaves_no_lease),
