@@ -577,6 +577,14 @@ children_leave(struct children *c, uint64_t deadline_ms,
 }
 
 void
+children_announce_drain(struct children *c)
+{
+	LIST_EACH(&c->all, node, after)
+		channel_send(&LIST_OF(node, struct child, node)->channel,
+		    CHANNEL_LEAVE, NULL, 0, NULL, 0);
+}
+
+void
 children_drain(struct children *c, uint64_t deadline_ms)
 {
 	struct channel_drain body = { .deadline_ms = deadline_ms,

@@ -103,6 +103,8 @@ void children_set_log_level(struct children *c, uint32_t level);
 int children_pass_command(struct children *c, int fd, struct span line,
     struct error *err) __attribute__((warn_unused_result));
 
+/* Workers serve on, but say that they are about to drain. */
+void children_announce_drain(struct children *c);
 /* No more replacements; workers finish what they have until deadline_ms. */
 void children_drain(struct children *c, uint64_t deadline_ms);
 /* No more replacements; workers end at once. */

@@ -34,6 +34,8 @@ state_name(enum master_state state)
 		return "starting";
 	case MASTER_SERVING:
 		return "serving";
+	case MASTER_LEAVING:
+		return "leaving";
 	case MASTER_DRAINING:
 		return "draining";
 	case MASTER_STOPPING:

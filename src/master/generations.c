@@ -554,6 +554,13 @@ generations_leave(struct generations *gs, uint64_t deadline_ms,
 }
 
 void
+generations_announce_drain(struct generations *gs)
+{
+	if (gs->serving != NULL)
+		children_announce_drain(gs->serving->children);
+}
+
+void
 generations_drain(struct generations *gs, uint64_t deadline_ms)
 {
 	stop_listening(gs);

@@ -152,6 +152,8 @@ void generations_leave(struct generations *gs, uint64_t deadline_ms,
 
 /* ---- a stop ---- */
 
+/* It comes soon: those who serve say so. */
+void generations_announce_drain(struct generations *gs);
 /* Everybody finishes what he has until deadline_ms; nobody follows. */
 void generations_drain(struct generations *gs, uint64_t deadline_ms);
 void generations_stop(struct generations *gs);

@@ -180,6 +180,22 @@ enter_draining(struct master *m, const uint8_t *gone)
 	check_ended(m);
 }
 
+/* A balancer in front is to see that we go before we do. */
+static void
+enter_leaving(struct master *m)
+{
+	uint64_t delay_ms = m->settings->shutdown_delay_ms;
+
+	m->state = MASTER_LEAVING;
+	log_notice(NULL, "stopping: serving on for %llu ms while /healthz "
+	    "says so", (unsigned long long)delay_ms);
+	service_ending(&m->service, delay_ms, "leaving");
+	upgrade_cancel(m);
+	reload_stop(&m->reload);
+	generations_announce_drain(&m->generations);
+	set_deadline(m, delay_ms);
+}
+
 static void
 enter_stopping(struct master *m)
 {
@@ -249,6 +265,9 @@ on_deadline(struct deadline *d)
 	case MASTER_WAITING:
 	case MASTER_SERVING:
 	case MASTER_FORWARDING:
+		break;
+	case MASTER_LEAVING:
+		enter_draining(m, NULL);
 		break;
 	case MASTER_DRAINING:
 	case MASTER_STOPPING:
@@ -411,12 +430,17 @@ master_reopen_logs(struct master *m)
 void
 master_stop(struct master *m, bool now)
 {
-	bool again = m->state == MASTER_DRAINING ||
-	    m->state == MASTER_STOPPING;
+	bool again = m->state == MASTER_LEAVING ||
+	    m->state == MASTER_DRAINING || m->state == MASTER_STOPPING;
 
 	if (m->state == MASTER_ENDING || m->state == MASTER_STOPPING)
 		return;
 	/* While others still start, those that serve already have clients. */
+	if (!now && m->state == MASTER_SERVING &&
+	    m->settings->shutdown_delay_ms > 0) {
+		enter_leaving(m);
+		return;
+	}
 	if (!now && (m->state == MASTER_SERVING ||
 	    (m->state == MASTER_STARTING && m->daemonize.status_fd < 0 &&
 	    !upgrade_is_provisional(m)))) {

@@ -29,6 +29,7 @@ enum master_state {
 	MASTER_WAITING,  /* for a predecessor that hands over */
 	MASTER_STARTING, /* not all processes have said that they serve */
 	MASTER_SERVING,
+	MASTER_LEAVING,  /* serves on, for shutdown_delay */
 	MASTER_DRAINING, /* workers finish what they have */
 	MASTER_STOPPING, /* workers were told to end at once */
 	MASTER_ENDING,   /* no worker is left; the last log lines */

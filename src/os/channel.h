@@ -31,6 +31,7 @@ enum channel_type {
 	CHANNEL_ADOPT,     /* struct channel_slot: serve its sockets too */
 	CHANNEL_RELEASE,   /* struct channel_slot: no longer */
 	CHANNEL_LOGS,      /* uint32_t targets[]: a new descriptor for each */
+	CHANNEL_LEAVE,     /* soon it drains: health says so already */
 	CHANNEL_SERVE,     /* struct channel_serve: it is its turn now */
 	CHANNEL_CONTROL,   /* text: a command; its connection comes along */
 	CHANNEL_LOG_LEVEL, /* uint32_t: enum log_level */

@@ -53,7 +53,7 @@ admin_metrics(struct exchange *ex)
 enum verdict
 admin_healthz(struct exchange *ex)
 {
-	if (ex->proxy->draining)
+	if (ex->proxy->draining || ex->proxy->is_leaving)
 		return exchange_answer_body(ex, 503, SPAN("text/plain"),
 		    SPAN("draining\n"));
 	return exchange_answer_body(ex, 200, SPAN("text/plain"),

@@ -942,21 +942,48 @@ on_deadline(struct deadline *d)
 	proxy_flush(proxy);
 }
 
+static void
+cut_exchange(struct client_conn *c)
+{
+	c->was_cut = true;
+	exchange_on_client_failed(c->ex, REASON_DRAIN_CUT, NULL);
+}
+
+void
+client_conn_cut_all(struct proxy *proxy, struct proxy_cut *cut)
+{
+	LIST_EACH(&proxy->client_list, node, after) {
+		struct client_conn *c = LIST_OF(node, struct client_conn, all);
+
+		if (c->ex == NULL) {
+			cut->idle += !c->spec->is_admin;
+		} else {
+			cut->requests += !c->ex->is_tunnel;
+			cut->tunnels += c->ex->is_tunnel;
+			cut_exchange(c);
+		}
+		drop(c, true);
+	}
+	proxy_flush(proxy);
+}
+
 unsigned
-client_conn_cut_all(struct proxy *proxy)
+client_conn_cut_tunnels(struct proxy *proxy, uint64_t drained_ms)
 {
 	unsigned count = 0;
 
 	LIST_EACH(&proxy->client_list, node, after) {
 		struct client_conn *c = LIST_OF(node, struct client_conn, all);
+		uint64_t most;
 
-		if (c->ex != NULL) {
-			count++;
-			c->was_cut = true;
-			exchange_on_client_failed(c->ex, REASON_DRAIN_CUT,
-			    NULL);
-		}
+		if (c->ex == NULL || !c->ex->is_tunnel)
+			continue;
+		most = c->ex->core->tunnel_shutdown_timeout_ms;
+		if (most == 0 || drained_ms < most)
+			continue;
+		cut_exchange(c);
 		drop(c, true);
+		count++;
 	}
 	proxy_flush(proxy);
 	return count;

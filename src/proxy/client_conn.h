@@ -13,6 +13,7 @@
 
 struct listener_spec;
 struct proxy;
+struct proxy_cut;
 
 /* Takes the accepted fd and begins to read. */
 void client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
@@ -24,6 +25,11 @@ void client_conn_bury(struct proxy *proxy);
 /* Watch those that were answered too slowly to do without. */
 void client_conn_watch_late(struct proxy *proxy);
 /* At the end of a drain: cut all; how many had an exchange. */
-unsigned client_conn_cut_all(struct proxy *proxy);
+void client_conn_cut_all(struct proxy *proxy, struct proxy_cut *cut);
+/*
+ * Cut the tunnels that may not last as long as this in a drain; returns how
+ * many there were.
+ */
+unsigned client_conn_cut_tunnels(struct proxy *proxy, uint64_t drained_ms);
 
 #endif

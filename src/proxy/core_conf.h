@@ -43,6 +43,7 @@ struct core_conf {
 	uint64_t client_write_timeout_ms;
 	uint64_t stream_idle_timeout_ms;
 	uint64_t tunnel_idle_timeout_ms;
+	uint64_t tunnel_shutdown_timeout_ms; /* 0 = as all else */
 	uint64_t buffer;       /* bytes a direction */
 	uint64_t retry_buffer; /* bytes */
 	uint32_t keepalive_requests; /* 0 = no limit */

@@ -26,12 +26,14 @@
 enum {
 	ACCEPT_BATCH = 64,     /* connections for each event of a listener */
 	ACCEPT_PAUSE_MS = 100, /* before trying again without descriptors */
+	TUNNEL_TICK_MS = 250,  /* how often a drain looks at tunnels */
 	SPARE_CHUNKS = 1024,   /* arena chunks kept warm: 4 MB */
 };
 
 static void on_bury(struct loop_task *t);
 static void on_retry_accept(struct deadline *d);
 static void on_watch_late(struct deadline *d);
+static void on_tunnel_tick(struct deadline *d);
 
 static void
 open_module_stats(struct proxy *p)
@@ -78,6 +80,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	list_init(&p->h2_client_list);
 	list_init(&p->unwatched);
 	deadline_init(&p->watch_late, on_watch_late);
+	deadline_init(&p->tunnel_tick, on_tunnel_tick);
 	loop_task_init(&p->bury, on_bury);
 	deadline_init(&p->retry_accept, on_retry_accept);
 	p->stats = metrics_block(boot->metrics, &stats_proxy,
@@ -112,9 +115,11 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 void
 proxy_free(struct proxy *p)
 {
+	struct proxy_cut cut = { .requests = 0 };
+
 	if (p == NULL)
 		return;
-	client_conn_cut_all(p);
+	client_conn_cut_all(p, &cut);
 	client_h2_cut_all(p);
 	pool_free(p->pool);
 	client_conn_bury(p);
@@ -123,6 +128,7 @@ proxy_free(struct proxy *p)
 	queue_close(p->queues);
 	deadline_stop(p->loop, &p->retry_accept);
 	deadline_stop(p->loop, &p->watch_late);
+	deadline_stop(p->loop, &p->tunnel_tick);
 	for (size_t i = 0; i < p->boot.group_count; i++)
 		group_stop(p->boot.groups[i]);
 	block_pool_fini(&p->blocks);
@@ -342,6 +348,11 @@ proxy_drain(struct proxy *p, bool is_stop)
 {
 	struct lane_counts *counts = &p->pool_counts.lane;
 
+	if (!p->draining) {
+		p->draining_since_ms = now_ms();
+		deadline_set(p->loop, &p->tunnel_tick,
+		    now_ms() + TUNNEL_TICK_MS);
+	}
 	p->draining = true;
 	client_h2_drain(p);
 	if (!is_stop) {
@@ -378,10 +389,36 @@ proxy_on_drained(struct proxy *p, void (*fn)(void *arg), void *arg)
 	p->on_drained_arg = arg;
 }
 
-unsigned
-proxy_cut(struct proxy *p)
+void
+proxy_cut(struct proxy *p, struct proxy_cut *cut)
 {
-	return client_conn_cut_all(p) + client_h2_cut_all(p);
+	*cut = (struct proxy_cut){ .requests = 0 };
+	client_conn_cut_all(p, cut);
+	cut->requests += client_h2_cut_all(p);
+	counter_add(&p->stats[PROXY_STAT_CUT_REQUESTS], cut->requests);
+	counter_add(&p->stats[PROXY_STAT_CUT_TUNNELS], cut->tunnels);
+	counter_add(&p->stats[PROXY_STAT_CUT_IDLE], cut->idle);
+}
+
+/* Tunnels whose own time in a drain is over. */
+static void
+on_tunnel_tick(struct deadline *d)
+{
+	struct proxy *p = LIST_OF(d, struct proxy, tunnel_tick);
+	unsigned count = client_conn_cut_tunnels(p,
+	    now_ms() - p->draining_since_ms);
+
+	counter_add(&p->stats[PROXY_STAT_CUT_TUNNELS], count);
+	if (count > 0)
+		log_notice(NULL, "draining: %u tunnel%s cut", count,
+		    count == 1 ? " was" : "s were");
+	deadline_set(p->loop, d, now_ms() + TUNNEL_TICK_MS);
+}
+
+void
+proxy_announce_drain(struct proxy *p)
+{
+	p->is_leaving = true;
 }
 
 size_t

@@ -54,6 +54,13 @@ struct proxy_boot {
 	void *arg;
 };
 
+/* What was cut. */
+struct proxy_cut {
+	unsigned requests;
+	unsigned tunnels;
+	unsigned idle; /* connections between two requests */
+};
+
 /* In the worker, after the fork.  NULL and err on failure. */
 struct proxy *proxy_new(const struct proxy_boot *boot, struct error *err);
 void proxy_free(struct proxy *p);
@@ -65,13 +72,15 @@ void proxy_accept(struct proxy *p, const struct listener_spec *spec, int fd);
  * they go to whoever follows.  May be called again.
  */
 void proxy_drain(struct proxy *p, bool is_stop);
+/* It is about to go: /healthz says so, all else goes on. */
+void proxy_announce_drain(struct proxy *p);
 bool proxy_is_draining(const struct proxy *p);
 /* True once no client connection but the admin's is left. */
 bool proxy_is_drained(const struct proxy *p);
 /* fn is called, once, when that becomes true during a drain. */
 void proxy_on_drained(struct proxy *p, void (*fn)(void *arg), void *arg);
-/* Cut what is left; returns how many exchanges were. */
-unsigned proxy_cut(struct proxy *p);
+/* Cut what is left, and count it. */
+void proxy_cut(struct proxy *p, struct proxy_cut *cut);
 size_t proxy_connections(const struct proxy *p);
 
 #endif

@@ -76,6 +76,9 @@ struct proxy {
 	bool accepting;
 	bool draining;
 	bool is_stopping; /* and nobody follows */
+	bool is_leaving;  /* soon: /healthz says so already */
+	uint64_t draining_since_ms;
+	struct deadline tunnel_tick;
 	struct deadline retry_accept;
 	void (*on_drained)(void *arg);
 	void *on_drained_arg;

@@ -33,6 +33,9 @@ enum proxy_stat {
 	PROXY_STAT_QUEUED,            /* waited for a limited backend */
 	PROXY_STAT_ACCEPT_PAUSED,
 	PROXY_STAT_SUPPRESSED_VALUES, /* template values with controls */
+	PROXY_STAT_CUT_REQUESTS,      /* at the end of a drain */
+	PROXY_STAT_CUT_TUNNELS,
+	PROXY_STAT_CUT_IDLE,          /* connections between requests */
 	PROXY_STAT_TLS_FULL,          /* handshakes with clients */
 	PROXY_STAT_TLS_RESUMED,
 	PROXY_STAT_TLS_FAILED,

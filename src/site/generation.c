@@ -235,6 +235,22 @@ read_tree(struct generation *g, const struct generation_source *source)
 		    "nothing to do: no service listens anywhere");
 }
 
+/* Kept-alive clients would be cut where they may wait longer than a drain. */
+static void
+check_drain(struct generation *g)
+{
+	const struct conf_node *node =
+	    conf_node_get(g->tree, "shutdown_timeout");
+
+	if (g->http.core != NULL && g->settings.shutdown_timeout_ms <=
+	    g->http.core->keepalive_timeout_ms)
+		conf_report_warning(g->ctx.report,
+		    node != NULL ? &node->place : NULL, "shutdown_timeout "
+		    "does not exceed keepalive_timeout (%llu ms): idle "
+		    "connections are cut at the end of a drain",
+		    (unsigned long long)g->http.core->keepalive_timeout_ms);
+}
+
 struct generation *
 generation_load(const struct generation_source *source,
     struct conf_report *report)
@@ -259,6 +275,8 @@ generation_load(const struct generation_source *source,
 	}
 	read_unknown_settings(g);
 	read_tree(g, source);
+	if (source->is_test)
+		check_drain(g);
 	if (conf_report_errors(report) > 0) {
 		generation_free(g);
 		return NULL;

@@ -60,6 +60,7 @@ struct settings {
 	uint32_t routes_max;
 	uint64_t log_ring_bytes;
 	uint64_t shutdown_timeout_ms;
+	uint64_t shutdown_delay_ms;
 	uint32_t max_draining_generations;
 	uint64_t orphan_timeout_ms;
 	uint32_t upstream_keepalive_pool_size;

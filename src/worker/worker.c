@@ -81,11 +81,15 @@ on_check(struct loop_task *t)
 static void
 cut(struct worker *w)
 {
-	unsigned count = proxy_cut(w->proxy);
+	struct proxy_cut c;
 
-	if (count > 0)
-		log_warn(NULL, "stopping: %u exchange%s cut", count,
-		    count == 1 ? " was" : "s were");
+	proxy_cut(w->proxy, &c);
+	if (c.requests + c.tunnels + c.idle > 0)
+		log_warn(NULL, "cut at the end: %u request%s, %u tunnel%s and "
+		    "%u idle connection%s", c.requests,
+		    c.requests == 1 ? "" : "s", c.tunnels,
+		    c.tunnels == 1 ? "" : "s", c.idle,
+		    c.idle == 1 ? "" : "s");
 	loop_stop(w->loop);
 }
 
@@ -234,6 +238,9 @@ on_message(struct channel *channel, const struct channel_message *m)
 		break;
 	case CHANNEL_DRAIN:
 		on_drain(w, m);
+		break;
+	case CHANNEL_LEAVE:
+		proxy_announce_drain(w->proxy);
 		break;
 	case CHANNEL_STOP:
 		cut(w);

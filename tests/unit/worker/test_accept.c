@@ -345,6 +345,39 @@ test_leave_then_stop(void **state)
 	assert_int_equal(accepted[SHARED], 5);
 }
 
+/* A successor has the sockets, but for one address: that one is emptied. */
+static void
+test_retire(void **state)
+{
+	static const uint8_t gone[1] = { 1 << SHARED };
+
+	(void)state;
+	connect_to(SHARED, 4);
+	close_copies(SHARED);
+	close_copies(GROUP);
+	accept_retire(&accept_state, gone, 8);
+	/* Not ours alone to empty: closed at once. */
+	assert_true(is_refused(GROUP));
+	assert_true(accept_is_emptying(&accept_state));
+	last_call();
+	assert_int_equal(accepted[SHARED], 4);
+	assert_true(is_refused(SHARED));
+	assert_false(accept_is_emptying(&accept_state));
+}
+
+/* Bits that were not sent mean that a successor has the address. */
+static void
+test_retire_all(void **state)
+{
+	(void)state;
+	connect_to(SHARED, 3);
+	accept_retire(&accept_state, NULL, 0);
+	turns();
+	assert_int_equal(accepted[SHARED], 0);
+	assert_int_equal(left_in(SHARED, 0), 3);
+	assert_false(accept_is_emptying(&accept_state));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -360,6 +393,8 @@ main(void)
 		TEST(test_stop_paused),
 		TEST(test_stop_paused_empty),
 		TEST(test_leave_then_stop),
+		TEST(test_retire),
+		TEST(test_retire_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
