@@ -325,7 +325,14 @@ control_forget(struct control *c)
 		return;
 	if (c->watch.fd >= 0)
 		close(c->watch.fd);
-	LIST_EACH(&c->conns, node, after)
-		close(LIST_OF(node, struct conn, node)->watch.fd);
+	/* The loop is the master's: no word to it. */
+	LIST_EACH(&c->conns, node, after) {
+		struct conn *conn = LIST_OF(node, struct conn, node);
+
+		close(conn->watch.fd);
+		free(conn);
+	}
 	reply_set_forget(&c->replies);
+	free(c->path);
+	free(c);
 }

@@ -45,7 +45,7 @@ void control_close(struct control *c);
 int control_fd(const struct control *c);
 /* It is the successor's now: those who wait for an answer still get it. */
 void control_release(struct control *c);
-/* In a forked process: the descriptors only.  NULL is fine. */
+/* In a forked process: closed and freed, without the loop.  NULL is fine. */
 void control_forget(struct control *c);
 
 #endif

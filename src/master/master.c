@@ -357,6 +357,8 @@ close_own(struct master *m)
 	pidfile_forget(&m->pidfile);
 	upgrade_forget(m);
 	control_forget(m->control);
+	m->control = NULL;
+	given_fini(&m->given);
 	service_forget(&m->service);
 	daemonize_forget(&m->daemonize);
 	if (m->directory_fd >= 0)

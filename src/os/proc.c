@@ -22,6 +22,7 @@ static size_t title_size;
 /* Kept here too, read or not, so that a leak check finds them at the end. */
 static char **argv_copy __attribute__((used));
 static char **environ_copy __attribute__((used));
+static char **environ_list __attribute__((used));
 
 /* The end of the strings of list that lie one behind the other from at. */
 static char *
@@ -57,7 +58,12 @@ proc_title_init(int argc, char ***argv)
 	*argv = argv_copy = copy_list(*argv, (size_t)argc);
 	while (environ[count] != NULL)
 		count++;
-	environ = environ_copy = copy_list(environ, count);
+	environ_copy = copy_list(environ, count);
+	/* unsetenv() changes a list of its own: no string is forgotten. */
+	environ = environ_list =
+	    heap_alloc((count + 1) * sizeof(*environ_list));
+	memcpy(environ_list, environ_copy,
+	    (count + 1) * sizeof(*environ_list));
 }
 
 void

@@ -76,8 +76,14 @@ reply_set_fini(struct reply_set *set)
 void
 reply_set_forget(struct reply_set *set)
 {
-	LIST_EACH(&set->all, node, after)
-		close(LIST_OF(node, struct reply, node)->fd);
+	LIST_EACH(&set->all, node, after) {
+		struct reply *r = LIST_OF(node, struct reply, node);
+
+		close(r->fd);
+		free(r->memory);
+		free(r);
+	}
+	list_init(&set->all);
 }
 
 /* True once there is nothing more to send, or nobody to send it to. */

@@ -26,7 +26,7 @@ struct reply_set {
 void reply_set_init(struct reply_set *set, struct loop *loop);
 /* What can be sent at once is; the rest is lost. */
 void reply_set_fini(struct reply_set *set);
-/* In a forked process: the descriptors only. */
+/* In a forked process: closed and freed, without the loop. */
 void reply_set_forget(struct reply_set *set);
 
 /* Takes fd, which is watched by nobody. */
