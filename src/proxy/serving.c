@@ -13,7 +13,9 @@ copy(char *to, size_t room, struct span from)
 {
 	size_t len = from.len < room ? from.len : room;
 
-	memcpy(to, from.p, len);
+	/* A request that was refused early may have no target yet. */
+	if (len > 0)
+		memcpy(to, from.p, len);
 	return (uint8_t)len;
 }
 
