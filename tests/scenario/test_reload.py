@@ -34,6 +34,8 @@ class Site:
         self.admin = {"address": conf.address()}
         self.options = options
         self.weir = start(self.config())
+        # One worker may serve before all do.
+        self.weir.wait_log("serves with")
 
     def config(self, *more, **options):
         merged = {"listen": self.listen, "admin": self.admin,
