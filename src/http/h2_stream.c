@@ -400,7 +400,8 @@ h2_stream_forget(struct h2_stream *st, enum h2_error error)
 
 	if (s == NULL)
 		return;
-	h2_stream_reset(st, error);
+	if (!st->in_ended || !st->end_sent)
+		h2_stream_reset(st, error);
 	(void)nghttp2_session_set_stream_user_data(s->ng, st->id, NULL);
 	h2_stream_let_go(s, st);
 }

@@ -600,6 +600,15 @@ tls_stream_connect(struct tls_io *io, const struct tls_client *client,
 	return &t->base;
 }
 
+void
+tls_stream_offer_h1(struct conn_stream *stream)
+{
+	static const unsigned char h1[] = "\10http/1.1";
+	struct tls_stream *t = (struct tls_stream *)(void *)stream;
+
+	SSL_set_alpn_protos(t->ssl, h1, sizeof(h1) - 1);
+}
+
 /* ---- what a server's context asks ---- */
 
 /*

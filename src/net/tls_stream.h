@@ -33,4 +33,6 @@ struct conn_stream *tls_stream_accept(struct tls_io *io,
  */
 struct conn_stream *tls_stream_connect(struct tls_io *io,
     const struct tls_client *client, struct span backend, struct span name);
+/* Offer HTTP/1.1 alone, whatever the context offers; before the handshake. */
+void tls_stream_offer_h1(struct conn_stream *stream);
 #endif

@@ -20,9 +20,11 @@
 #include "http/h1_body.h"
 #include "http/h1_write.h"
 #include "http/hop.h"
+#include "http/websocket.h"
 #include "metrics/histogram.h"
 #include "net/tls_stream.h"
 #include "os/sock.h"
+#include "proxy/backend_h2.h"
 #include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
 #include "proxy/queue.h"
@@ -53,6 +55,7 @@ struct backend_conn {
 	struct loop_task task;  /* read on, outside of the current event */
 	struct h1_body body;    /* of the response */
 	struct h1_state h1;
+	char *accept;           /* of a key of ours; in the exchange's arena */
 	char *head;             /* an incomplete head; heap, or NULL */
 	size_t head_len, head_size;
 	char *old_head;         /* of the exchange that just left */
@@ -71,6 +74,7 @@ struct backend_conn {
 	bool response_ended;
 	bool keep_alive;
 	bool is_limited;        /* counts against max_connections */
+	bool for_h2;            /* so far: a connection for HTTP/2 */
 	bool is_reading;        /* on the stack: resume has nothing to do */
 };
 
@@ -152,6 +156,9 @@ die(struct backend_conn *bc)
 	struct proxy *proxy = bc->proxy;
 
 	leave_exchange(bc);
+	if (bc->for_h2)
+		backend_h2_connect_ended(proxy, bc->item.backend);
+	bc->for_h2 = false;
 	bc->state = STATE_CLOSED;
 	bc->next_dead = proxy->dead_backends;
 	proxy->dead_backends = bc;
@@ -416,6 +423,26 @@ why(struct backend_conn *bc)
 	return arena_dup(&bc->ex->arena, str_view(&out));
 }
 
+/* The connection stands: it may be one for HTTP/2. */
+static void
+established(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+
+	bc->state = STATE_ACTIVE;
+	bc->sent_before = bc->conn.sent;
+	deadline_clear(&bc->conn.deadline);
+	if (backend_h2_is_spoken(ex, &bc->conn)) {
+		leave_exchange(bc);
+		backend_h2_take(ex, &bc->conn, bc->is_limited);
+		bc->is_limited = false;
+		die(bc);
+	} else if (bc->for_h2) {
+		bc->for_h2 = false;
+		backend_h2_connect_ended(bc->proxy, ex->backend);
+	}
+}
+
 static void
 shake(struct backend_conn *bc)
 {
@@ -423,9 +450,7 @@ shake(struct backend_conn *bc)
 
 	switch (conn_handshake(&bc->conn)) {
 	case 0:
-		bc->state = STATE_ACTIVE;
-		bc->sent_before = bc->conn.sent;
-		deadline_clear(&bc->conn.deadline);
+		established(bc);
 		exchange_on_connected(ex, false);
 		break;
 	case CONN_AGAIN:
@@ -453,6 +478,9 @@ begin_handshake(struct backend_conn *bc)
 
 	if (stream == NULL)
 		return ENOMEM;
+	if (ex->group->conf->protocol != GROUP_H1 &&
+	    !backend_h2_is_wanted(ex))
+		tls_stream_offer_h1(stream);
 	conn_set_stream(&bc->conn, stream);
 	bc->given_before = 0;
 	bc->state = STATE_HANDSHAKE;
@@ -498,6 +526,10 @@ connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 	}
 	bc->is_limited = is_limited;
 	attach(bc, ex);
+	if (backend_h2_is_wanted(ex)) {
+		bc->for_h2 = true;
+		backend_h2_connect_began(ex->proxy, ex->backend);
+	}
 	if (!*pending && ex->backend->tls != NULL) {
 		*pending = true;
 		error = begin_handshake(bc);
@@ -505,11 +537,13 @@ connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 			drop(bc);
 		return error;
 	}
-	bc->state = *pending ? STATE_CONNECTING : STATE_ACTIVE;
 	if (*pending) {
+		bc->state = STATE_CONNECTING;
 		bc->conn.writable = false;
 		deadline_set(ex->proxy->loop, &bc->conn.deadline,
 		    now_ms() + ex->route->timeouts.connect_ms);
+	} else {
+		established(bc);
 	}
 	return 0;
 }
@@ -521,7 +555,22 @@ backend_conn_open(struct exchange *ex, bool may_reuse, enum reason *reason,
 	bool pending = false;
 	int error;
 
-	if (may_reuse && take_idle(ex)) {
+	if (backend_h2_is_wanted(ex)) {
+		switch (backend_h2_open(ex, may_reuse)) {
+		case BACKEND_H2_READY:
+			proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
+			count(ex, PROXY_STAT_REUSED, UPSTREAM_STAT_REUSED);
+			return BACKEND_CONN_READY;
+		case BACKEND_H2_PENDING:
+			proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
+			return BACKEND_CONN_PENDING;
+		case BACKEND_H2_CONNECT:
+		default:
+			break;
+		}
+	}
+	if (may_reuse && (ex->group->conf->protocol != GROUP_H2 ||
+	    ex->up_h1_only) && take_idle(ex)) {
 		proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
 		ex->reused = true;
 		return BACKEND_CONN_READY;
@@ -540,6 +589,23 @@ backend_conn_open(struct exchange *ex, bool may_reuse, enum reason *reason,
 	return pending ? BACKEND_CONN_PENDING : BACKEND_CONN_READY;
 }
 
+void
+backend_conn_connect(struct exchange *ex)
+{
+	bool pending = false;
+	int error = connect_fresh(ex, 0, &pending);
+
+	if (error != 0) {
+		counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
+		exchange_on_backend_failed(ex, reason_of_errno(error),
+		    errno_detail(ex, error));
+		return;
+	}
+	count(ex, PROXY_STAT_CONNECTS, UPSTREAM_STAT_CONNECTS);
+	if (!pending)
+		exchange_on_connected(ex, false);
+}
+
 /* The connect has come to an end, well or not. */
 static void
 connect_ended(struct backend_conn *bc)
@@ -556,9 +622,8 @@ connect_ended(struct backend_conn *bc)
 		if (error == 0)
 			return;
 	} else if (error == 0) {
-		bc->state = STATE_ACTIVE;
 		bc->conn.failed = false;
-		deadline_clear(&bc->conn.deadline);
+		established(bc);
 		exchange_on_connected(ex, false);
 		return;
 	}
@@ -592,6 +657,38 @@ keeps(const struct backend_conn *bc)
 	    (k->requests_max == 0 || bc->item.served + 1 < k->requests_max);
 }
 
+/* A client over HTTP/2 has no key: weir asks in its place. */
+static void
+ask_with_key(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	struct http_fields *fields = &ex->up_req.fields;
+	char key[WEBSOCKET_KEY_BYTES + 1];
+
+	bc->accept = NULL;
+	if (!ex->up_req.upgrade_websocket || !ex->req.is_h2)
+		return;
+	websocket_key(key);
+	http_fields_set(fields, &ex->arena, SPAN("Sec-WebSocket-Key"),
+	    span_cstr(arena_strdup(&ex->arena, key)));
+	bc->accept = arena_alloc(&ex->arena, WEBSOCKET_ACCEPT_BYTES + 1);
+	websocket_accept(span_of(key, WEBSOCKET_KEY_BYTES), bc->accept);
+}
+
+/* Did the backend understand it? */
+static bool
+is_key_answered(const struct backend_conn *bc,
+    const struct http_response *res)
+{
+	const struct http_field *f;
+
+	if (res->status != 101 || bc->accept == NULL)
+		return true;
+	f = http_fields_find(&res->fields, SPAN("Sec-WebSocket-Accept"));
+	return f != NULL && span_eq(http_field_value(f),
+	    span_cstr(bc->accept));
+}
+
 static void
 send_head(struct exchange *ex)
 {
@@ -606,6 +703,7 @@ send_head(struct exchange *ex)
 		.close = !keeps(bc),
 	};
 
+	ask_with_key(bc);
 	/* Handlers may change a body's length. */
 	if (req->framing == HTTP_FRAMING_LENGTH &&
 	    ex->route->phases.chains[PHASE_REQUEST_BODY].count > 0)
@@ -817,6 +915,11 @@ on_final(struct backend_conn *bc, const char *p, size_t used,
 	if (hop_strip_response(res) != H1_REFUSAL_NONE) {
 		fail(bc, REASON_BACKEND_BAD_RESPONSE,
 		    "malformed Connection field");
+		return false;
+	}
+	if (!is_key_answered(bc, res)) {
+		fail(bc, REASON_BACKEND_BAD_RESPONSE,
+		    "101 without the right Sec-WebSocket-Accept");
 		return false;
 	}
 	bc->head_done = true;

@@ -4,6 +4,7 @@
 
 #include "http/date.h"
 #include "http/h1_write.h"
+#include "http/websocket.h"
 #include "proxy/client_conn_private.h"
 #include "proxy/relay.h"
 
@@ -51,6 +52,23 @@ choose_framing(struct client_conn *c, struct exchange *ex,
 					      : HTTP_FRAMING_CLOSE;
 }
 
+/* A backend over HTTP/2 knows nothing of the key: weir answers it. */
+static void
+answer_key(struct exchange *ex)
+{
+	struct http_fields *fields = &ex->res.fields;
+	const struct http_field *key = http_fields_find(&ex->req.fields,
+	    SPAN("Sec-WebSocket-Key"));
+	char accept[WEBSOCKET_ACCEPT_BYTES + 1];
+
+	if (key == NULL ||
+	    http_fields_find(fields, SPAN("Sec-WebSocket-Accept")) != NULL)
+		return;
+	websocket_accept(http_field_value(key), accept);
+	http_fields_add(fields, &ex->arena, SPAN("Sec-WebSocket-Accept"),
+	    span_cstr(arena_strdup(&ex->arena, accept)));
+}
+
 void
 client_send_head(struct exchange *ex)
 {
@@ -62,6 +80,7 @@ client_send_head(struct exchange *ex)
 		(void)client_conn_watch(c); /* a failure ends with the idle timeout */
 		framing.upgrade_websocket = true;
 		c->close_after = true;
+		answer_key(ex);
 		h1_write_response(proxy_out(c->proxy, &c->conn), res,
 		    &framing);
 		return;

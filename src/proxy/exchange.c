@@ -16,6 +16,7 @@
 #include "proxy/backend_conn.h"
 #include "proxy/client_addr.h"
 #include "proxy/exchange_private.h"
+#include "proxy/grpc.h"
 #include "proxy/module_def.h"
 #include "proxy/proxy_private.h"
 #include "proxy/queue.h"
@@ -298,7 +299,7 @@ static enum flow
 step_gate(struct exchange *ex)
 {
 	enum verdict verdict = hooks(ex, PHASE_UPSTREAM_GATE);
-	uint64_t total_ms = ex->route->timeouts.total_ms;
+	uint64_t total_ms = grpc_total_ms(ex, ex->route->timeouts.total_ms);
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
@@ -320,6 +321,7 @@ static const struct {
 	[REASON_BACKEND_CERTIFICATE] = { true, RETRY_CONNECT_FAILED },
 	[REASON_BACKEND_TLS_TIMEOUT] = { true, RETRY_CONNECT_TIMEOUT },
 	[REASON_BACKEND_RESET] = { true, RETRY_BROKEN },
+	[REASON_BACKEND_REFUSED] = { true, RETRY_BROKEN },
 	[REASON_BACKEND_FIRST_BYTE_TIMEOUT] = { true, RETRY_TIMEOUT },
 	[REASON_BACKEND_READ_TIMEOUT] = { true, RETRY_TIMEOUT },
 	[REASON_BACKEND_WRITE_TIMEOUT] = { true, RETRY_TIMEOUT },

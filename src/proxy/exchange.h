@@ -213,6 +213,7 @@ struct exchange {
 	bool force_close;   /* the client's connection ends after this */
 	bool budget_counted;
 	bool retry_fresh;   /* next try: same backend, a new connection */
+	bool up_h1_only;    /* for the carriers: the backend wants HTTP/1.1 */
 	bool body_failed;   /* a body handler failed; told at the next chance */
 	bool response_failed; /* a response handler failed before */
 	bool fail_silent;   /* a failure closes, without an answer */

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "conf/template.h"
 #include "proxy/exchange_private.h"
+#include "proxy/grpc.h"
 #include "proxy/proxy_private.h"
 #include "proxy/route.h"
 
@@ -105,6 +106,7 @@ exchange_answer(struct exchange *ex, unsigned status)
 	if (status >= 400)
 		add(ex, SPAN("Cache-Control"), SPAN("private, no-store"));
 	put_page(ex, status);
+	grpc_dress(ex, status);
 	return VERDICT_ANSWERED;
 }
 
@@ -187,6 +189,7 @@ exchange_answer_error(struct exchange *ex)
 	if (ex->core->proxy_status && info->proxy_status[0] != '\0')
 		add_proxy_status(ex, info);
 	put_page(ex, status);
+	grpc_dress(ex, status);
 	if (info->blame == BLAME_BACKEND || info->blame == BLAME_PROXY)
 		log_warn(&ex->log, "answering %u: %s%s%s after %llu ms",
 		    status, info->cause, ex->detail != NULL ? ": " : "",

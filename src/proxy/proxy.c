@@ -15,6 +15,7 @@
 #include "net/listener.h"
 #include "net/tls_stream.h"
 #include "proxy/backend_conn.h"
+#include "proxy/backend_h2.h"
 #include "proxy/client_conn.h"
 #include "proxy/client_h2.h"
 #include "proxy/exchange.h"
@@ -76,6 +77,12 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	slab_init(&p->exchanges, sizeof(struct exchange));
 	slab_init(&p->h2_clients, client_h2_bytes());
 	slab_init(&p->h2_streams, client_h2_stream_bytes());
+	slab_init(&p->h2_backends, backend_h2_bytes());
+	slab_init(&p->h2_backend_streams, backend_h2_stream_bytes());
+	list_init(&p->h2_backend_list);
+	p->h2_pool_count = backend_zone_slots(boot->backends);
+	p->h2_pools = heap_alloc_zeroed(p->h2_pool_count,
+	    sizeof(*p->h2_pools));
 	list_init(&p->client_list);
 	list_init(&p->h2_client_list);
 	list_init(&p->unwatched);
@@ -121,11 +128,13 @@ proxy_free(struct proxy *p)
 		return;
 	client_conn_cut_all(p, &cut);
 	client_h2_cut_all(p);
+	backend_h2_fini(p);
 	pool_free(p->pool);
 	client_conn_bury(p);
 	client_h2_bury(p);
 	backend_conn_bury(p);
 	queue_close(p->queues);
+	backend_h2_bury(p);
 	deadline_stop(p->loop, &p->retry_accept);
 	deadline_stop(p->loop, &p->watch_late);
 	deadline_stop(p->loop, &p->tunnel_tick);
@@ -139,6 +148,8 @@ proxy_free(struct proxy *p)
 	tls_stream_io_free(p->tls);
 	slab_fini(&p->h2_clients);
 	slab_fini(&p->h2_streams);
+	slab_fini(&p->h2_backends);
+	slab_fini(&p->h2_backend_streams);
 	free(p->group_stats);
 	free(p->backend_stats);
 	free(p->module_stats);
@@ -156,6 +167,7 @@ on_bury(struct loop_task *t)
 	client_conn_bury(p);
 	client_h2_bury(p);
 	backend_conn_bury(p);
+	backend_h2_bury(p);
 }
 
 /* ---- accepting ---- */
@@ -355,6 +367,7 @@ proxy_drain(struct proxy *p, bool is_stop)
 	}
 	p->draining = true;
 	client_h2_drain(p);
+	backend_h2_drain(p);
 	if (!is_stop) {
 		pool_drain(p->pool);
 		return;

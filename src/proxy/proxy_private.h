@@ -18,6 +18,9 @@
 #include "upstream/pool.h"
 
 struct backend_conn;
+struct backend_h2;
+struct backend_h2_pool;
+struct backend_h2_stream;
 struct client_conn;
 struct client_h2;
 struct client_h2_stream;
@@ -56,6 +59,11 @@ struct proxy {
 	struct list h2_client_list; /* and over HTTP/2 */
 	struct slab h2_clients;
 	struct slab h2_streams;  /* of theirs */
+	struct slab h2_backends;
+	struct slab h2_backend_streams;
+	struct list h2_backend_list;
+	struct backend_h2_pool **h2_pools; /* by slot */
+	size_t h2_pool_count;
 	struct list unwatched;   /* of them, those only a backend is busy for */
 	struct deadline watch_late;
 	struct pool *pool;
@@ -87,6 +95,8 @@ struct proxy {
 	struct backend_conn *dead_backends;
 	struct client_h2 *dead_h2_clients;
 	struct client_h2_stream *dead_h2_streams;
+	struct backend_h2 *dead_h2_backends;
+	struct backend_h2_stream *dead_h2_backend_streams;
 	struct loop_task bury;
 };
 

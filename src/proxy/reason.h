@@ -108,6 +108,10 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	    "connection_terminated",                                          \
 	    "the backend closed before its response head",                    \
 	    "look at the backend's log")                                      \
+	X(BACKEND_REFUSED, "backend_refused", 502, BACKEND,                   \
+	    "connection_terminated",                                          \
+	    "the backend refused the HTTP/2 stream unprocessed",              \
+	    "look at the backend's limit of streams")                         \
 	X(BACKEND_BAD_RESPONSE, "backend_bad_response", 502, BACKEND,         \
 	    "http_protocol_error", "the backend's response is malformed",     \
 	    "look at the log line's detail")                                  \

@@ -81,6 +81,9 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 		.help = "Client connections that spoke HTTP/2." },
 	[PROXY_STAT_H2_STREAMS] = { .name = "h2_streams_total",
 		.help = "Streams that clients opened." },
+	[PROXY_STAT_H2_BACKENDS] = {
+		.name = "h2_backend_connections_total",
+		.help = "Connections to backends that spoke HTTP/2." },
 	[PROXY_STAT_H2_MALFORMED] = { .name = "h2_malformed_total",
 		.help = "Malformed frames and messages of HTTP/2 clients." },
 	[PROXY_STAT_TLS_EXPIRES] = {

@@ -42,6 +42,7 @@ enum proxy_stat {
 	PROXY_STAT_TLS_TIMEOUT,
 	PROXY_STAT_H2_CONNECTIONS,    /* of clients, over HTTP/2 */
 	PROXY_STAT_H2_STREAMS,        /* that they opened */
+	PROXY_STAT_H2_BACKENDS,       /* connections to backends */
 	PROXY_STAT_H2_MALFORMED,
 	PROXY_STAT_H2_FLOODS,         /* one row a kind */
 	PROXY_STAT_H2_FLOODS_LAST = PROXY_STAT_H2_FLOODS + H2_FLOOD_COUNT - 1,

@@ -112,6 +112,13 @@ static const struct conf_enum balances[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_enum protocols[] = {
+	{ "h1", GROUP_H1 },
+	{ "h2", GROUP_H2 },
+	{ "auto", GROUP_AUTO },
+	{ NULL, 0 },
+};
+
 static const struct conf_item items[] = {
 	CONF_VALUE("name", STRING, struct group_conf, name, NULL,
 	    CONF_REQUIRED, "by which routes refer to it"),
@@ -166,6 +173,14 @@ static const struct conf_item items[] = {
 	CONF_UINT("interim_responses_max", struct group_conf,
 	    interim_responses_max, 0, 1000, "16", NULL, 0,
 	    "1xx responses before the final one"),
+	CONF_ENUM("protocol", struct group_conf, protocol, protocols, "h1",
+	    0, "HTTP/1.1, HTTP/2, or what TLS negotiates"),
+	CONF_UINT("h2_streams_max", struct group_conf, h2_streams_max, 1,
+	    100000, "100", NULL, 0,
+	    "requests at once on one HTTP/2 connection"),
+	CONF_DURATION("h2_ping_interval", struct group_conf,
+	    h2_ping_interval_ms, 0, 86400000, "30s", 0,
+	    "silence of an HTTP/2 backend after which it is pinged; 0 = off"),
 	{ .name = "tls", .type = CONF_TYPE_GROUP,
 	    .offset = offsetof(struct group_conf, tls),
 	    .table = &tls_conf_client_table,
@@ -286,6 +301,25 @@ check_health(struct conf_ctx *ctx, const struct conf_node *node,
 }
 
 static int
+check_protocol(struct conf_ctx *ctx, const struct conf_node *node,
+    const struct group_conf *conf)
+{
+#ifndef HAVE_NGHTTP2
+	if (conf->protocol != GROUP_H1) {
+		conf_report_error(ctx->report, &node->place,
+		    "protocol: HTTP/2 needs a weir that was built with "
+		    "nghttp2");
+		return -1;
+	}
+#endif
+	if (conf->protocol == GROUP_AUTO && !conf->has_tls)
+		conf_report_warning(ctx->report, &node->place,
+		    "protocol = \"auto\" is HTTP/1.1 without tls, where "
+		    "nothing is negotiated");
+	return 0;
+}
+
+static int
 check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 {
 	const struct group_conf *conf = conf_ptr;
@@ -312,6 +346,8 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 	}
 	if (check_balance(ctx, node, conf) != 0 ||
 	    check_health(ctx, node, conf) != 0)
+		status = -1;
+	if (check_protocol(ctx, node, conf) != 0)
 		status = -1;
 	hash_map_init(&seen, false);
 	for (size_t i = 0; i < conf->backends.count; i++) {

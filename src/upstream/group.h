@@ -43,6 +43,9 @@ enum group_balance {
 	GROUP_HASH,
 };
 
+/* What is spoken with backends; auto: what TLS negotiates. */
+enum group_protocol { GROUP_H1, GROUP_H2, GROUP_AUTO };
+
 /* Routes may override them: apply group_timeouts_table to a copy. */
 struct group_timeouts {
 	uint64_t connect_ms;
@@ -93,6 +96,9 @@ struct group_conf {
 	uint64_t response_header_max_bytes;
 	uint32_t response_fields_max;
 	uint32_t interim_responses_max;
+	uint32_t protocol;         /* enum group_protocol */
+	uint32_t h2_streams_max;   /* exchanges on one connection */
+	uint64_t h2_ping_interval_ms; /* 0 = off */
 	bool has_tls;
 	struct tls_client_conf tls;
 };

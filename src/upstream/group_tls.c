@@ -9,11 +9,16 @@ static struct tls_client *
 open_one(const struct group *g, const struct tls_client_conf *conf,
     struct conf_report *report, const struct conf_place *place, bool is_test)
 {
-	static const char *const spoken[] = { "http/1.1", NULL };
+	static const char *const spoken[][3] = {
+		[GROUP_H1] = { "http/1.1" },
+		[GROUP_H2] = { "h2" },
+		[GROUP_AUTO] = { "h2", "http/1.1" },
+	};
 	const char *own[ALPN_MAX + 1] = { NULL };
 	const struct tls_ctx_about about = {
 		.name = g->conf->name,
-		.alpn = conf->alpn.count > 0 ? own : spoken,
+		.alpn = conf->alpn.count > 0 ? own
+		    : spoken[g->conf->protocol],
 		.place = place,
 		.report = report,
 		.is_test = is_test,
