@@ -321,7 +321,6 @@ on_response(struct h2_stream *st, const struct http_response *head)
 	struct backend_h2_stream *s = of_h2(st);
 	struct exchange *ex = s->ex;
 	struct http_response res = *head;
-	_Atomic uint64_t *upstream;
 
 	if (ex == NULL)
 		return;
@@ -341,10 +340,10 @@ on_response(struct h2_stream *st, const struct http_response *head)
 	}
 	arm(s, res.status == 101 ? ex->core->tunnel_idle_timeout_ms
 				 : ex->route->timeouts.between_bytes_ms);
-	upstream = proxy_upstream_stats(s->proxy, ex);
-	if (upstream != NULL)
-		histogram_observe(&upstream[UPSTREAM_STAT_FIRST_BYTE],
-		    now_us() - ex->sent_us);
+	histogram_observe(&proxy_upstream_stats(s->proxy,
+	    ex)[UPSTREAM_STAT_FIRST_BYTE], now_us() - ex->sent_us);
+	histogram_observe(&proxy_backend_stats(s->proxy,
+	    ex)[UPSTREAM_STAT_FIRST_BYTE], now_us() - ex->sent_us);
 	exchange_on_response(ex, &res);
 }
 

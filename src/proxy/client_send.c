@@ -44,6 +44,9 @@ choose_framing(struct client_conn *c, struct exchange *ex,
 	}
 	if (res->status == 204)
 		framing->framing = HTTP_FRAMING_NONE;
+	/* It ended with its head, in HTTP/2: that has a length as well. */
+	if (framing->framing == HTTP_FRAMING_NONE && !c->no_body)
+		framing->framing = HTTP_FRAMING_LENGTH;
 	if (framing->framing == HTTP_FRAMING_NONE || c->no_body)
 		return;
 	if (framing->framing == HTTP_FRAMING_LENGTH && !changes)

@@ -1,0 +1,502 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Backends that speak HTTP/2, and whatever client they meet."""
+import base64
+import hashlib
+import shutil
+import struct
+import subprocess
+import threading
+
+import pytest
+
+from conftest import need
+from lib import conf, wait
+from lib import h2wire as h2
+from lib.origin import big
+from lib.weir import run
+
+pytestmark = pytest.mark.short
+OK = [(":status", "200")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built_with_it():
+    status, out, err = run("-V")
+    if "no HTTP/2" in out + err:
+        pytest.skip("this weir has no HTTP/2")
+
+
+def plain(peer, stream, fields):
+    """Answer once the request has ended, with what came."""
+    peer.until(lambda: peer.stream(stream).ended)
+    body = peer.stream(stream).data
+    peer.head(stream, OK + [("x-seen", "%s %s %d" % (
+        fields[":method"], fields[":path"], len(body)))])
+    peer.data(stream, b"hello", True)
+
+
+@pytest.fixture
+def chain(start, origin_factory):
+    """chain(handler): a backend, and weir in front of it."""
+    def make(handler=plain, up=None, settings=None, **options):
+        server = origin_factory(handler, kind=h2.Server, **(settings or {}))
+        weir = start(conf.proxy(
+            server, up={"protocol": "h2", **(up or {})},
+            listen=[{"address": conf.address(), "h2c": True}], **options))
+        return server, weir
+    return make
+
+
+def test_from_http1(chain):
+    """An HTTP/1 client's request, as the backend sees it."""
+    seen = []
+
+    def handler(peer, stream, fields):
+        seen.append(peer.stream(stream).heads[0])
+        plain(peer, stream, fields)
+    server, weir = chain(handler)
+    answer = weir.request("POST", "/a?b", [("X-Name", "v")], b"body")
+    assert answer.status == 200 and answer.body == b"hello"
+    assert answer.fields.one("x-seen") == "POST /a?b 4"
+    head = dict(seen[0])
+    assert head[":scheme"] == "http" and head[":authority"] == "test.example"
+    assert head["x-name"] == "v" and head["content-length"] == "4"
+    assert "connection" not in head and "host" not in head
+    assert all(n == n.lower() for n in head)
+
+
+def test_one_connection_is_shared(chain):
+    """Requests at once share one connection, made once."""
+    go = threading.Event()
+
+    def handler(peer, stream, fields):
+        go.wait(20)
+        plain(peer, stream, fields)
+    server, weir = chain(handler)
+    with h2.Client(weir.address) as client:
+        numbers = [client.request("/") for _ in range(30)]
+        wait.until(lambda: server.peers and
+                   len(server.peers[0].streams) == 30)
+        go.set()
+        for number in numbers:
+            assert client.wait(number).data == b"hello"
+    assert len(server.peers) == 1
+    assert weir.get("/").status == 200 and len(server.peers) == 1
+
+
+def test_limits_of_streams(chain):
+    """Our limit and the peer's: what is beyond gets another connection."""
+    for up, settings in (({"h2_streams_max": 2}, {}), ({}, {"streams": 2})):
+        go = threading.Event()
+
+        def handler(peer, stream, fields):
+            go.wait(20)
+            plain(peer, stream, fields)
+        server, weir = chain(handler, up=up, settings=settings)
+        with h2.Client(weir.address) as client:
+            first = client.request("/")
+            wait.until(lambda: server.peers and server.peers[0].streams)
+            rest = [client.request("/") for _ in range(3)]
+            wait.until(lambda: sum(len(p.streams) for p in server.peers)
+                       == 4)
+            assert max(len(p.streams) for p in server.peers) == 2
+            go.set()
+            for number in [first, *rest]:
+                assert client.wait(number).data == b"hello"
+
+
+def test_bodies_both_ways(chain):
+    """Large bodies up and down, with windows that are followed."""
+    def handler(peer, stream, fields):
+        peer.until(lambda: peer.stream(stream).ended)
+        body = peer.stream(stream).data
+        peer.head(stream, OK)
+        sent = 0
+        initial = peer.settings.get(4, 65535)
+
+        def room():
+            def window(n, start):
+                return start + sum(
+                    struct.unpack(">I", p)[0] for k, f, s, p in peer.frames
+                    if k == h2.WINDOW_UPDATE and s == n)
+            return min(window(stream, initial), window(0, 65535)) - sent
+        while sent < len(body):
+            peer.until(lambda: room() > 0)
+            n = min(16384, room(), len(body) - sent)
+            peer.data(stream, body[sent:sent + n], sent + n == len(body))
+            sent += n
+    server, weir = chain(handler)
+    body = big(600000)
+    answer = weir.request("POST", "/", [], body)
+    assert answer.body == body
+
+
+def test_trailers_and_interim(chain):
+    """Trailers and 1xx, from HTTP/2 to HTTP/2 and to HTTP/1."""
+    def handler(peer, stream, fields):
+        peer.until(lambda: peer.stream(stream).ended)
+        peer.head(stream, [(":status", "103"), ("link", "</a>")])
+        peer.head(stream, OK)
+        peer.data(stream, b"x")
+        got = peer.stream(stream).trailers or []
+        peer.head(stream, [("x-end", "1"), *got], True)
+    server, weir = chain(handler)
+    with h2.Client(weir.address) as client:
+        stream = client.wait(client.request(
+            "/", "POST", [("te", "trailers")], b"abc",
+            trailers=[("x-up", "2")]))
+        assert dict(stream.heads[0])[":status"] == "103"
+        assert dict(stream.trailers) == {"x-end": "1", "x-up": "2"}
+    answer = weir.get("/", [("TE", "trailers"), ("Connection", "TE, close")])
+    assert answer.status == 200 and answer.body == b"x"
+    assert answer.trailers.one("x-end") == "1"
+
+
+def test_end_without_body(chain):
+    """END_STREAM with the head: an empty body for HTTP/1, at once."""
+    server, weir = chain(lambda peer, stream, fields:
+                         peer.head(stream, OK + [("x-a", "b")], True))
+    answer = weir.get("/")
+    assert answer.status == 200 and answer.body == b""
+    assert answer.fields.one("content-length") == "0"
+    assert weir.request("HEAD", "/").status == 200
+
+
+def test_refused_streams_are_repeated(chain):
+    """REFUSED_STREAM, and what a GOAWAY names as not seen: once more, also
+    for POST."""
+    for how in ("refuse", "goaway"):
+        seen = []
+
+        def handler(peer, stream, fields):
+            seen.append(stream)
+            if len(seen) == 2 and how == "refuse":
+                peer.rst(stream, h2.REFUSED_STREAM)
+            elif len(seen) == 2:
+                peer.say_goaway(stream - 2)
+            else:
+                plain(peer, stream, fields)
+        server, weir = chain(handler)
+        assert weir.get("/").status == 200
+        answer = weir.request("POST", "/", [], b"abc")
+        assert answer.status == 200, how
+        assert len(seen) == 3 and len(server.peers) == 2
+
+
+def test_goaway_lets_streams_finish(chain):
+    """What the backend still answers is answered; new ones go elsewhere."""
+    go = threading.Event()
+
+    def handler(peer, stream, fields):
+        if len(server.peers) == 1:
+            peer.say_goaway(stream)
+            go.wait(20)
+        plain(peer, stream, fields)
+    server, weir = chain(handler)
+    with h2.Client(weir.address) as client:
+        first = client.request("/")
+        wait.until(lambda: server.peers and server.peers[0].streams)
+        wait.until(lambda: weir.get("/").status == 200)
+        assert len(server.peers) == 2
+        go.set()
+        assert client.wait(first).data == b"hello"
+
+
+def test_failures(chain):
+    """A reset, a closed connection, a malformed answer: 502 or a cut."""
+    def reset(peer, stream, fields):
+        peer.rst(stream, h2.INTERNAL_ERROR)
+
+    def close(peer, stream, fields):
+        peer.close()
+
+    def malformed(peer, stream, fields):
+        peer.head(stream, OK + [("connection", "close")], True)
+
+    def wrong_length(peer, stream, fields):
+        peer.head(stream, OK + [("content-length", "3")])
+        peer.data(stream, b"abcd", True)
+
+    def unasked(peer, stream, fields):
+        peer.head(stream, [(":status", "101")])
+
+    def large(peer, stream, fields):
+        peer.head(stream, OK + [("x-large", "a" * 60000)], True)
+    for handler in (reset, close, malformed, unasked, large):
+        server, weir = chain(handler, up={"retries": 0})
+        assert weir.request("POST", "/", [], b"a").status == 502, handler
+    server, weir = chain(wrong_length)
+    with h2.Client(weir.address) as client:
+        number = client.request("/")
+        client.until(lambda: client.stream(number).done)
+        stream = client.stream(number)
+        assert stream.status in (200, 502)
+        if stream.status == 200:
+            assert stream.reset is not None
+
+
+def test_timeouts(chain):
+    """A backend that is silent: 504, and only that stream is cancelled."""
+    def handler(peer, stream, fields):
+        if fields[":path"] == "/slow":
+            return
+        plain(peer, stream, fields)
+    server, weir = chain(handler, up={
+        "retries": 0, "timeouts": {"first_byte": "300ms"}})
+    with h2.Client(weir.address) as client:
+        assert client.get("/slow").status == 504
+        assert client.get("/").data == b"hello"
+    assert len(server.peers) == 1
+    assert server.peers[0].stream(1).reset == h2.CANCEL
+
+
+def test_dead_backends_are_found_by_ping(chain):
+    """Silence is pinged; an answer keeps the connection."""
+    def handler(peer, stream, fields):
+        peer.until(lambda: any(k == h2.PING for k, f, s, p in peer.frames))
+        plain(peer, stream, fields)
+    server, weir = chain(handler, up={"h2_ping_interval": "100ms"})
+    assert weir.get("/").status == 200
+    assert len(server.peers) == 1
+
+
+def test_idle_connections_end(chain):
+    """After keepalive.idle_timeout."""
+    server, weir = chain(up={"keepalive": {"idle_timeout": "200ms"}})
+    assert weir.get("/").status == 200
+    wait.until(lambda: server.peers[0].closed)
+    assert weir.get("/").status == 200
+
+
+def test_http1_required(start, origin):
+    """HTTP_1_1_REQUIRED: the same request over HTTP/1.1."""
+    class Both(h2.Server):
+        def _serve(self, peer):
+            first = peer.sock.recv(3)
+            if first == b"PRI":
+                peer._exactly(21)
+                peer.send(h2.settings())
+                peer.begin()
+                return
+            data = first
+            while b"\r\n\r\n" not in data:
+                data += peer.sock.recv(4096)
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh1")
+    server = Both(lambda peer, stream, fields:
+                  peer.rst(stream, h2.H1_REQUIRED))
+    weir = start(conf.proxy(server, up={"protocol": "h2"}))
+    assert weir.get("/").body == b"h1"
+    server.close()
+
+
+# -- WebSocket ------------------------------------------------------------
+
+CONNECT = [(":method", "CONNECT"), (":protocol", "websocket"),
+           (":scheme", "http"), (":path", "/ws"),
+           (":authority", "test.example"), ("sec-websocket-version", "13"),
+           ("sec-websocket-protocol", "chat")]
+
+
+def accept(key):
+    return base64.b64encode(hashlib.sha1(
+        key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    ).decode()
+
+
+def test_websocket_from_h2_to_http1(start, origin_factory):
+    """RFC 8441 in, Upgrade out; bytes both ways, and both ends."""
+    origin = origin_factory()
+
+    def tunnel(exchange):
+        key = exchange.fields.one("sec-websocket-key")
+        assert exchange.method == "GET"
+        assert exchange.fields.one("upgrade") == "websocket"
+        exchange.send(("HTTP/1.1 101 x\r\nConnection: Upgrade\r\n"
+                       "Upgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n"
+                       "Sec-WebSocket-Protocol: chat\r\n\r\n"
+                       % accept(key)).encode())
+        while True:
+            data = exchange.conn.sock.recv(4096)
+            if not data:
+                return False
+            exchange.send(data.upper())
+    origin.default = tunnel
+    weir = start(conf.proxy(origin, listen=[
+        {"address": conf.address(), "h2c": True}]))
+    with h2.Client(weir.address) as client:
+        client.until(lambda: client.settings)
+        assert client.settings[8] == 1
+        client.head(1, CONNECT)
+        client.until(lambda: client.stream(1).final)
+        head = client.stream(1).final
+        assert head[":status"] == "200"
+        assert head["sec-websocket-protocol"] == "chat"
+        assert not {"upgrade", "connection", "sec-websocket-accept"} & {
+            n for n in head}
+        client.data(1, b"hello ")
+        client.data(1, b"there")
+        client.until(lambda: client.stream(1).data == b"HELLO THERE")
+        client.data(1, b"", True)
+        client.until(lambda: client.stream(1).done)
+        assert client.stream(1).ended
+
+
+def test_websocket_refused(start, origin_factory):
+    """An answer other than 101 is that answer; 2xx would be a tunnel."""
+    origin = origin_factory()
+    weir = start(conf.proxy(origin, listen=[
+        {"address": conf.address(), "h2c": True}]))
+    with h2.Client(weir.address) as client:
+        client.until(lambda: client.settings)
+        origin.default = lambda ex: ex.reply(403, b"no")
+        client.head(1, CONNECT)
+        assert client.wait(1).status == 403
+        origin.default = lambda ex: ex.reply(200, b"yes")
+        client.head(3, CONNECT)
+        client.until(lambda: client.stream(3).done)
+        assert client.stream(3).reset is not None
+        assert client.stream(3).status is None
+
+
+def test_websocket_to_h2(chain):
+    """From HTTP/1 and from HTTP/2 to a backend of RFC 8441."""
+    def handler(peer, stream, fields):
+        assert fields[":method"] == "CONNECT"
+        assert fields[":protocol"] == "websocket"
+        assert "sec-websocket-key" not in fields
+        peer.head(stream, OK)
+        peer.until(lambda: peer.stream(stream).data)
+        peer.data(stream, peer.stream(stream).data.upper())
+        peer.until(lambda: peer.stream(stream).done or peer.closed)
+        peer.data(stream, b"", True)
+    server, weir = chain(handler, settings={"connect": 1})
+    with h2.Client(weir.address) as client:
+        client.until(lambda: client.settings)
+        client.head(1, CONNECT)
+        client.until(lambda: client.stream(1).final)
+        client.data(1, b"abc", True)
+        assert client.wait(1).data == b"ABC"
+    with weir.client() as client:
+        key = "dGhlIHNhbXBsZSBub25jZQ=="
+        client.send(("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: %s\r\n\r\n" % key).encode())
+        client.sock.settimeout(8)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += client.sock.recv(4096)
+        assert data.startswith(b"HTTP/1.1 101 ")
+        assert ("Sec-WebSocket-Accept: " + accept(key)).encode() in data
+        client.send(b"xyz")
+        assert client.sock.recv(10) == b"XYZ"
+
+
+# -- gRPC -----------------------------------------------------------------
+
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+
+
+def message(data):
+    return b"\0" + struct.pack(">I", len(data)) + data
+
+
+def test_grpc_unary_and_streaming(chain):
+    """Messages go as they come, trailers bring the status."""
+    def handler(peer, stream, fields):
+        assert fields["te"] == "trailers"
+        peer.head(stream, OK + [("content-type", "application/grpc")])
+        at = 0
+        while True:
+            peer.until(lambda: len(peer.stream(stream).data) > at
+                       or peer.stream(stream).ended)
+            data = peer.stream(stream).data[at:]
+            if not data:
+                break
+            at += len(data)
+            peer.data(stream, data)
+        peer.head(stream, [("grpc-status", "0")], True)
+    server, weir = chain(handler)
+    with h2.Client(weir.address) as client:
+        number = client.request("/p.S/M", "POST", GRPC, end=False)
+        sent = b""
+        for word in (b"one", b"two", b"three"):
+            client.data(number, message(word))
+            sent += message(word)
+            client.until(lambda: client.stream(number).data == sent)
+        client.data(number, b"", True)
+        stream = client.wait(number)
+        assert dict(stream.trailers) == {"grpc-status": "0"}
+
+
+def test_grpc_trailers_only(chain):
+    """A head with END_STREAM stays one."""
+    server, weir = chain(lambda peer, stream, fields: peer.head(
+        stream, OK + [("content-type", "application/grpc"),
+                      ("grpc-status", "5")], True))
+    with h2.Client(weir.address) as client:
+        stream = client.wait(client.request("/p.S/M", "POST", GRPC,
+                                            message(b"a")))
+        assert stream.final["grpc-status"] == "5" and stream.data == b""
+        frames = [(k, f) for k, f, s, p in client.frames if s == 1
+                  and k in (h2.HEADERS, h2.DATA)]
+        assert len(frames) == 1 and frames[0][1] & h2.END_STREAM
+
+
+def test_grpc_timeout_and_errors(chain):
+    """grpc-timeout bounds the call; weir's own errors carry grpc-status."""
+    server, weir = chain(lambda peer, stream, fields: None)
+    with h2.Client(weir.address) as client:
+        stream = client.wait(client.request(
+            "/p.S/M", "POST", GRPC + [("grpc-timeout", "200m")],
+            message(b"a")))
+        assert stream.status == 200 and stream.ended
+        assert stream.final["grpc-status"] == "4"
+        assert stream.final["content-type"] == "application/grpc"
+        server.close()
+        for peer in server.peers:
+            peer.close()
+        stream = client.wait(client.request("/p.S/M", "POST", GRPC,
+                                            message(b"a")))
+        assert stream.status == 200
+        assert stream.final["grpc-status"] == "14"
+        assert stream.final["grpc-message"]
+
+
+NODE = """
+const http2 = require('http2');
+const s = http2.createServer();
+s.on('stream', (stream, headers) => {
+  let n = 0;
+  stream.on('data', (d) => { n += d.length; });
+  stream.on('end', () => {
+    stream.respond({ ':status': 200, 'x-path': headers[':path'] });
+    stream.end('got ' + n);
+  });
+});
+s.listen(0, '127.0.0.1', () => console.log(s.address().port));
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node")
+def test_node_backend(start):
+    """Node's http2 server behind HTTP/1 and HTTP/2 clients."""
+    node = subprocess.Popen([need("node"), "-e", NODE],
+                            stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(node.stdout.readline())
+        weir = start(conf.proxy("127.0.0.1:%d" % port,
+                                up={"protocol": "h2"},
+                                listen=[{"address": conf.address(),
+                                         "h2c": True}]))
+        body = big(300000)
+        answer = weir.request("POST", "/n", [], body)
+        assert answer.body == b"got 300000"
+        assert answer.fields.one("x-path") == "/n"
+        with h2.Client(weir.address) as client:
+            numbers = [client.request("/%d" % i) for i in range(20)]
+            for number in numbers:
+                assert client.wait(number).data == b"got 0"
+    finally:
+        node.kill()
+        node.wait()
+        node.stdout.close()
