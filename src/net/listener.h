@@ -28,6 +28,7 @@ struct listener_spec {
 	bool reuseport;
 	bool defer_accept;
 	bool ipv6_only;
+	bool proxy_protocol; /* begins with what a proxy says */
 	bool h2c;      /* HTTP/2 in clear text, by its preface */
 	bool is_admin; /* stays open until a drain has ended */
 	uint32_t backlog;

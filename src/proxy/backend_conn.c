@@ -22,6 +22,7 @@
 #include "http/hop.h"
 #include "http/websocket.h"
 #include "metrics/histogram.h"
+#include "net/proxyproto.h"
 #include "net/tls_stream.h"
 #include "os/sock.h"
 #include "proxy/backend_h2.h"
@@ -465,6 +466,28 @@ shake(struct backend_conn *bc)
 	}
 }
 
+/* Say who the client is, before anything else; a failure shows later. */
+static void
+say_proxy(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	unsigned version = ex->group->conf->proxy_protocol;
+	char memory[PROXYPROTO_V1_MAX + 1];
+	struct addr_ip server;
+	struct addr local;
+	struct str out;
+
+	if (version == 0)
+		return;
+	ex->client_ops->local(ex, &local);
+	addr_ip_from(&server, &local);
+	str_init(&out, memory, sizeof(memory));
+	proxyproto_write(&out, version, &ex->client_ip, &server);
+	(void)!conn_send(&bc->conn, str_view(&out));
+	bc->sent_before = bc->conn.sent;
+	bc->given_before = conn_given(&bc->conn);
+}
+
 /* The connection stands; 0, or an errno.  The loop will tell the rest. */
 static int
 begin_handshake(struct backend_conn *bc)
@@ -530,6 +553,8 @@ connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 		bc->for_h2 = true;
 		backend_h2_connect_began(ex->proxy, ex->backend);
 	}
+	if (!*pending)
+		say_proxy(bc);
 	if (!*pending && ex->backend->tls != NULL) {
 		*pending = true;
 		error = begin_handshake(bc);
@@ -616,6 +641,8 @@ connect_ended(struct backend_conn *bc)
 	bool pending = false;
 	int again;
 
+	if (error == 0)
+		say_proxy(bc);
 	if (error == 0 && ex->backend->tls != NULL) {
 		bc->conn.failed = false;
 		error = begin_handshake(bc);
@@ -654,6 +681,7 @@ keeps(const struct backend_conn *bc)
 	const struct group_keepalive *k = &bc->ex->group->conf->keepalive;
 
 	return k->idle_timeout_ms != 0 && k->idle_max != 0 &&
+	    bc->ex->group->conf->proxy_protocol == 0 &&
 	    (k->requests_max == 0 || bc->item.served + 1 < k->requests_max);
 }
 
@@ -827,6 +855,8 @@ response_end(struct backend_conn *bc, struct span last, bool surplus)
 		relay_on_response_body(ex, last, true, trailers);
 		return;
 	}
+	if (ex->group->conf->proxy_protocol != 0)
+		bc->keep_alive = false; /* it is this client's */
 	leave_exchange(bc);
 	bc->item.served++;
 	if (bc->keep_alive && !surplus && !bc->conn.readable &&

@@ -12,8 +12,8 @@ static const uint64_t x_forwarded = UINT64_C(1) << FIELD_X_FORWARDED_FOR |
     UINT64_C(1) << FIELD_X_FORWARDED_PROTO |
     UINT64_C(1) << FIELD_X_FORWARDED_HOST;
 
-static bool
-is_trusted(const struct core_conf *core, const struct addr_ip *ip)
+bool
+client_addr_is_trusted(const struct core_conf *core, const struct addr_ip *ip)
 {
 	if (ip->family == AF_UNIX)
 		return false;
@@ -99,7 +99,7 @@ client_addr_find(struct exchange *ex)
 	bool forwarded;
 
 	ex->client_ip = ip;
-	if (core->trusted_proxies.count == 0 || !is_trusted(core, &ip))
+	if (core->trusted_proxies.count == 0 || !client_addr_is_trusted(core, &ip))
 		return;
 	ex->peer_trusted = true;
 	forwarded = span_ieq(name, SPAN("Forwarded"));
@@ -112,7 +112,7 @@ client_addr_find(struct exchange *ex)
 			return; /* as far as it could be believed */
 		before.port = 0;
 		ex->client_ip = before;
-		if (!is_trusted(core, &before))
+		if (!client_addr_is_trusted(core, &before))
 			return;
 	}
 }

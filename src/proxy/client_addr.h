@@ -9,9 +9,16 @@
 #ifndef PROXY_CLIENT_ADDR_H
 #define PROXY_CLIENT_ADDR_H
 
+#include <stdbool.h>
+
+struct addr_ip;
+struct core_conf;
 struct exchange;
 struct http_request;
 
+/* Is this address one of trusted_proxies? */
+bool client_addr_is_trusted(const struct core_conf *core,
+    const struct addr_ip *ip);
 /* Sets ex->client_ip and ex->peer_trusted. */
 void client_addr_find(struct exchange *ex);
 /* X-Forwarded-* or Forwarded in the request that the backend gets. */

@@ -13,12 +13,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/heap_alloc.h"
 #include "base/str.h"
+#include "net/proxyproto.h"
 #include "net/tls_ctx.h"
 #include "net/tls_stream.h"
 #include "os/sock.h"
+#include "proxy/client_addr.h"
 #include "proxy/client_conn_private.h"
 #include "proxy/client_h2.h"
 #include "proxy/client_send.h"
@@ -155,6 +158,96 @@ begin_handshake(struct client_conn *c)
 	shake(c);
 }
 
+/* The connection's own bytes begin. */
+static void
+begin_stream(struct client_conn *c)
+{
+	if (c->spec->tls != NULL) {
+		begin_handshake(c);
+		return;
+	}
+	set_idle(c);
+	client_conn_arm(c,
+	    client_conn_service(c)->core->client_header_timeout_ms);
+	serve(c);
+}
+
+static void
+refuse_proxy(struct client_conn *c, const char *why)
+{
+	char memory[64];
+	struct str ip;
+
+	counter_add(&c->proxy->stats[PROXY_STAT_PROXY_REFUSED], 1);
+	str_init(&ip, memory, sizeof(memory));
+	addr_ip_put(&ip, &c->peer);
+	log_info(NULL, "conn %llu %.*s: PROXY protocol: %s",
+	    (unsigned long long)c->id, (int)ip.len, ip.p, why);
+	drop(c, false);
+}
+
+/*
+ * Take what has come of the head, and nothing behind it: that may be the
+ * first bytes of TLS.
+ */
+static void
+read_proxy(struct client_conn *c)
+{
+	struct kept *k = c->kept;
+	struct proxyproto said;
+	enum proxyproto_result result = PROXYPROTO_MORE;
+
+	while (result == PROXYPROTO_MORE && c->conn.readable) {
+		char *p = k->bytes + k->len;
+		ssize_t n = recv(c->conn.watch.fd, p, k->size - k->len,
+		    MSG_PEEK);
+
+		if (n > 0)
+			n = conn_receive_raw(&c->conn, p, proxyproto_wanted(
+			    span_of(k->bytes, k->len), span_of(p, (size_t)n)));
+		else
+			n = conn_receive_raw(&c->conn, p, 1);
+		if (n == CONN_AGAIN)
+			return;
+		if (n == CONN_EOF || n == CONN_FAILED) {
+			drop(c, false);
+			return;
+		}
+		k->len += (size_t)n;
+		result = proxyproto_read(span_of(k->bytes, k->len), &said);
+		c->conn.readable = true; /* it was not read empty */
+	}
+	if (result == PROXYPROTO_BAD) {
+		refuse_proxy(c, "malformed");
+		return;
+	}
+	if (result == PROXYPROTO_MORE)
+		return;
+	c->kept = NULL;
+	free(k);
+	if (!said.is_local)
+		c->peer = said.client;
+	counter_add(&c->proxy->stats[PROXY_STAT_PROXY_TAKEN], 1);
+	begin_stream(c);
+}
+
+static void
+begin_proxy(struct client_conn *c)
+{
+	const struct core_conf *core = client_conn_service(c)->core;
+
+	c->state = STATE_PROXY;
+	if (!client_addr_is_trusted(core, &c->peer)) {
+		refuse_proxy(c, "the peer is none of trusted_proxies");
+		return;
+	}
+	c->kept = heap_alloc(sizeof(*c->kept) + PROXYPROTO_MAX);
+	memset(c->kept, 0, sizeof(*c->kept));
+	c->kept->size = PROXYPROTO_MAX;
+	client_conn_arm(c, core->client_header_timeout_ms);
+	read_proxy(c);
+}
+
 void
 client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
     int fd, const struct addr *peer)
@@ -176,14 +269,10 @@ client_conn_open(struct proxy *proxy, const struct listener_spec *spec,
 	counter_add(&proxy->stats[PROXY_STAT_CONNECTIONS], 1);
 	counter_add(&proxy->stats[PROXY_STAT_CONN_OPEN], 1);
 	c->conn.readable = true; /* with TCP_DEFER_ACCEPT it mostly is */
-	if (spec->tls != NULL) {
-		begin_handshake(c);
-	} else {
-		set_idle(c);
-		client_conn_arm(c,
-		    client_conn_service(c)->core->client_header_timeout_ms);
-		serve(c);
-	}
+	if (spec->proxy_protocol)
+		begin_proxy(c);
+	else
+		begin_stream(c);
 	if (c->state == STATE_EXCHANGE && c->body_done && !c->ex->is_tunnel &&
 	    !c->conn.is_watched)
 		watch_later(c);
@@ -878,7 +967,9 @@ on_event(struct loop_watch *w, unsigned events)
 	conn_note(&c->conn, events);
 	if ((events & (LOOP_WRITABLE | LOOP_FAILED)) != 0)
 		on_writable(c);
-	if (c->state == STATE_HANDSHAKE && c->conn.readable)
+	if (c->state == STATE_PROXY && c->conn.readable)
+		read_proxy(c);
+	else if (c->state == STATE_HANDSHAKE && c->conn.readable)
 		shake(c);
 	else if (c->state != STATE_CLOSED && c->conn.readable)
 		serve(c);
@@ -918,6 +1009,9 @@ on_deadline(struct deadline *d)
 
 	assert(c->magic == CLIENT_CONN_MAGIC);
 	switch (c->state) {
+	case STATE_PROXY:
+		refuse_proxy(c, "took too long");
+		break;
 	case STATE_HANDSHAKE:
 		handshake_failed(c, PROXY_STAT_TLS_TIMEOUT, "took too long");
 		break;

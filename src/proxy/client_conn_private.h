@@ -24,6 +24,7 @@ enum {
 };
 
 enum client_conn_state {
+	STATE_PROXY,     /* the head of the PROXY protocol is awaited */
 	STATE_HANDSHAKE, /* of TLS */
 	STATE_IDLE,     /* between requests, or before the first */
 	STATE_HEAD,     /* part of a head has come */

@@ -153,6 +153,7 @@ struct service_listen {
 	bool reuseport;
 	bool defer_accept;
 	bool ipv6_only;
+	bool proxy_protocol;
 	bool http2;
 	bool h2c;
 	uint32_t backlog;

@@ -40,6 +40,8 @@ enum proxy_stat {
 	PROXY_STAT_TLS_RESUMED,
 	PROXY_STAT_TLS_FAILED,
 	PROXY_STAT_TLS_TIMEOUT,
+	PROXY_STAT_PROXY_TAKEN,       /* heads of the PROXY protocol */
+	PROXY_STAT_PROXY_REFUSED,
 	PROXY_STAT_H2_CONNECTIONS,    /* of clients, over HTTP/2 */
 	PROXY_STAT_H2_STREAMS,        /* that they opened */
 	PROXY_STAT_H2_BACKENDS,       /* connections to backends */

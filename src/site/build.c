@@ -554,6 +554,7 @@ add_listener(struct build *b, const struct service_listen *listen,
 	spec->defer_accept = listen->defer_accept;
 	spec->ipv6_only = listen->ipv6_only;
 	spec->h2c = listen->h2c;
+	spec->proxy_protocol = listen->proxy_protocol;
 	spec->backlog = listen->backlog;
 	/* Whole seconds, and none of them is off. */
 	spec->keepalive_s = (uint32_t)((listen->keepalive_ms + 999) / 1000);

@@ -112,6 +112,13 @@ static const struct conf_enum balances[] = {
 	{ NULL, 0 },
 };
 
+static const struct conf_enum proxy_protocols[] = {
+	{ "off", 0 },
+	{ "v1", 1 },
+	{ "v2", 2 },
+	{ NULL, 0 },
+};
+
 static const struct conf_enum protocols[] = {
 	{ "h1", GROUP_H1 },
 	{ "h2", GROUP_H2 },
@@ -175,6 +182,9 @@ static const struct conf_item items[] = {
 	    "1xx responses before the final one"),
 	CONF_ENUM("protocol", struct group_conf, protocol, protocols, "h1",
 	    0, "HTTP/1.1, HTTP/2, or what TLS negotiates"),
+	CONF_ENUM("proxy_protocol", struct group_conf, proxy_protocol,
+	    proxy_protocols, "off", 0,
+	    "tell the backend of the client before the first byte"),
 	CONF_UINT("h2_streams_max", struct group_conf, h2_streams_max, 1,
 	    100000, "100", NULL, 0,
 	    "requests at once on one HTTP/2 connection"),
@@ -312,6 +322,12 @@ check_protocol(struct conf_ctx *ctx, const struct conf_node *node,
 		return -1;
 	}
 #endif
+	if (conf->protocol != GROUP_H1 && conf->proxy_protocol != 0) {
+		conf_report_error(ctx->report, &node->place,
+		    "proxy_protocol belongs to protocol = \"h1\": HTTP/2 "
+		    "connections are shared by clients");
+		return -1;
+	}
 	if (conf->protocol == GROUP_AUTO && !conf->has_tls)
 		conf_report_warning(ctx->report, &node->place,
 		    "protocol = \"auto\" is HTTP/1.1 without tls, where "

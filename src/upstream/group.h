@@ -97,6 +97,7 @@ struct group_conf {
 	uint32_t response_fields_max;
 	uint32_t interim_responses_max;
 	uint32_t protocol;         /* enum group_protocol */
+	uint32_t proxy_protocol;   /* version to send, 0 = none */
 	uint32_t h2_streams_max;   /* exchanges on one connection */
 	uint64_t h2_ping_interval_ms; /* 0 = off */
 	bool has_tls;

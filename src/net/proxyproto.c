@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* proxyproto - reading and writing of its two forms. */
+#include "net/proxyproto.h"
+
+#include "base/str.h"
+
+enum {
+	V2_HEAD = 16,
+	V2_IPV4 = 12, /* two addresses, two ports */
+	V2_IPV6 = 36,
+	TLV_HEAD = 3,
+};
+
+static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
+
+/* ---- version 1: a line of text ---- */
+
+/* The next word, up to one space. */
+static bool
+next_word(struct span *rest, struct span *word)
+{
+	const char *space = memchr(rest->p, ' ', rest->len);
+	size_t len = space != NULL ? (size_t)(space - rest->p) : rest->len;
+
+	*word = span_of(rest->p, len);
+	*rest = space != NULL
+	    ? span_of(space + 1, rest->len - len - 1) : span_of(rest->p, 0);
+	return len > 0;
+}
+
+static bool
+read_port(struct span word, uint16_t *port)
+{
+	uint64_t n;
+
+	if (word.len == 0 || word.len > 5 || span_u64(word, &n) != 0 ||
+	    n > UINT16_MAX || (word.len > 1 && word.p[0] == '0'))
+		return false;
+	*port = (uint16_t)n;
+	return true;
+}
+
+static bool
+read_addresses(struct span rest, int family, struct proxyproto *out)
+{
+	struct span client, server, from, to;
+
+	return next_word(&rest, &client) && next_word(&rest, &server) &&
+	    next_word(&rest, &from) && next_word(&rest, &to) &&
+	    rest.len == 0 && rest.p == to.p &&
+	    addr_ip_parse(client, &out->client) == 0 &&
+	    addr_ip_parse(server, &out->server) == 0 &&
+	    out->client.family == family && out->server.family == family &&
+	    read_port(from, &out->client.port) &&
+	    read_port(to, &out->server.port);
+}
+
+static enum proxyproto_result
+read_v1(struct span in, struct proxyproto *out)
+{
+	size_t max = in.len < PROXYPROTO_V1_MAX ? in.len : PROXYPROTO_V1_MAX;
+	const char *end = memchr(in.p, '\n', max);
+	struct span rest, word;
+
+	if (end == NULL)
+		return in.len < PROXYPROTO_V1_MAX ? PROXYPROTO_MORE
+						  : PROXYPROTO_BAD;
+	if (end == in.p || end[-1] != '\r')
+		return PROXYPROTO_BAD;
+	out->used = (size_t)(end - in.p) + 1;
+	rest = span_of(in.p + 6, out->used - 8);
+	if (!next_word(&rest, &word))
+		return PROXYPROTO_BAD;
+	if (span_eq(word, SPAN("UNKNOWN"))) {
+		out->is_local = true;
+		return PROXYPROTO_DONE;
+	}
+	if (span_eq(word, SPAN("TCP4")))
+		return read_addresses(rest, AF_INET, out) ? PROXYPROTO_DONE
+							  : PROXYPROTO_BAD;
+	if (span_eq(word, SPAN("TCP6")))
+		return read_addresses(rest, AF_INET6, out) ? PROXYPROTO_DONE
+							   : PROXYPROTO_BAD;
+	return PROXYPROTO_BAD;
+}
+
+/* ---- version 2: bytes ---- */
+
+static size_t
+u16(const char *p)
+{
+	return (size_t)(unsigned char)p[0] << 8 | (unsigned char)p[1];
+}
+
+static void
+take_ip4(struct addr_ip *ip, const char *p, const char *port)
+{
+	memset(ip, 0, sizeof(*ip));
+	memset(ip->bytes + 10, 0xff, 2);
+	memcpy(ip->bytes + 12, p, 4);
+	ip->port = (uint16_t)u16(port);
+	ip->family = AF_INET;
+}
+
+static void
+take_ip6(struct addr_ip *ip, const char *p, const char *port)
+{
+	memset(ip, 0, sizeof(*ip));
+	memcpy(ip->bytes, p, 16);
+	ip->port = (uint16_t)u16(port);
+	ip->family = AF_INET6;
+}
+
+/* The extensions, each with its length, fill the rest exactly. */
+static bool
+is_tlvs(struct span rest)
+{
+	while (rest.len > 0) {
+		size_t len;
+
+		if (rest.len < TLV_HEAD)
+			return false;
+		len = u16(rest.p + 1) + TLV_HEAD;
+		if (len > rest.len)
+			return false;
+		rest = span_of(rest.p + len, rest.len - len);
+	}
+	return true;
+}
+
+static enum proxyproto_result
+read_v2_addresses(unsigned family, struct span body, struct proxyproto *out)
+{
+	size_t len = 0;
+
+	switch (family) {
+	case 0x11: /* TCP over IPv4 */
+		len = V2_IPV4;
+		if (body.len < len)
+			return PROXYPROTO_BAD;
+		take_ip4(&out->client, body.p, body.p + 8);
+		take_ip4(&out->server, body.p + 4, body.p + 10);
+		break;
+	case 0x21: /* over IPv6 */
+		len = V2_IPV6;
+		if (body.len < len)
+			return PROXYPROTO_BAD;
+		take_ip6(&out->client, body.p, body.p + 32);
+		take_ip6(&out->server, body.p + 16, body.p + 34);
+		break;
+	case 0x00: /* unspecified: all of it is to be ignored */
+		out->is_local = true;
+		return PROXYPROTO_DONE;
+	default: /* datagrams, Unix sockets */
+		return PROXYPROTO_BAD;
+	}
+	return is_tlvs(span_of(body.p + len, body.len - len))
+	    ? PROXYPROTO_DONE : PROXYPROTO_BAD;
+}
+
+static enum proxyproto_result
+read_v2(struct span in, struct proxyproto *out)
+{
+	unsigned command, family;
+	struct span body;
+
+	if (in.len < V2_HEAD)
+		return PROXYPROTO_MORE;
+	command = (unsigned char)in.p[12];
+	family = (unsigned char)in.p[13];
+	body = span_of(in.p + V2_HEAD, u16(in.p + 14));
+	if ((command != 0x20 && command != 0x21) ||
+	    body.len > PROXYPROTO_MAX - V2_HEAD)
+		return PROXYPROTO_BAD;
+	if (in.len < V2_HEAD + body.len)
+		return PROXYPROTO_MORE;
+	out->used = V2_HEAD + body.len;
+	if (command == 0x20) {
+		out->is_local = true;
+		return PROXYPROTO_DONE;
+	}
+	return read_v2_addresses(family, body, out);
+}
+
+/* ---- either ---- */
+
+static bool
+begins(struct span in, const char *with, size_t len)
+{
+	return memcmp(in.p, with, in.len < len ? in.len : len) == 0;
+}
+
+enum proxyproto_result
+proxyproto_read(struct span in, struct proxyproto *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (in.len == 0)
+		return PROXYPROTO_MORE;
+	if (begins(in, "PROXY ", 6))
+		return in.len < 6 ? PROXYPROTO_MORE : read_v1(in, out);
+	if (begins(in, signature, sizeof(signature)))
+		return read_v2(in, out);
+	return PROXYPROTO_BAD;
+}
+
+size_t
+proxyproto_wanted(struct span taken, struct span waiting)
+{
+	char first = taken.len > 0 ? taken.p[0] : waiting.p[0];
+	const char *end;
+	size_t whole = V2_HEAD;
+
+	if (first != '\r') {
+		end = memchr(waiting.p, '\n', waiting.len);
+		return end != NULL ? (size_t)(end - waiting.p) + 1
+				   : waiting.len;
+	}
+	if (taken.len >= V2_HEAD)
+		whole += u16(taken.p + 14);
+	if (taken.len >= whole)
+		return 0;
+	return waiting.len < whole - taken.len ? waiting.len
+					       : whole - taken.len;
+}
+
+static void
+put_u16(struct str *out, unsigned n)
+{
+	str_char(out, (char)(n >> 8 & 0xff));
+	str_char(out, (char)(n & 0xff));
+}
+
+static void
+write_v2(struct str *out, const struct addr_ip *client,
+    const struct addr_ip *server, bool is_known)
+{
+	bool is_ip4 = client->family == AF_INET;
+	size_t skip = is_ip4 ? 12 : 0;
+
+	str_put(out, signature, sizeof(signature));
+	str_char(out, is_known ? 0x21 : 0x20);
+	if (!is_known) {
+		str_put(out, "\0\0\0", 3);
+		return;
+	}
+	str_char(out, is_ip4 ? 0x11 : 0x21);
+	put_u16(out, is_ip4 ? V2_IPV4 : V2_IPV6);
+	str_put(out, (const char *)client->bytes + skip, 16 - skip);
+	str_put(out, (const char *)server->bytes + skip, 16 - skip);
+	put_u16(out, client->port);
+	put_u16(out, server->port);
+}
+
+void
+proxyproto_write(struct str *out, unsigned version,
+    const struct addr_ip *client, const struct addr_ip *server)
+{
+	bool is_known = client->family == server->family &&
+	    (client->family == AF_INET || client->family == AF_INET6);
+
+	if (version == 2) {
+		write_v2(out, client, server, is_known);
+	} else if (!is_known) {
+		str_lit(out, "PROXY UNKNOWN\r\n");
+	} else {
+		str_cstr(out, client->family == AF_INET ? "PROXY TCP4 "
+							: "PROXY TCP6 ");
+		addr_ip_put(out, client);
+		str_char(out, ' ');
+		addr_ip_put(out, server);
+		str_printf(out, " %u %u\r\n", client->port, server->port);
+	}
+}

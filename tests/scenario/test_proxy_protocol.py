@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The PROXY protocol, in and out."""
+import socket
+import struct
+
+import pytest
+
+from lib import conf, wait
+from lib.client import Client, compose
+from lib.origin import Echo
+
+pytestmark = pytest.mark.short
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+V1 = b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 80\r\n"
+
+
+def v2(client="192.0.2.7", port=4321, extra=b""):
+    body = (socket.inet_aton(client) + socket.inet_aton("192.0.2.8")
+            + struct.pack(">HH", port, 80) + extra)
+    return V2 + b"\x21\x11" + struct.pack(">H", len(body)) + body
+
+
+def v6():
+    body = (socket.inet_pton(socket.AF_INET6, "2001:db8::7")
+            + socket.inet_pton(socket.AF_INET6, "::1")
+            + struct.pack(">HH", 1, 2))
+    return V2 + b"\x21\x21" + struct.pack(">H", len(body)) + body
+
+
+@pytest.fixture(scope="module")
+def weir(start_shared, origin):
+    return start_shared(conf.proxy(
+        origin, listen=[{"address": conf.address(), "proxy_protocol": True}],
+        trusted_proxies=["127.0.0.0/8"], client_header_timeout="2s"))
+
+
+def forwarded(weir, head, pieces=None):
+    with Client(weir.address) as client:
+        data = head + compose("GET", "/x")
+        if pieces:
+            client.send_bytewise(data)
+        else:
+            client.send(data)
+        return Echo(client.response()).fields.one("x-forwarded-for")
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+def test_heads(weir, pieces):
+    """Version 1 and 2, IPv4 and IPv6, with extensions, LOCAL; in any
+    pieces."""
+    assert forwarded(weir, V1, pieces) == "192.0.2.7"
+    assert forwarded(weir, v2(), pieces) == "192.0.2.7"
+    assert forwarded(weir, v2(extra=b"\1\0\2h2"), pieces) == "192.0.2.7"
+    assert forwarded(weir, v6(), pieces) == "2001:db8::7"
+    assert forwarded(weir, V2 + b"\x20\0\0\0", pieces) == "127.0.0.1"
+    assert forwarded(weir, b"PROXY UNKNOWN\r\n", pieces) == "127.0.0.1"
+
+
+def test_kept_alive(weir):
+    """The head is said once; the address holds for all requests."""
+    with Client(weir.address) as client:
+        client.send(V1)
+        for _ in range(3):
+            answer = Echo(client.get("/x"))
+            assert answer.fields.one("x-forwarded-for") == "192.0.2.7"
+
+
+@pytest.mark.parametrize("head", [
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"PROXY TCP4 a b 1 2\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\n", V2 + b"\x31\x11\0\0",
+    V2 + b"\x21\x11\xff\xff", b"\r\n\r\n\1", b"PROXY " + b"a" * 200])
+def test_malformed(weir, head):
+    """Closed without a word, and counted."""
+    def count():
+        return weir.metrics().sum("weir_proxy_proxy_protocol_total",
+                                  outcome="refused")
+    before = count()
+    with Client(weir.address) as client:
+        client.send(head)
+        assert client.closed()
+    wait.until(lambda: count() >= before + 1)
+
+
+def test_slow_head(weir):
+    """It has client_header_timeout."""
+    with Client(weir.address) as client:
+        client.send(b"PROXY ")
+        assert client.closed()
+
+
+def test_untrusted_peers(start, origin):
+    """Who is none of trusted_proxies may say nothing."""
+    weir = start(conf.proxy(origin, listen=[
+        {"address": conf.address(), "proxy_protocol": True}]))
+    with Client(weir.address) as client:
+        client.send(V1 + compose("GET", "/x"), may_fail=True)
+        assert client.closed()
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_out(start, origin_factory, version):
+    """The backend is told of the client, on a connection for it alone."""
+    from lib.wire import Reader
+    origin = origin_factory()
+    heads = []
+
+    def on_connect(conn):
+        if version == "v1":
+            head = b""
+            while not head.endswith(b"\r\n"):
+                head += conn.sock.recv(1)
+        else:
+            head = b""
+            while len(head) < 28:
+                head += conn.sock.recv(28 - len(head))
+        heads.append(head)
+        conn.reader = Reader(conn.sock, 8)
+        request = conn.reader.request_head()
+        assert request.method == "GET"
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        conn.reader.closed(8)
+    origin.on_connect = on_connect
+    weir = start(conf.proxy(origin, up={"proxy_protocol": version}))
+    with weir.client() as client:
+        mine = client.name[1]
+        for _ in range(2):
+            assert client.get("/").body == b"ok"
+    assert len(heads) == 2
+    if version == "v1":
+        words = heads[0].decode().split()
+        assert words[:4] == ["PROXY", "TCP4", "127.0.0.1", "127.0.0.1"]
+        assert words[5] == str(weir.address[1])
+    else:
+        assert heads[0][:16] == V2 + b"\x21\x11\0\x0c"
+        assert heads[0][16:20] == socket.inet_aton("127.0.0.1")
+        assert struct.unpack(">H", heads[0][26:28])[0] == weir.address[1]
+        assert struct.unpack(">H", heads[0][24:26])[0] in (0, mine)
