@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -20,6 +21,7 @@ TOP = os.environ.get("WEIR_SRCDIR") or os.path.join(
 EXAMPLES = sorted(glob.glob(os.path.join(TOP, "etc", "examples", "*.conf")))
 EXAMPLES += glob.glob(os.path.join(TOP, "etc", "weir.conf"))
 PORT = re.compile(r"(?<=:)(8\d\d\d|9\d\d\d|3\d\d\d)\b")
+MAKER = "contrib/selfsigned.sh"
 LINE = re.compile(r"^\s*#\s+([$>]) (.*)$", re.M)
 
 
@@ -33,9 +35,25 @@ def test_there_are_some():
     assert EXAMPLES
 
 
+def make_certificates(text, folder):
+    """Run the lines that make certificates; False if there are none."""
+    found = [rest for kind, rest in LINE.findall(text)
+             if rest.startswith(MAKER)]
+    for command in found:
+        need("openssl")
+        subprocess.run(os.path.join(TOP, command), shell=True, cwd=folder,
+                       check=True, timeout=30, stdout=subprocess.DEVNULL)
+    return bool(found)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=ids)
 def test_example_is_valid(path):
-    status, _, err = run("-t", "-c", path, cwd=os.path.dirname(path))
+    with tempfile.TemporaryDirectory() as folder:
+        with open(path) as f:
+            text = f.read()
+        if make_certificates(text, folder):
+            path = shutil.copy(path, folder)
+        status, _, err = run("-t", "-c", path, cwd=os.path.dirname(path))
     assert status == 0, err
     assert ": warning: " not in err
 
@@ -59,6 +77,8 @@ def test_example_works(path):
     text += '\npid_file = "@DIR@/weir.pid";\n'
     steps = []
     for kind, rest in LINE.findall(text):
+        if kind == "$" and rest.startswith(MAKER):
+            continue
         if kind == "$":
             steps.append((rest, []))
         else:
@@ -71,8 +91,11 @@ def test_example_works(path):
         conf.split(a) for a in re.findall(
             r'(?m)^[^#\n]*listen[^#\n]*address\s*=\s*"([^"]+)"', text)]
     try:
+        made = make_certificates(text, weir.dir)
         weir.start()
         with tempfile.TemporaryDirectory() as folder:
+            if made:
+                folder = weir.dir
             for command, wanted in steps:
                 assert command.startswith("curl "), command
                 assert wanted, "nothing to compare with: " + command
