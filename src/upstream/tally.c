@@ -113,8 +113,10 @@ tally_mend(struct tally *t, const struct tally_cells *cells)
 	    !collect(cells, &again, &changes_again) ||
 	    changes != changes_again)
 		return false;
+	/* Of what was read before the cells only if nobody changed it since. */
 	if ((seen & COUNT_MASK) == sum)
-		return true;
+		return atomic_load_explicit(&t->word, memory_order_acquire) ==
+		    seen;
 	/* Fails if anybody changed the sum since it was read. */
 	return atomic_compare_exchange_strong(&t->word, &seen,
 	    (seen & ~COUNT_MASK) + CHANGE + sum);

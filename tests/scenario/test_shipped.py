@@ -3,10 +3,12 @@
 import glob
 import os
 import re
+import shutil
 
 import pytest
 
 from lib.weir import run
+from test_examples import make_certificates
 
 pytestmark = pytest.mark.short
 
@@ -70,6 +72,9 @@ def plain(dump):
 @pytest.mark.parametrize("path", FILES, ids=os.path.basename)
 def test_dump_loads_again(tmp_path, path):
     """To the same, with another origin."""
+    with open(path) as f:
+        if make_certificates(f.read(), tmp_path):
+            path = shutil.copy(path, tmp_path)
     status, first, err = run("-T", "-c", path)
     assert status == 0, err
     again = tmp_path / "again.conf"

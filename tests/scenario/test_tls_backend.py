@@ -175,7 +175,8 @@ def test_sessions_are_resumed(weir, servers):
     for _ in range(3):
         assert once(weir.address, target="/sni/hello").status == 200
         server.drop_idle()
-    assert server.resumed[before:] == [True] * 3
+    # A connection that was not idle yet has served twice.
+    assert server.resumed[before:] and all(server.resumed[before:])
 
 
 def test_sessions_are_shared_by_workers(start, certs):
