@@ -102,6 +102,9 @@ def test_master_killed_again(orphans):
     one = orphans()
     one.kill_master()
     second = one.plain_start()
+    # Until then one of the first may still answer who comes next.
+    wait.until(lambda: one.weir.log.count(
+        "another master has taken over") == 2, 15)
     with Load(one.address) as load:
         second.kill()
         second.wait(10)
