@@ -208,17 +208,17 @@ add_narrow(scmp_filter_ctx ctx)
 	if ((status = add_if(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone),
 	    SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread))) != 0 ||
 	    (status = add_if(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill),
-	    SCMP_A0(SCMP_CMP_EQ, self))) != 0 ||
+	    SCMP_A0(SCMP_CMP_EQ, self, 0))) != 0 ||
 	    (status = add_if(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl),
-	    SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME))) != 0 ||
+	    SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0))) != 0 ||
 	    (status = add_if(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl),
-	    SCMP_A0(SCMP_CMP_EQ, PR_GET_DUMPABLE))) != 0 ||
+	    SCMP_A0(SCMP_CMP_EQ, PR_GET_DUMPABLE, 0))) != 0 ||
 	    (status = add_if(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64),
-	    SCMP_A2(SCMP_CMP_EQ, 0))) != 0)
+	    SCMP_A2(SCMP_CMP_EQ, 0, 0))) != 0)
 		return status;
 	for (size_t i = 0; i < 4 && status == 0; i++)
 		status = add_if(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl),
-		    SCMP_A1(SCMP_CMP_EQ, requests[i]));
+		    SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
 	return status;
 }
 

@@ -132,7 +132,8 @@ write_out(void *owner, struct span bytes)
 	struct end *end = owner;
 
 	assert_true(end->wire_len + bytes.len <= WIRE_BYTES);
-	memcpy(end->wire + end->wire_len, bytes.p, bytes.len);
+	if (bytes.len > 0)
+		memcpy(end->wire + end->wire_len, bytes.p, bytes.len);
 	end->wire_len += bytes.len;
 }
 
