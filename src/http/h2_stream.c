@@ -174,6 +174,8 @@ move_body(struct h2_session *s, struct h2_stream *st, size_t len)
 		len -= run.len;
 	}
 	assert(len <= st->now.len);
+	if (len == 0)
+		return;
 	write_out(s, span_of(st->now.p, len));
 	st->now = span_of(st->now.p + len, st->now.len - len);
 }
