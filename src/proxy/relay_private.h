@@ -51,10 +51,10 @@ relay_push_is_skipped(const struct exchange *ex,
 /* A piece reaches handler number at. */
 void relay_push(struct exchange *ex, const struct relay_path *path,
     uint32_t at, struct span in, unsigned flags);
-/* A piece comes from the source; nothing is done if there are handlers. */
+/* The same from the source, where the route has handlers. */
 void relay_push_handlers(struct exchange *ex, const struct relay_path *path,
     struct span in, bool is_end);
-/* The same from a pipe, which is emptied: one call at least. */
+/* From a pipe, which is emptied; one call at least. */
 void relay_push_pipe(struct exchange *ex, const struct relay_path *path,
     uint32_t at, struct pipe *from, unsigned flags);
 /* A handler that paused goes on. */
