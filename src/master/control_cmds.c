@@ -14,7 +14,9 @@
 #include "base/now.h"
 #include "base/str.h"
 #include "master/children.h"
+#include "master/master_logs.h"
 #include "master/master_private.h"
+#include "master/upgrade_leave.h"
 #include "os/loop.h"
 #include "os/reply.h"
 #include "site/confine.h"
@@ -158,8 +160,8 @@ answer_status(struct command_call *call)
 	json_cstr(j, "configuration", m->boot->conf_name);
 	json_cstr(j, "program", m->exe.path);
 	json_bool(j, "program_changed", exe_has_changed(&m->exe));
-	json_cstr(j, "upgrade", upgrade_successor(m) != 0 ? "given"
-	    : upgrade_is_running(m) ? "running" : NULL);
+	json_cstr(j, "upgrade", upgrade_leave_successor(m) != 0 ? "given"
+	    : upgrade_leave_is_running(m) ? "running" : NULL);
 	json_u64(j, "generation", m->generations.serving != NULL
 	    ? m->generations.serving->number : 0);
 	json_u64(j, "workers", m->settings->workers);
@@ -305,7 +307,7 @@ control_cmds_on_upgrade(struct master *m, const char *why)
 	str_init(&s, memory, sizeof(memory));
 	if (why == NULL)
 		str_printf(&s, "\"upgraded\":true,\"pid\":%ld",
-		    (long)upgrade_successor(m));
+		    (long)upgrade_leave_successor(m));
 	reply_answer(reply, why, str_view(&s));
 }
 
@@ -317,14 +319,14 @@ upgrade(struct command_call *call)
 
 	if (check_serving(call) != 0)
 		return -1;
-	if (upgrade_is_running(m))
+	if (upgrade_leave_is_running(m))
 		return error_set(call->err, "an upgrade is running already");
 	if (m->reload.state != RELOAD_IDLE &&
 	    m->reload.state != RELOAD_WAITING)
 		return error_set(call->err, "a reload is under way");
 	m->upgrade_waiter = call->request;
-	upgrade_on_usr2(m);
-	if (m->upgrade_waiter == NULL || upgrade_is_running(m))
+	upgrade_leave_on_usr2(m);
+	if (m->upgrade_waiter == NULL || upgrade_leave_is_running(m))
 		return COMMAND_LATER;
 	m->upgrade_waiter = NULL;
 	return error_set(call->err, "it could not begin: the log says why");
@@ -366,7 +368,7 @@ set_workers(struct command_call *call)
 static int
 reopen(struct command_call *call)
 {
-	master_reopen_logs(call->arg);
+	master_logs_reopen(call->arg);
 	return 0;
 }
 

@@ -69,8 +69,6 @@ struct master {
 
 /* As INT (now) and TERM do: end at once, or drain and end. */
 void master_stop(struct master *m, bool now);
-/* Open what serving needs and fork; failures are told, and end it. */
-void master_start(struct master *m);
 /* All processes serve, and are ours to keep. */
 void master_serve(struct master *m);
 /* A start that cannot succeed: said in the log, and to whoever waits. */
@@ -85,7 +83,9 @@ void master_leave(struct master *m, const uint8_t *gone);
  * upgrade is over.
  */
 void master_tell_service(struct master *m, bool is_end);
-/* As USR1 does. */
-void master_reopen_logs(struct master *m);
+/* The next state once nobody is left whom this one waits for. */
+void master_check_ended(struct master *m);
+/* The state ends then. */
+void master_set_deadline(struct master *m, uint64_t after_ms);
 
 #endif

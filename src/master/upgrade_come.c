@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* upgrade_come - waiting, starting with what was left, taking over. */
+#include "master/upgrade_come.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/heap_alloc.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/now.h"
+#include "master/master_private.h"
+#include "master/master_start.h"
+#include "site/generation.h"
+#include "site/shared.h"
+
+enum { ORPHANS_MS = 3000 }; /* to answer a plain start */
+
+bool
+upgrade_come_is_successor(struct master *m)
+{
+	struct upgrade *u = &m->upgrade;
+
+	if (m->boot->is_upgrade || m->boot->handover_fd >= 0)
+		return true;
+	u->orphans_fd = orphans_connect(m->settings->upgrade_sock);
+	return u->orphans_fd >= 0;
+}
+
+/* Nothing may fail any more that the predecessor would have to know. */
+static void
+on_taken(struct master *m)
+{
+	struct error err;
+
+	if (generations_take_over(&m->generations, &err) != 0) {
+		master_fail(m, err.text);
+		return;
+	}
+	if (pidfile_write(&m->pidfile, &err) != 0)
+		log_error(NULL, "%s", err.text);
+	master_serve(m);
+	estate_fini(&m->upgrade.take.estate, true);
+}
+
+static void
+forget_predecessor(struct master *m)
+{
+	shared_give_inherited(m->shared, m->upgrade.used,
+	    m->upgrade.used_count);
+	m->upgrade.used_count = 0;
+	reload_continue(&m->reload);
+}
+
+void
+upgrade_come_on_forget(struct deadline *d)
+{
+	struct upgrade *u = LIST_OF(d, struct upgrade, forget);
+
+	forget_predecessor(LIST_OF(u, struct master, upgrade));
+}
+
+/* Of orphans one has ended; the others have as long to drain. */
+static void
+on_gone(struct master *m)
+{
+	if (m->upgrade.orphans_fd < 0) {
+		log_notice(NULL, "upgrade: the predecessor has ended");
+		forget_predecessor(m);
+		return;
+	}
+	deadline_set(m->loop, &m->upgrade.forget,
+	    now_ms() + m->settings->shutdown_timeout_ms);
+}
+
+void
+upgrade_come_on_event(void *arg, enum upgrade_take_event event, const char *why)
+{
+	struct master *m = arg;
+
+	switch (event) {
+	case UPGRADE_TAKE_ESTATE:
+		m->upgrade.has_estate = true;
+		master_start(m);
+		break;
+	case UPGRADE_TAKE_TAKEN:
+		on_taken(m);
+		break;
+	case UPGRADE_TAKE_FAILED:
+		/* Who had nothing to give is nobody to wait for. */
+		if (m->upgrade.orphans_fd >= 0 && m->state == MASTER_WAITING)
+			master_start(m);
+		else
+			master_fail(m, why);
+		break;
+	case UPGRADE_TAKE_GONE:
+		on_gone(m);
+		break;
+	}
+}
+
+/* Lines of the time before the log is known to all processes. */
+static void
+open_early_log(struct master *m)
+{
+	struct upgrade *u = &m->upgrade;
+	struct error err;
+	int id = logtarget_add(&u->early, m->settings->error_log.path, &err);
+
+	if (id < 0 || logtarget_open_all(&u->early, &err) != 0)
+		return; /* the start will say so */
+	u->early_output.targets = &u->early;
+	u->early_output.target = (unsigned)id;
+	log_set_sink(logtarget_sink, &u->early_output);
+}
+
+/* With daemon_wait_for_ready it is we who ask for the hand-over. */
+static int
+ask_for_it(struct master *m, struct error *err)
+{
+	const char *path = m->settings->pid_file;
+	struct error why;
+	pid_t pid;
+
+	if (path == NULL)
+		return error_set(err, "daemon_wait_for_ready needs a "
+		    "pid_file");
+	if (pidfile_owner(path, &pid, &why) != 0)
+		return error_set(err, "daemon_wait_for_ready: %s", why.text);
+	if (kill(pid, SIGQUIT) != 0)
+		return error_set(err, "daemon_wait_for_ready: process %ld of "
+		    "pid file %s cannot be asked", (long)pid, path);
+	return 0;
+}
+
+int
+upgrade_come_wait(struct master *m, struct error *err)
+{
+	bool asks = m->settings->daemon && m->settings->daemon_wait_for_ready;
+
+	open_early_log(m);
+	m->state = MASTER_WAITING;
+	if (m->upgrade.orphans_fd >= 0) {
+		m->upgrade.take.config.timeout_ms = ORPHANS_MS;
+		if (upgrade_take_start(&m->upgrade.take,
+		    m->upgrade.orphans_fd, err) != 0)
+			log_warn(NULL, "orphans: %s", err->text);
+		else
+			return 0;
+		upgrade_take_stop(&m->upgrade.take);
+		master_start(m);
+		return 0;
+	}
+	if (upgrade_take_start(&m->upgrade.take, m->boot->handover_fd,
+	    err) != 0)
+		return -1;
+	if (m->boot->handover_fd >= 0)
+		return 0;
+	log_notice(NULL, "upgrade: waiting at %s", m->settings->upgrade_sock);
+	if (asks)
+		return ask_for_it(m, err);
+	daemonize_tell(&m->daemonize, 0);
+	return 0;
+}
+
+bool
+upgrade_come_on_ready(struct master *m)
+{
+	struct upgrade *u = &m->upgrade;
+	uint32_t *kept;
+	size_t count;
+
+	if (!u->has_estate)
+		return true;
+	kept = generations_kept(&m->generations, &count);
+	for (size_t i = 0; i < count; i++)
+		kept[i] = (uint32_t)u->left_numbers[kept[i]];
+	upgrade_take_ready(&u->take, kept, count);
+	free(kept);
+	return false;
+}
+
+void
+upgrade_come_on_failed(struct master *m, const char *why)
+{
+	upgrade_take_fail(&m->upgrade.take, why);
+}
+
+bool
+upgrade_come_is_provisional(const struct master *m)
+{
+	return m->upgrade.has_estate &&
+	    m->upgrade.take.state != TAKE_TAKEN &&
+	    m->upgrade.take.state != TAKE_OVER;
+}
