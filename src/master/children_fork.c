@@ -33,7 +33,7 @@ static void __attribute__((noreturn))
 run_child(struct child_slot *slot, unsigned process, int channel_fd)
 {
 	static const int ignored[] = { SIGINT, SIGHUP, SIGQUIT, SIGUSR1,
-		SIGUSR2, SIGPIPE };
+		SIGUSR2, SIGPIPE, SIGXFSZ };
 	struct children *c = slot->children;
 	const struct children_config *config = &c->config;
 	bool is_background = slot->is_background;

@@ -8,6 +8,7 @@
 #include "master/generations.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
@@ -386,16 +387,21 @@ generations_prepare(struct generations *gs, struct generation *g,
 	return 0;
 }
 
+/* At the start, and when it has changed. */
 static void
 log_sandbox(const struct generations_live *l)
 {
-	char memory[512];
+	struct generations *gs = l->owner;
+	char memory[sizeof(gs->sandbox)];
 	struct str s;
 
 	str_init(&s, memory, sizeof(memory));
 	confine_describe(generation_settings(l->generation),
-	    l->owner->config.account, &s);
-	log_notice(NULL, "sandbox %s", str_terminate(&s));
+	    gs->config.account, &s);
+	if (strcmp(str_terminate(&s), gs->sandbox) == 0)
+		return;
+	strcpy(gs->sandbox, memory);
+	log_notice(NULL, "sandbox %s", gs->sandbox);
 }
 
 int

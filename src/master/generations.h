@@ -89,6 +89,7 @@ struct generations {
 	struct generations_live *starting; /* to follow it; NULL = none */
 	struct deadline surplus; /* sockets that nobody needs any more */
 	unsigned last_number;
+	char sandbox[512]; /* as it was logged last */
 	bool is_stopping;
 	bool is_ending;
 };

@@ -287,9 +287,10 @@ master_stop(struct master *m, bool now)
 static int
 open_loop(struct master *m, struct error *err)
 {
-	static const int ignored[] = { SIGPIPE };
+	/* A log that is larger than a limit is a write that fails. */
+	static const int ignored[] = { SIGPIPE, SIGXFSZ };
 
-	signals_ignore(ignored, 1);
+	signals_ignore(ignored, sizeof(ignored) / sizeof(*ignored));
 	m->loop = loop_new((enum loop_backend)m->settings->event_loop, err);
 	if (m->loop == NULL)
 		return -1;

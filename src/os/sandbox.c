@@ -18,21 +18,6 @@
 #include "os/proc.h"
 #include "os/sandbox_private.h"
 
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define IS_SANITIZED 1
-#endif
-#ifdef WEIR_COVERAGE
-#define IS_SANITIZED 1
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED 0
-#endif
-
 enum { CAPABILITY_MAX = 63 };
 
 /* Valgrind's tools run inside of us, with system calls of their own. */
@@ -41,7 +26,7 @@ is_instrumented(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
-	return IS_SANITIZED ||
+	return SANDBOX_IS_SANITIZED ||
 	    (preload != NULL && strstr(preload, "/vgpreload_") != NULL);
 }
 
@@ -92,30 +77,6 @@ drop_capabilities(struct error *err)
 	return 0;
 }
 
-static int
-set_limits(const struct sandbox *s, struct error *err)
-{
-	struct rlimit limit = { 0, 0 };
-
-	if (s->files_max > 0) {
-		if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-			limit.rlim_max = s->files_max;
-		if (geteuid() == 0 || limit.rlim_max > s->files_max)
-			limit.rlim_max = s->files_max;
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-			return error_set_errno(err, errno, "setting the limit "
-			    "of descriptors to %llu",
-			    (unsigned long long)s->files_max);
-	}
-	if (getrlimit(RLIMIT_CORE, &limit) != 0)
-		limit.rlim_max = 0;
-	limit.rlim_cur = limit.rlim_max = s->may_dump ? limit.rlim_max : 0;
-	if (setrlimit(RLIMIT_CORE, &limit) != 0)
-		return error_set_errno(err, errno, "limiting core dumps");
-	return 0;
-}
-
 /* Only root may, and only before it is nobody. */
 static int
 change_root(const struct sandbox *s, struct error *err)
@@ -159,7 +120,7 @@ sandbox_forbid_dumps(void)
 	 * A program that takes dumps by a pipe asks no limit.  Whoever is not
 	 * root may look into what is his own.
 	 */
-	if (geteuid() == 0 && !IS_SANITIZED)
+	if (geteuid() == 0 && !SANDBOX_IS_SANITIZED)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
@@ -168,7 +129,7 @@ sandbox_enter(const struct sandbox *s, struct error *err)
 {
 	/* The zone's file may be out of reach soon. */
 	tzset();
-	if (set_limits(s, err) != 0 || change_root(s, err) != 0)
+	if (sandbox_limits_set(s, err) != 0 || change_root(s, err) != 0)
 		return -1;
 	drop_bounding_set();
 	if (s->account != NULL && become(s->account, err) != 0)
@@ -180,7 +141,7 @@ sandbox_enter(const struct sandbox *s, struct error *err)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return error_set_errno(err, errno, "setting no_new_privs");
 	/* The leak check attaches to its own process. */
-	prctl(PR_SET_DUMPABLE, s->may_dump || IS_SANITIZED ? 1 : 0, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, s->may_dump || SANDBOX_IS_SANITIZED ? 1 : 0, 0, 0, 0);
 	return filter(s, err);
 }
 
@@ -203,6 +164,9 @@ sandbox_describe(const struct sandbox *s, struct str *out)
 	str_lit(out, ", no capabilities");
 	if (s->may_dump)
 		str_lit(out, ", core dumps allowed");
+	if (s->memory_max > 0)
+		str_printf(out, ", at most %llu MB", (unsigned long long)
+		    (s->memory_max >> 20));
 	if (level == SANDBOX_OFF) {
 		str_lit(out, ", system calls not filtered");
 		return;

@@ -2,8 +2,8 @@
 /*
  * sandbox - what a process gives up before it reads a byte from the network.
  *
- * Always: another account, capabilities, new rights by execution, core dumps.
- * On top of that, by level:
+ * Always: another account, capabilities, new rights by execution, core dumps,
+ * and resources that serving has no use for.  On top of that, by level:
  *
  *	basic	programs and other processes: no exec, no ptrace, and none of
  *		the calls that administer the system
@@ -44,6 +44,7 @@ struct sandbox {
 	bool resolves_names;   /* reads what resolvers read, below /etc */
 	bool may_dump;         /* a crash may leave a core */
 	uint64_t files_max;    /* descriptors; 0 = as it is */
+	uint64_t memory_max;   /* private, in bytes; 0 = as it is */
 	const struct sandbox_path *paths; /* beyond what all need */
 	size_t path_count;
 };

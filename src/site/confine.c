@@ -19,6 +19,7 @@ sandbox_of(const struct settings *settings,
 		.resolves_names = is_background,
 		.may_dump = settings->core_dumps,
 		.files_max = settings->open_files_max,
+		.memory_max = settings->memory_max_bytes,
 	};
 }
 

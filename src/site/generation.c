@@ -275,8 +275,7 @@ generation_load(const struct generation_source *source,
 	}
 	read_unknown_settings(g);
 	read_tree(g, source);
-	if (source->is_test)
-		check_drain(g);
+	check_drain(g);
 	if (conf_report_errors(report) > 0) {
 		generation_free(g);
 		return NULL;

@@ -133,6 +133,9 @@ static const struct conf_item items[] = {
 	    .max = 1073741816, .values = words_inherit, .def = "inherit",
 	    .flags = CONF_RESTART,
 	    .help = "descriptors of a process (default: the limit it has)" },
+	CONF_SIZE("memory_max", struct settings, memory_max_bytes, 0,
+	    1024 * GB, "0", 0,
+	    "private memory of a process; 0 = no limit of its own"),
 	CONF_GROUP("error_log", struct settings, error_log, &error_log_table,
 	    0, "where errors are written"),
 	CONF_ENUM("unknown_settings", struct settings, unknown_settings,
@@ -173,8 +176,28 @@ static const struct conf_item items[] = {
 	CONF_END,
 };
 
+/* What a process has beside bodies; the option's page says so. */
+#define MEMORY_BESIDE (64 * MB)
+
+static int
+settings_check(struct conf_ctx *ctx, const struct conf_node *node, void *conf)
+{
+	const struct settings *s = conf;
+	const struct conf_node *at = conf_node_get(node, "memory_max");
+
+	if (s->memory_max_bytes == 0 ||
+	    s->memory_max_bytes >= s->body_memory_bytes + MEMORY_BESIDE)
+		return 0;
+	conf_report_error(ctx->report, at != NULL ? &at->place : &node->place,
+	    "memory_max must exceed body_memory (%llu MB) by 64MB: a process "
+	    "that gets no memory ends",
+	    (unsigned long long)(s->body_memory_bytes / MB));
+	return -1;
+}
+
 const struct conf_table settings_table = {
 	.name = "settings",
 	.items = items,
 	.struct_bytes = sizeof(struct settings),
+	.check = settings_check,
 };

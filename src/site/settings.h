@@ -51,6 +51,7 @@ struct settings {
 	const char *chroot;        /* of workers; NULL: none */
 	bool core_dumps;
 	uint32_t open_files_max;   /* of a process; 0: as it is */
+	uint64_t memory_max_bytes; /* of a process; 0: as it is */
 	struct settings_error_log error_log;
 	uint32_t unknown_settings; /* enum conf_unknown */
 	uint32_t event_loop;       /* enum loop_backend */

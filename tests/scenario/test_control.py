@@ -71,6 +71,7 @@ class Control:
 def shared():
     """One instance for all that changes nothing."""
     weir = Weir(respond())
+    weir.wait_log("serves with")  # one worker serves before all do
     yield Control(weir)
     weir.stop()
     weir.remove()
@@ -78,7 +79,9 @@ def shared():
 
 @pytest.fixture
 def control(start):
-    return Control(start(respond()))
+    weir = start(respond())
+    weir.wait_log("serves with")
+    return Control(weir)
 
 
 def ask_status(control):

@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import resource
+import signal
 import stat
 import subprocess
 
@@ -180,6 +181,54 @@ def test_open_files_max(start):
     for pid in processes(weir):
         assert limits(pid, "Max open files") == ["500", "500"]
     weir.wait_log("connections_max is 400, but the limit of 500 descriptors")
+
+
+@pytest.mark.short
+def test_resources(start):
+    """Nothing is left of what serving has no use for; threads, files and
+    stacks are as they were."""
+    weir = start(attempting(workers=2))
+    names = ["Max processes", "Max file size", "Max stack size",
+             "Max open files"]
+    for pid in processes(weir):
+        for name in ("Max locked memory", "Max msgqueue size",
+                     "Max nice priority", "Max realtime priority"):
+            assert limits(pid, name) == ["0", "0"], name
+        assert limits(pid, "Max data size") == limits(
+            weir.pid, "Max data size")
+        for name in names:
+            assert limits(pid, name) == limits(weir.pid, name), name
+    assert attempt(weir, "thread") == "ok"
+
+
+@real
+def test_memory_max(start):
+    """A limit of its own, said in the log, changed by a reload."""
+    weir = start(attempting(memory_max="512MB", body_memory="64MB"))
+    for pid in processes(weir):
+        assert limits(pid, "Max data size") == [str(512 << 20)] * 2
+    weir.wait_log("sandbox .*at most 512 MB")
+    assert attempt(weir, "thread") == "ok"
+    weir.write("weir.conf", weir.text.replace("512MB", "1GB"))
+    weir.send_signal(signal.SIGHUP)
+    weir.wait_log("sandbox .*at most 1024 MB")
+    wait.until(lambda: len(processes(weir)) == 2 and all(
+        limits(pid, "Max data size") == [str(1 << 30)] * 2
+        for pid in processes(weir)))
+    # It is not said again where nothing of it changes.
+    weir.send_signal(signal.SIGHUP)
+    weir.wait_log("generation 3 serves")
+    assert len(re.findall("notice: sandbox ", weir.log)) == 2, weir.log
+    weir.expect_new_children()
+
+
+def test_memory_max_too_small(start):
+    weir = start(attempting(memory_max="100MB", body_memory="64MB"),
+                 start=False)
+    status, _, err = runner.run("-t", "-c", weir.conf)
+    assert status == 2 and re.search(
+        r"weir.conf:\d+:\d+: error: memory_max must exceed body_memory "
+        r"\(64 MB\) by 64MB", err), err
 
 
 @root

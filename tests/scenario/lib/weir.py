@@ -145,7 +145,7 @@ class Weir:
             resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
         if fsize is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (fsize, fsize))
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 
     def start(self, ready=True):
         with open(self.path("stderr"), "ab") as err:

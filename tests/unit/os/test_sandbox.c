@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,10 +62,18 @@ run(const struct sandbox *s, int (*then)(void))
 	return status;
 }
 
+static bool
+has_none(int resource)
+{
+	struct rlimit limit;
+
+	return getrlimit(resource, &limit) == 0 && limit.rlim_cur == 0 &&
+	    limit.rlim_max == 0;
+}
+
 static int
 rights_are_gone(void)
 {
-	struct rlimit core;
 	char text[2048];
 	int fd = open("/proc/self/status", O_RDONLY);
 	ssize_t n = read(fd, text, sizeof(text) - 1);
@@ -77,7 +86,9 @@ rights_are_gone(void)
 		return 2;
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return 3;
-	if (getrlimit(RLIMIT_CORE, &core) != 0 || core.rlim_max != 0)
+	if (!has_none(RLIMIT_CORE) || !has_none(RLIMIT_MEMLOCK) ||
+	    !has_none(RLIMIT_MSGQUEUE) || !has_none(RLIMIT_NICE) ||
+	    !has_none(RLIMIT_RTPRIO))
 		return 4;
 	if (strstr(text, "CapPrm:\t0000000000000000") == NULL ||
 	    strstr(text, "CapEff:\t0000000000000000") == NULL)
@@ -210,6 +221,32 @@ test_files_max(void **state)
 	assert_int_equal(run(&s, has_files_100), 0);
 }
 
+static int
+has_memory_64m(void)
+{
+	struct rlimit data;
+	void *p;
+
+	if (getrlimit(RLIMIT_DATA, &data) != 0 ||
+	    data.rlim_cur != 64 << 20 || data.rlim_max != 64 << 20)
+		return 1;
+	p = malloc(128 << 20);
+	free(p);
+	return p != NULL ? 2 : 0;
+}
+
+static void
+test_memory_max(void **state)
+{
+	struct sandbox s = sandbox_at(SANDBOX_OFF);
+
+	(void)state;
+	if (!IS_PLAIN)
+		skip();
+	s.memory_max = 64 << 20;
+	assert_int_equal(run(&s, has_memory_64m), 0);
+}
+
 static void
 test_auto(void **state)
 {
@@ -238,11 +275,12 @@ test_description(void **state)
 	    "not filtered");
 	s.account = &weir;
 	s.may_dump = true;
+	s.memory_max = UINT64_C(512) << 20;
 	str_init(&text, memory, sizeof(memory));
 	sandbox_describe(&s, &text);
 	assert_string_equal(str_terminate(&text), "off: user weir, chroot "
-	    "/var/empty, no capabilities, core dumps allowed, system calls "
-	    "not filtered");
+	    "/var/empty, no capabilities, core dumps allowed, at most 512 "
+	    "MB, system calls not filtered");
 }
 
 int
@@ -254,6 +292,7 @@ main(void)
 		cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_basic),
 		cmocka_unit_test(test_files_max),
+		cmocka_unit_test(test_memory_max),
 		cmocka_unit_test(test_auto),
 		cmocka_unit_test(test_description),
 	};
