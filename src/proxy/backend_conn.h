@@ -30,7 +30,7 @@ enum backend_conn_result backend_conn_open(struct exchange *ex,
  * A new connection for an exchange that waits for one already:
  * exchange_on_connected() or _failed follows, perhaps at once.
  */
-void backend_conn_connect(struct exchange *ex);
+void backend_conn_open_new(struct exchange *ex);
 extern const struct pool_ops backend_conn_pool_ops;
 /* Of one connection, for the slab. */
 size_t backend_conn_bytes(void);

@@ -179,7 +179,7 @@ on_pool_task(struct loop_task *t)
 			break;
 		/* Its turn: it leaves the queue and connects for itself. */
 		backend_h2_stream_drop(s);
-		backend_conn_connect(ex);
+		backend_conn_open_new(ex);
 	}
 	proxy_flush(proxy);
 }

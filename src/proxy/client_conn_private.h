@@ -103,4 +103,50 @@ client_conn_watch(struct client_conn *c)
 	return conn_watch(&c->conn);
 }
 
+static inline void
+client_conn_leave_idle(struct client_conn *c)
+{
+	if (c->state == STATE_IDLE)
+		counter_sub(&c->proxy->stats[PROXY_STAT_CONN_IDLE], 1);
+}
+
+/* ---- client_conn.c: its life ---- */
+
+extern const struct client_ops client_conn_ops;
+/* Between two requests, or before the first. */
+void client_conn_set_idle(struct client_conn *c);
+/* The one way to die; it has no exchange. */
+void client_conn_drop(struct client_conn *c, bool reset);
+
+/* ---- client_begin.c: before HTTP/1; each may end it ---- */
+
+/* A head of the PROXY protocol comes first. */
+void client_begin_proxy(struct client_conn *c);
+void client_begin_read_proxy(struct client_conn *c);
+/* It comes no more, or is none. */
+void client_begin_refuse(struct client_conn *c, const char *why);
+/* The connection's own bytes begin. */
+void client_begin_stream(struct client_conn *c);
+/* Go on with the handshake; what comes behind it is the first request. */
+void client_begin_shake(struct client_conn *c);
+void client_begin_failed(struct client_conn *c, enum proxy_stat stat,
+    const char *otherwise);
+/* The connection goes on as one of HTTP/2; this struct ends. */
+void client_begin_h2(struct client_conn *c, struct span in);
+
+/* ---- client_receive.c ---- */
+
+/* Read and serve as long as there is something to read and room for it. */
+void client_receive(struct client_conn *c);
+/* A head that took too long is answered and logged (RFC 9110, 15.5.9). */
+void client_receive_timed_out(struct client_conn *c);
+
+/* ---- client_finish.c ---- */
+
+/* See client_ops.finished and .book_bytes. */
+void client_finish(struct exchange *ex);
+void client_finish_book_bytes(struct exchange *ex);
+/* The exchange is gone and said "close": flush, then FIN. */
+void client_finish_last(struct client_conn *c);
+
 #endif

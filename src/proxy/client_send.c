@@ -80,7 +80,8 @@ client_send_head(struct exchange *ex)
 	struct http_response *res = &ex->res;
 
 	if (ex->is_tunnel) {
-		(void)client_conn_watch(c); /* a failure ends with the idle timeout */
+		/* A failure ends with the idle timeout. */
+		(void)client_conn_watch(c);
 		framing.upgrade_websocket = true;
 		c->close_after = true;
 		answer_key(ex);
@@ -160,4 +161,45 @@ client_send_room(struct exchange *ex)
 	if (pending == 0)
 		return SIZE_MAX;
 	return pending < buffer ? buffer - pending : 0;
+}
+
+void
+client_send_rest(struct client_conn *c)
+{
+	if (conn_pending(&c->conn) == 0 || !c->conn.writable)
+		return;
+	if (conn_flush(&c->conn) != 0) {
+		if (c->ex != NULL)
+			exchange_on_client_failed(c->ex, REASON_CLIENT_GONE,
+			    "connection reset");
+		else
+			client_conn_drop(c, true);
+		return;
+	}
+	if (c->state == STATE_LAST) {
+		if (conn_pending(&c->conn) == 0)
+			client_finish_last(c);
+		else
+			client_conn_arm(c, client_conn_service(c)->core->
+			    client_write_timeout_ms);
+		return;
+	}
+	if (c->ex == NULL)
+		return;
+	if (conn_pending(&c->conn) == 0) {
+		c->wait.is_reader_slow = false;
+		c->wait.since_ms = 0;
+		c->wait.waited_ms = 0;
+		if (c->fin_wanted)
+			conn_close_send(&c->conn);
+		else if (!c->ex->is_tunnel)
+			deadline_clear(&c->conn.deadline);
+	} else if (c->ex->is_tunnel) {
+		client_conn_arm(c, c->ex->core->tunnel_idle_timeout_ms);
+	} else {
+		client_wait_reader(&c->wait, c->ex, &c->conn.deadline,
+		    c->conn.sent, true);
+	}
+	if (conn_pending(&c->conn) <= c->ex->core->buffer / 2)
+		relay_on_client_writable(c->ex);
 }

@@ -7,6 +7,7 @@
 
 #include "base/span.h"
 
+struct client_conn;
 struct exchange;
 struct http_fields;
 struct http_response;
@@ -18,5 +19,8 @@ void client_send_body(struct exchange *ex, struct span bytes);
 void client_send_end(struct exchange *ex, struct http_fields *trailers);
 /* See client_ops.room. */
 size_t client_send_room(struct exchange *ex);
+
+/* The client takes bytes again. */
+void client_send_rest(struct client_conn *c);
 
 #endif

@@ -255,7 +255,7 @@ void *exchange_ctx(struct exchange *ex, size_t size);
 void exchange_skip_body(struct exchange *ex);
 struct loop *exchange_loop(const struct exchange *ex);
 /* Where the walk is: a phase's name, or what it waits for. */
-const char *exchange_state_name(const struct exchange *ex);
+const char *exchange_walk_state_name(const struct exchange *ex);
 /* Where it was when it got its reason; "" if it has none. */
 const char *exchange_failed_in(const struct exchange *ex);
 

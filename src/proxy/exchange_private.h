@@ -4,11 +4,57 @@
 #define PROXY_EXCHANGE_PRIVATE_H
 
 #include "proxy/exchange.h"
+#include "proxy/proxy_private.h"
+#include "proxy/route.h"
 
 enum { EXCHANGE_MAGIC = 0x65786368 };
 
+/* Does the walk go on, with the state that is set? */
+enum flow { FLOW_ON, FLOW_STOP };
+
+/* ---- exchange_walk.c: phases and states ---- */
+
 /* Walk on through the states; may free the exchange. */
-void exchange_run(struct exchange *ex);
+void exchange_walk(struct exchange *ex);
+/* The handlers of ex->phase, from ex->hook_at on. */
+enum verdict exchange_walk_chain(struct exchange *ex,
+    const struct phase_chain *chain);
+
+/* Most phases of most routes have no handler: that costs a look. */
+static inline enum verdict
+exchange_walk_hooks(struct exchange *ex, enum phase phase)
+{
+	const struct phase_table *phases = &ex->route->phases;
+
+	ex->phase = phase;
+	ex->proxy->serving->phase = (uint32_t)phase;
+	if ((phases->used & PHASE_BIT(phase)) == 0 &&
+	    ex->resumed == VERDICT_NEXT)
+		return VERDICT_NEXT;
+	return exchange_walk_chain(ex, &phases->chains[phase]);
+}
+
+static inline enum flow
+exchange_walk_enter(struct exchange *ex, enum exchange_state state)
+{
+	ex->state = state;
+	return FLOW_ON;
+}
+
+/* It failed: on to the phase fail. */
+enum flow exchange_walk_fail(struct exchange *ex, enum reason reason,
+    const char *detail);
+
+/* ---- exchange_retry.c ---- */
+
+/* A try has failed; where to now? */
+enum flow exchange_retry(struct exchange *ex, enum reason reason,
+    const char *detail);
+
+/* ---- exchange.c ---- */
+
+/* It is over, and the walk has returned. */
+void exchange_free(struct exchange *ex);
 /* Note a reason without walking on; keeps the first one of an answer. */
 void exchange_note(struct exchange *ex, enum reason reason,
     const char *detail);

@@ -198,7 +198,7 @@ serve(struct queue *q)
 			return;
 		unlink_exchange(q, ex);
 		ex->state = EXCHANGE_SELECT;
-		exchange_run(ex); /* may free it */
+		exchange_walk(ex); /* may free it */
 		if (q->count > 0 && q->waiting.next == &ex->in_queue)
 			return; /* others were faster */
 	}

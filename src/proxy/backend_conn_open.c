@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * backend_conn_open - a connection to a backend for an exchange: an idle one,
+ * one that any worker parked, or a new one with all that comes before HTTP.
+ */
+#include "proxy/backend_conn_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/heap_alloc.h"
+#include "base/str.h"
+#include "conf/template.h"
+#include "net/proxyproto.h"
+#include "net/tls_stream.h"
+#include "os/sock.h"
+#include "proxy/backend_h2.h"
+
+static void
+count(struct exchange *ex, enum proxy_stat stat, enum upstream_stat up)
+{
+	counter_add(&ex->proxy->stats[stat], 1);
+	proxy_count_upstream(ex, up);
+}
+
+/*
+ * The name to ask a backend's TLS for, in memory or borrowed; empty = none.
+ * An address is no name (RFC 6066, section 3).
+ */
+static struct span
+server_name(struct exchange *ex, char *memory)
+{
+	const struct backend *b = ex->backend;
+	const struct template *sni = b->tls_conf->sni;
+	struct addr_ip ip;
+	struct str out;
+
+	if (sni == NULL)
+		return b->is_name ? span_cstr(b->spec->host)
+				  : span_of(NULL, 0);
+	str_init(&out, memory, NAME_MAX_BYTES);
+	template_eval(sni, ex, &out);
+	if (out.overflow || addr_ip_parse(str_view(&out), &ip) == 0)
+		return span_of(NULL, 0);
+	return str_view(&out);
+}
+
+/*
+ * The worker's own idle one that was made under the same terms: where the name
+ * follows from the request, for the same name.
+ */
+static struct pool_item *
+take_item(struct exchange *ex)
+{
+	struct pool *pool = ex->proxy->pool;
+	char memory[NAME_MAX_BYTES];
+	struct span text;
+
+	if (ex->backend->tls == NULL || ex->backend->tls_conf->sni == NULL ||
+	    template_is_constant(ex->backend->tls_conf->sni, &text))
+		return pool_take(pool, ex->backend);
+	return pool_take_terms(pool, ex->backend, server_name(ex, memory));
+}
+
+static bool
+take_idle(struct exchange *ex)
+{
+	struct proxy *proxy = ex->proxy;
+	struct pool_item *item;
+	struct backend_conn *bc;
+	struct lane_meta meta;
+	int fd;
+
+	while ((item = take_item(ex)) != NULL) {
+		bc = LIST_OF(item, struct backend_conn, item);
+		if (bc->conn.readable || bc->conn.peer_closed) {
+			/* Its close was seen in this turn. */
+			backend_conn_drop(bc);
+			continue;
+		}
+		bc->state = STATE_ACTIVE;
+		backend_conn_attach(bc, ex);
+		count(ex, PROXY_STAT_REUSED, UPSTREAM_STAT_REUSED);
+		return true;
+	}
+	if (ex->backend->tls != NULL)
+		return false;
+	fd = pool_take_parked(proxy->pool, ex->backend, &meta);
+	if (fd < 0)
+		return false;
+	bc = backend_conn_new(proxy, ex->backend, fd);
+	bc->item.served = meta.served;
+	bc->item.peer = meta.peer;
+	bc->state = STATE_ACTIVE;
+	if (conn_watch(&bc->conn) != 0) {
+		backend_conn_drop(bc);
+		return false;
+	}
+	backend_conn_attach(bc, ex);
+	count(ex, PROXY_STAT_TAKEN, UPSTREAM_STAT_TAKEN);
+	return true;
+}
+
+static enum reason
+reason_of_errno(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case ENOENT:
+		return REASON_CONNECT_REFUSED;
+	case ETIMEDOUT:
+		return REASON_CONNECT_TIMEOUT;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ENOBUFS:
+		return REASON_OUT_OF_RESOURCES;
+	default:
+		return REASON_CONNECT_FAILED;
+	}
+}
+
+static const char *
+errno_detail(struct exchange *ex, int error)
+{
+	return arena_strdup(&ex->arena, strerror(error));
+}
+
+/*
+ * Begin a connect to the next address that is left; 0 or an errno.  *pending:
+ * the loop will tell.
+ */
+static int
+connect_next(struct exchange *ex, struct backend_conn **out,
+    unsigned *seen, bool *pending)
+{
+	struct proxy *proxy = ex->proxy;
+	struct addr addr;
+	int error = EHOSTUNREACH;
+
+	while (group_address(ex->group, ex->backend, seen, &addr) == 0) {
+		struct backend_conn *bc;
+		int fd = sock_connect(&addr, pending);
+
+		if (fd < 0) {
+			error = errno;
+			group_address_failed(ex->group, ex->backend, &addr);
+			continue;
+		}
+		bc = backend_conn_new(proxy, ex->backend, fd);
+		addr_ip_from(&bc->item.peer, &addr);
+		bc->seen = *seen;
+		bc->connecting_to = arena_alloc(&ex->arena, sizeof(addr));
+		*bc->connecting_to = addr;
+		if (conn_watch(&bc->conn) != 0) {
+			error = errno;
+			backend_conn_drop(bc);
+			return error;
+		}
+		*out = bc;
+		return 0;
+	}
+	return error;
+}
+
+static const char *
+why(struct backend_conn *bc)
+{
+	char memory[1024];
+	struct str out;
+
+	str_init(&out, memory, sizeof(memory));
+	if (!conn_fact(&bc->conn, CONN_FACT_WHY, &out))
+		return NULL;
+	return arena_dup(&bc->ex->arena, str_view(&out));
+}
+
+/* The connection stands: it may be one for HTTP/2. */
+static void
+established(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+
+	bc->state = STATE_ACTIVE;
+	bc->sent_before = bc->conn.sent;
+	deadline_clear(&bc->conn.deadline);
+	if (backend_h2_is_spoken(ex, &bc->conn)) {
+		backend_conn_leave(bc);
+		backend_h2_take(ex, &bc->conn, bc->is_limited);
+		bc->is_limited = false;
+		backend_conn_die(bc);
+	} else if (bc->for_h2) {
+		bc->for_h2 = false;
+		backend_h2_connect_ended(bc->proxy, ex->backend);
+	}
+}
+
+void
+backend_conn_open_shake(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+
+	switch (conn_handshake(&bc->conn)) {
+	case 0:
+		established(bc);
+		exchange_on_connected(ex, false);
+		break;
+	case CONN_AGAIN:
+		break;
+	case CONN_REFUSED:
+		ex->force_close = true;
+		backend_conn_fail(bc, REASON_BACKEND_CERTIFICATE, why(bc));
+		break;
+	default:
+		backend_conn_fail(bc, REASON_BACKEND_TLS_FAILED, why(bc));
+		break;
+	}
+}
+
+/* Say who the client is, before anything else; a failure shows later. */
+static void
+say_proxy(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	unsigned version = ex->group->conf->proxy_protocol;
+	char memory[PROXYPROTO_V1_MAX + 1];
+	struct addr_ip server;
+	struct addr local;
+	struct str out;
+
+	if (version == 0)
+		return;
+	ex->client_ops->local(ex, &local);
+	addr_ip_from(&server, &local);
+	str_init(&out, memory, sizeof(memory));
+	proxyproto_write(&out, version, &ex->client_ip, &server);
+	(void)!conn_send(&bc->conn, str_view(&out));
+	bc->sent_before = bc->conn.sent;
+	bc->given_before = conn_given(&bc->conn);
+}
+
+/* The connection stands; 0, or an errno.  The loop will tell the rest. */
+static int
+begin_handshake(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	const struct backend *b = ex->backend;
+	char memory[NAME_MAX_BYTES];
+	struct span name = server_name(ex, memory);
+	struct conn_stream *stream = tls_stream_connect(bc->proxy->tls,
+	    b->tls, b->name, name);
+
+	if (stream == NULL)
+		return ENOMEM;
+	if (ex->group->conf->protocol != GROUP_H1 &&
+	    !backend_h2_is_wanted(ex))
+		tls_stream_offer_h1(stream);
+	conn_set_stream(&bc->conn, stream);
+	bc->given_before = 0;
+	bc->state = STATE_HANDSHAKE;
+	if (b->tls_conf->sni != NULL && name.len > 0 &&
+	    name.p == memory) {
+		bc->name = heap_alloc(name.len);
+		memcpy(bc->name, name.p, name.len);
+		bc->item.terms = span_of(bc->name, name.len);
+	}
+	deadline_set(bc->proxy->loop, &bc->conn.deadline,
+	    now_ms() + ex->route->timeouts.connect_ms);
+	/* It only sends: an answer cannot have come yet. */
+	(void)conn_handshake(&bc->conn);
+	return 0;
+}
+
+/* May there be one more connection?  An idle one of other terms makes room. */
+static bool
+take_room(struct exchange *ex)
+{
+	const struct backend *b = ex->backend;
+
+	return backend_take_connection(b) ||
+	    (pool_close_one(ex->proxy->pool, b) &&
+	    backend_take_connection(b));
+}
+
+/* EBUSY: there is no room. */
+static int
+connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
+{
+	struct backend_conn *bc = NULL;
+	bool is_limited = ex->backend->limit != 0;
+	int error;
+
+	if (is_limited && !take_room(ex))
+		return EBUSY;
+	error = connect_next(ex, &bc, &seen, pending);
+	if (error != 0) {
+		if (is_limited)
+			backend_give_connection(ex->backend);
+		return error;
+	}
+	bc->is_limited = is_limited;
+	backend_conn_attach(bc, ex);
+	if (backend_h2_is_wanted(ex)) {
+		bc->for_h2 = true;
+		backend_h2_connect_began(ex->proxy, ex->backend);
+	}
+	if (!*pending)
+		say_proxy(bc);
+	if (!*pending && ex->backend->tls != NULL) {
+		*pending = true;
+		error = begin_handshake(bc);
+		if (error != 0)
+			backend_conn_drop(bc);
+		return error;
+	}
+	if (*pending) {
+		bc->state = STATE_CONNECTING;
+		bc->conn.writable = false;
+		deadline_set(ex->proxy->loop, &bc->conn.deadline,
+		    now_ms() + ex->route->timeouts.connect_ms);
+	} else {
+		established(bc);
+	}
+	return 0;
+}
+
+enum backend_conn_result
+backend_conn_open(struct exchange *ex, bool may_reuse, enum reason *reason,
+    const char **detail)
+{
+	bool pending = false;
+	int error;
+
+	if (backend_h2_is_wanted(ex)) {
+		switch (backend_h2_open(ex, may_reuse)) {
+		case BACKEND_H2_READY:
+			proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
+			count(ex, PROXY_STAT_REUSED, UPSTREAM_STAT_REUSED);
+			return BACKEND_CONN_READY;
+		case BACKEND_H2_PENDING:
+			proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
+			return BACKEND_CONN_PENDING;
+		case BACKEND_H2_CONNECT:
+		default:
+			break;
+		}
+	}
+	if (may_reuse && (ex->group->conf->protocol != GROUP_H2 ||
+	    ex->up_h1_only) && take_idle(ex)) {
+		proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
+		ex->reused = true;
+		return BACKEND_CONN_READY;
+	}
+	error = connect_fresh(ex, 0, &pending);
+	if (error == EBUSY && ex->backend->limit != 0)
+		return BACKEND_CONN_FULL;
+	proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
+	if (error != 0) {
+		counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
+		*reason = reason_of_errno(error);
+		*detail = errno_detail(ex, error);
+		return BACKEND_CONN_FAILED;
+	}
+	count(ex, PROXY_STAT_CONNECTS, UPSTREAM_STAT_CONNECTS);
+	return pending ? BACKEND_CONN_PENDING : BACKEND_CONN_READY;
+}
+
+void
+backend_conn_open_new(struct exchange *ex)
+{
+	bool pending = false;
+	int error = connect_fresh(ex, 0, &pending);
+
+	if (error != 0) {
+		counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
+		exchange_on_backend_failed(ex, reason_of_errno(error),
+		    errno_detail(ex, error));
+		return;
+	}
+	count(ex, PROXY_STAT_CONNECTS, UPSTREAM_STAT_CONNECTS);
+	if (!pending)
+		exchange_on_connected(ex, false);
+}
+
+/* The connect has come to an end, well or not. */
+void
+backend_conn_open_ended(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	int error = sock_error(bc->conn.watch.fd);
+	unsigned seen = bc->seen;
+	bool pending = false;
+	int again;
+
+	if (error == 0)
+		say_proxy(bc);
+	if (error == 0 && ex->backend->tls != NULL) {
+		bc->conn.failed = false;
+		error = begin_handshake(bc);
+		if (error == 0)
+			return;
+	} else if (error == 0) {
+		bc->conn.failed = false;
+		established(bc);
+		exchange_on_connected(ex, false);
+		return;
+	}
+	group_address_failed(ex->group, ex->backend, bc->connecting_to);
+	backend_conn_drop(bc);
+	again = connect_fresh(ex, seen, &pending);
+	if (again == 0 && !pending)
+		exchange_on_connected(ex, false);
+	if (again == 0)
+		return;
+	counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
+	exchange_on_backend_failed(ex, reason_of_errno(error),
+	    errno_detail(ex, error));
+}
