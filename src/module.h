@@ -10,6 +10,7 @@
 #define MODULE_H
 
 #include "base/arena.h"
+#include "base/digest.h"
 #include "base/entropy.h"
 #include "base/error.h"
 #include "base/hash.h"
@@ -27,6 +28,7 @@
 #include "http/message.h"
 #include "http/uri.h"
 #include "metrics/counter.h"
+#include "os/helpers.h"
 #include "os/logring.h"
 #include "os/logtarget.h"
 #include "os/loop.h"

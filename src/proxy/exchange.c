@@ -8,8 +8,11 @@
 
 #include <assert.h>
 
+#include "base/digest.h"
+#include "base/heap_alloc.h"
 #include "base/now.h"
 #include "base/str.h"
+#include "os/helpers.h"
 #include "proxy/client_addr.h"
 #include "proxy/exchange_private.h"
 #include "proxy/module_def.h"
@@ -259,6 +262,37 @@ const struct module_worker *
 exchange_worker(const struct exchange *ex)
 {
 	return &ex->proxy->module_worker;
+}
+
+void *
+exchange_worker_memory(const struct exchange *ex, size_t size)
+{
+	void **memory = &ex->proxy->module_memory[ex->module_index];
+
+	if (*memory == NULL)
+		*memory = heap_alloc_zeroed(1, size);
+	return *memory;
+}
+
+struct helpers *
+exchange_helpers(const struct exchange *ex)
+{
+	struct proxy *p = ex->proxy;
+
+	if (p->helpers == NULL)
+		p->helpers = helpers_new(p->loop, p->boot.helper_threads,
+		    p->boot.helper_queue);
+	return p->helpers;
+}
+
+struct digest *
+exchange_digest(const struct exchange *ex)
+{
+	struct proxy *p = ex->proxy;
+
+	if (p->digest == NULL)
+		p->digest = digest_new();
+	return p->digest;
 }
 
 _Atomic uint64_t *

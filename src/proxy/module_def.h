@@ -18,8 +18,10 @@
 
 struct addr_ip;
 struct arena;
+struct digest;
 struct error;
 struct exchange;
+struct helpers;
 struct logtargets;
 struct logring;
 struct metric_set;
@@ -127,6 +129,15 @@ struct module {
 	const struct module_late *late; /* or NULL */
 };
 
+/*
+ * Memory of the module whose handler runs in this worker: size bytes, zeroed
+ * at first, the same for all exchanges, as long as the worker lives.
+ */
+void *exchange_worker_memory(const struct exchange *ex, size_t size);
+/* For work that takes more than a few microseconds. */
+struct helpers *exchange_helpers(const struct exchange *ex);
+/* For hashes that do not. */
+struct digest *exchange_digest(const struct exchange *ex);
 /* The worker that serves ex. */
 const struct module_worker *exchange_worker(const struct exchange *ex);
 /*

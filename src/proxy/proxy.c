@@ -8,12 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/digest.h"
 #include "base/heap_alloc.h"
 #include "base/log.h"
 #include "base/now.h"
 #include "metrics/histogram.h"
 #include "net/listener.h"
 #include "net/tls_stream.h"
+#include "os/helpers.h"
 #include "proxy/backend_conn.h"
 #include "proxy/backend_h2.h"
 #include "proxy/client_conn.h"
@@ -64,6 +66,8 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->module_worker.log_ring = boot->log_ring;
 	p->module_worker.slot = boot->slot;
 	p->module_worker.process = boot->metrics_slot;
+	p->module_memory = heap_alloc_zeroed(p->module_count + 1,
+	    sizeof(*p->module_memory));
 	p->scratch = heap_alloc(SCRATCH_BYTES);
 	p->out_memory = heap_alloc(OUT_BYTES);
 	p->tls = tls_stream_io_new(boot->tls_sessions);
@@ -154,6 +158,12 @@ proxy_free(struct proxy *p)
 	free(p->backend_stats);
 	free(p->module_stats);
 	free(p->route_stats);
+	/* Jobs that nobody waits for any more. */
+	helpers_free(p->helpers);
+	digest_free(p->digest);
+	for (size_t i = 0; i < p->module_count; i++)
+		free(p->module_memory[i]);
+	free(p->module_memory);
 	free(p->scratch);
 	free(p->out_memory);
 	free(p);

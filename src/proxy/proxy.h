@@ -37,6 +37,7 @@ struct proxy_boot {
 	const uint32_t *group_metric_index; /* by group->number */
 	size_t routes_max;           /* indices of routes are below */
 	size_t module_count;
+	unsigned helper_threads, helper_queue; /* see helpers_new() */
 	/* What modules count, by module index; NULL = nothing. */
 	const struct metric_set *const *module_sets;
 	struct metrics *metrics;

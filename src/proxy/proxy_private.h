@@ -24,7 +24,9 @@ struct backend_h2_stream;
 struct client_conn;
 struct client_h2;
 struct client_h2_stream;
+struct digest;
 struct exchange;
+struct helpers;
 struct tls_io;
 
 enum {
@@ -41,6 +43,9 @@ struct proxy {
 	struct proxy_boot boot;
 	struct module_worker module_worker;
 	size_t module_count;
+	void **module_memory;    /* by module index; NULL until asked for */
+	struct helpers *helpers; /* likewise */
+	struct digest *digest;   /* likewise */
 
 	char *scratch;           /* SCRATCH_BYTES; valid within an event */
 	char *out_memory;

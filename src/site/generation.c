@@ -346,6 +346,8 @@ generation_boot_proxy(const struct generation *g, unsigned slot,
 	boot->group_metric_index = g->group_metric_index;
 	boot->routes_max = g->shared.shared->routes_max;
 	boot->module_count = modules_count();
+	boot->helper_threads = s->helper_threads;
+	boot->helper_queue = s->helper_queue;
 	boot->module_sets = modules_metrics();
 	boot->metrics = g->shared.metrics;
 	/* With one worker nothing is shared. */

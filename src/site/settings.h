@@ -57,6 +57,8 @@ struct settings {
 	uint32_t event_loop;       /* enum loop_backend */
 	uint32_t connections_max;  /* per worker */
 	uint64_t body_memory_bytes;
+	uint32_t helper_threads;
+	uint32_t helper_queue;
 	uint32_t backends_max;
 	uint32_t routes_max;
 	uint64_t log_ring_bytes;
