@@ -20,6 +20,7 @@
 #include "base/now.h"
 #include "base/span.h"
 #include "base/str.h"
+#include "conf/files.h"
 #include "conf/item.h"
 #include "conf/slurp.h"
 #include "conf/template.h"

@@ -210,6 +210,9 @@ on_message(struct channel *channel, const struct channel_message *m)
 			generation_take_cert(b->boot->generation,
 			    cert.listener, cert.pair, m->fds[0]);
 		break;
+	case CHANNEL_FILE:
+		generation_files_take(b->boot->generation, channel, m);
+		break;
 	case CHANNEL_LOG_LEVEL:
 		if (channel_body(m, &level, sizeof(level)))
 			log_set_level((enum log_level)level);
@@ -247,6 +250,7 @@ start_tasks(struct background *b, struct error *err)
 {
 	const struct generation_shared *shared = b->shared;
 
+	generation_files_catch_up(b->boot->generation);
 	if (b->boot->is_serving)
 		start_writing(b);
 	b->commands = commands_new(b->loop);

@@ -292,6 +292,10 @@ on_message(struct channel *channel, const struct channel_message *m)
 	case CHANNEL_LEAVING:
 		on_leaving(child);
 		return;
+	case CHANNEL_FILE_ANSWER:
+	case CHANNEL_FILE_FED:
+		children_files_hear(child, m);
+		return;
 	default:
 		return; /* a word of another version */
 	}

@@ -94,6 +94,13 @@ void children_replace_logs(struct children *c, const uint32_t *targets,
 void children_send_cert(struct children *c, uint32_t listener,
     uint32_t pair, int fd);
 
+/*
+ * A file has changed: to all processes, or with is_check to the background
+ * process alone.  False: not all of them got it.  fd is borrowed.
+ */
+bool children_files_send(struct children *c, uint32_t number, uint32_t version,
+    bool is_check, int fd);
+
 /* All processes log from this level on (enum log_level), new ones too. */
 void children_set_log_level(struct children *c, uint32_t level);
 /*

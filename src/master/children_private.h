@@ -74,5 +74,7 @@ struct children {
 int children_fork(struct child_slot *slot, channel_fn *on_message,
     struct error *err) __attribute__((warn_unused_result));
 void children_count(struct children *c, unsigned row);
+/* CHANNEL_FILE_ANSWER, CHANNEL_FILE_FED. */
+void children_files_hear(struct child *child, const struct channel_message *m);
 
 #endif

@@ -494,6 +494,14 @@ generations_send_cert(struct generations *gs, uint32_t listener,
 		children_send_cert(gs->serving->children, listener, pair, fd);
 }
 
+bool
+generations_send_file(struct generations *gs, uint32_t number,
+    uint32_t version, bool is_check, int fd)
+{
+	return gs->serving != NULL && children_files_send(
+	    gs->serving->children, number, version, is_check, fd);
+}
+
 void
 generations_set_log_level(struct generations *gs, uint32_t level)
 {

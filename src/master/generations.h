@@ -136,6 +136,9 @@ void generations_replace_logs(struct generations *gs,
 /* A certificate of the one that serves was replaced.  fd is borrowed. */
 void generations_send_cert(struct generations *gs, uint32_t listener,
     uint32_t pair, int fd);
+/* See children_files_send(): of the one that serves. */
+bool generations_send_file(struct generations *gs, uint32_t number,
+    uint32_t version, bool is_check, int fd);
 /* All processes log from this level on (enum log_level). */
 void generations_set_log_level(struct generations *gs, uint32_t level);
 /* See children_pass_command(): to the generation that serves. */

@@ -70,13 +70,23 @@ send_cert(void *arg, uint32_t listener, uint32_t pair, int fd)
 	generations_send_cert(&m->generations, listener, pair, fd);
 }
 
+static bool
+send_file(void *arg, uint32_t number, uint32_t version, bool is_check, int fd)
+{
+	struct master *m = arg;
+
+	return generations_send_file(&m->generations, number, version,
+	    is_check, fd);
+}
+
 static void
 on_tend(struct deadline *d)
 {
 	struct master *m = LIST_OF(d, struct master, tend);
+	const struct generation_send send = { send_cert, send_file, m };
 
 	deadline_set(m->loop, &m->tend, now_ms() + generation_tend(
-	    generations_serving(&m->generations), send_cert, m));
+	    generations_serving(&m->generations), &send));
 }
 
 void

@@ -153,6 +153,7 @@ on_ready(void *arg)
 	} else if (m->state == MASTER_SERVING) {
 		m->settings = generations_settings(&m->generations);
 		master_logs_use(m);
+		deadline_set(m->loop, &m->tend, now_ms());
 		reload_on_ready(&m->reload);
 	}
 }

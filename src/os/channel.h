@@ -36,10 +36,13 @@ enum channel_type {
 	CHANNEL_CONTROL,   /* text: a command; its connection comes along */
 	CHANNEL_LOG_LEVEL, /* uint32_t: enum log_level */
 	CHANNEL_CERT,      /* struct channel_cert, and a sealed memfd */
+	CHANNEL_FILE,      /* struct channel_file, and a sealed memfd */
 	/* To the master. */
 	CHANNEL_READY = 64, /* serving */
 	CHANNEL_FAILED,     /* text: why it cannot serve; it ends */
 	CHANNEL_LEAVING,    /* a signal told it to go: wants a successor */
+	CHANNEL_FILE_ANSWER, /* struct channel_answer, perhaps a memfd */
+	CHANNEL_FILE_FED,   /* struct channel_file, and a sealed memfd */
 };
 
 struct channel_drain {
@@ -63,6 +66,18 @@ struct channel_serve {
 
 struct channel_cert {
 	uint32_t listener, pair; /* by number */
+};
+
+/* See conf/files.h. */
+struct channel_file {
+	uint32_t number, version;
+	uint32_t is_check; /* is it good?  To the background process alone */
+};
+
+struct channel_answer {
+	uint32_t number, version;
+	uint32_t is_check;
+	uint32_t is_yes; /* else behind it, as text: why not */
 };
 
 struct channel_slot {

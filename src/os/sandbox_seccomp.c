@@ -106,6 +106,8 @@ static const char *const looking[] = {
 	"statfs64", "statx", NULL,
 };
 
+static const char *const making[] = { "memfd_create", NULL };
+
 static const char *const opening[] = {
 	"creat", "open", "openat", "openat2", NULL,
 };
@@ -247,7 +249,12 @@ fill_strict(scmp_filter_ctx ctx, const struct sandbox *s, bool has_files)
 	if ((status = add_mapping(ctx, s->resolves_names)) != 0 ||
 	    (status = add_narrow(ctx)) != 0)
 		return status;
-	status = add(ctx, has_files ? SCMP_ACT_ALLOW : refused, opening);
+	/* The background process hands files on (conf/files.h). */
+	if (s->resolves_names)
+		status = add(ctx, SCMP_ACT_ALLOW, making);
+	if (status == 0)
+		status = add(ctx, has_files ? SCMP_ACT_ALLOW : refused,
+		    opening);
 	if (status == 0)
 		status = add(ctx, has_writable(s) ? SCMP_ACT_ALLOW : refused,
 		    changing);

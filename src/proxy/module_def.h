@@ -21,6 +21,7 @@ struct arena;
 struct digest;
 struct error;
 struct exchange;
+struct files;
 struct helpers;
 struct logtargets;
 struct logring;
@@ -36,6 +37,8 @@ struct module_env {
 	 * (logtarget_number()).
 	 */
 	struct logtargets *log_targets;
+	/* In start: what it reads it adds to these, see files_add(). */
+	struct files *files;
 	unsigned workers;
 	unsigned processes; /* in attach: process slots there may ever be */
 	/* Where the conf struct was made: "http", "web", "web/route". */

@@ -98,6 +98,11 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 	[PROXY_STAT_TLS_DAYS] = { .name = "tls_certificate_days",
 		.help = "Days until the first certificate expires.",
 		.type = METRIC_GAUGE },
+	[PROXY_STAT_FILES_TAKEN] = { .name = "files_changed_total",
+		.help = "Files that changed while weir served, by whether "
+		    "the new one is used.", .label = "used=\"yes\"" },
+	[PROXY_STAT_FILES_REFUSED] = { .name = "files_changed_total",
+		.label = "used=\"no\"" },
 #define X(id, name_, help_)                                                   \
 	[PROXY_STAT_H2_FLOODS + H2_FLOOD_##id] = { .name = "h2_floods_total", \
 		.help = "HTTP/2 connections closed for too many frames of a " \

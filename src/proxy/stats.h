@@ -50,6 +50,8 @@ enum proxy_stat {
 	PROXY_STAT_H2_FLOODS_LAST = PROXY_STAT_H2_FLOODS + H2_FLOOD_COUNT - 1,
 	PROXY_STAT_TLS_EXPIRES,       /* the master's: of the first one */
 	PROXY_STAT_TLS_DAYS,
+	PROXY_STAT_FILES_TAKEN,       /* the master's, too */
+	PROXY_STAT_FILES_REFUSED,
 	PROXY_STAT_REASONS,           /* one row a reason */
 	PROXY_STAT_COUNT = PROXY_STAT_REASONS + REASON_COUNT
 };

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/now.h"
 #include "base/str.h"
+#include "conf/files.h"
 #include "conf/origins.h"
 #include "metrics/metrics.h"
 #include "net/tls_ctx.h"
@@ -33,7 +34,7 @@
 
 enum {
 	TEND_MAX_MS = 3600000, /* nothing to do */
-	TEND_MIN_MS = 1000,    /* between two looks at certificates */
+	TEND_MIN_MS = 1000,    /* between two looks at files */
 	TEND_EACH_MS = 2,      /* and so much for each of them */
 };
 
@@ -155,6 +156,7 @@ start_modules(struct generation *g)
 		.arena = &g->arena,
 		.log_targets = &g->targets,
 		.workers = g->settings.workers,
+		.files = g->files_named,
 	};
 
 	for (struct build_started *s = g->build.started; s != NULL;
@@ -260,6 +262,7 @@ generation_load(const struct generation_source *source,
 	arena_init(&g->arena, NULL);
 	logtarget_init(&g->targets);
 	g->origins = conf_origins_new();
+	g->files_named = files_new(source->is_test, report);
 	g->ctx = (struct conf_ctx){ .arena = &g->arena, .report = report,
 		.vars = &g->vars, .origins = g->origins, .levels = levels };
 	g->build.ctx = &g->ctx;
@@ -275,6 +278,7 @@ generation_load(const struct generation_source *source,
 	}
 	read_unknown_settings(g);
 	read_tree(g, source);
+	files_loaded(g->files_named);
 	check_drain(g);
 	if (conf_report_errors(report) > 0) {
 		generation_free(g);
@@ -299,6 +303,7 @@ generation_free(struct generation *g)
 		tls_ctx_server_free(g->build.listeners[i].tls);
 	free(g->build.listeners);
 	logtarget_fini(&g->targets);
+	files_free(g->files_named);
 	conf_origins_free(g->origins);
 	conf_regex_free_all(g->ctx.regexes);
 	arena_fini(&g->arena);
@@ -444,7 +449,7 @@ generation_process_begun(const struct generation *g, unsigned process)
  * are.  Returns when the first of all expires, 0 if there are none.
  */
 static int64_t
-look_at_certs(struct generation *g, generation_cert_fn *send, void *arg,
+look_at_certs(struct generation *g, const struct generation_send *send,
     size_t *count)
 {
 	int64_t first = 0;
@@ -459,7 +464,8 @@ look_at_certs(struct generation *g, generation_cert_fn *send, void *arg,
 
 			(*count)++;
 			if (tls_watch_look(server, k, &fd)) {
-				send(arg, (uint32_t)i, (uint32_t)k, fd);
+				send->cert(send->arg, (uint32_t)i,
+				    (uint32_t)k, fd);
 				close(fd);
 			}
 			tls_watch_describe(server, k, &info);
@@ -483,16 +489,22 @@ show_expiry(const struct generation *g, int64_t first_s, int64_t now_s)
 }
 
 uint64_t
-generation_tend(struct generation *g, generation_cert_fn *send, void *arg)
+generation_tend(struct generation *g, const struct generation_send *send)
 {
 	uint64_t now_s = now_wall_ms() / 1000;
-	size_t count = 0;
+	size_t count;
 	uint64_t wait_ms;
 
-	if (g == NULL || g->tickets == NULL)
+	if (g == NULL)
 		return TEND_MAX_MS;
-	(void)tls_ticket_rotate(g->tickets, now_s);
-	show_expiry(g, look_at_certs(g, send, arg, &count), (int64_t)now_s);
+	count = generation_files_look(g, send);
+	if (g->tickets != NULL) {
+		(void)tls_ticket_rotate(g->tickets, now_s);
+		show_expiry(g, look_at_certs(g, send, &count),
+		    (int64_t)now_s);
+	}
+	if (count == 0)
+		return TEND_MAX_MS;
 	wait_ms = count * TEND_EACH_MS;
 	return wait_ms > TEND_MIN_MS ? wait_ms : TEND_MIN_MS;
 }

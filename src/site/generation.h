@@ -9,6 +9,7 @@
 #ifndef SITE_GENERATION_H
 #define SITE_GENERATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +20,8 @@
 #include "site/settings.h"
 
 struct backend_zone;
+struct channel;
+struct channel_message;
 struct error;
 struct template_vars;
 struct generation;
@@ -104,19 +107,44 @@ void generation_process_begun(const struct generation *g, unsigned process);
  */
 void generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving);
-/* A certificate for the processes: fd is borrowed. */
-typedef void generation_cert_fn(void *arg, uint32_t listener, uint32_t pair,
-    int fd);
+/* How the master sends what has changed; fd is borrowed. */
+struct generation_send {
+	/* A certificate, to all processes. */
+	void (*cert)(void *arg, uint32_t listener, uint32_t pair, int fd);
+	/* See children_files_send(). */
+	bool (*file)(void *arg, uint32_t number, uint32_t version,
+	    bool is_check, int fd);
+	void *arg;
+};
+
 /*
  * In the master, while it serves: what has to be done from time to time (keys
- * of session tickets, certificates that were replaced).  g NULL = nothing.
- * Returns milliseconds until it wants to be called again.
+ * of session tickets, files that were replaced).  g NULL = nothing.  Returns
+ * milliseconds until it wants to be called again.
  */
-uint64_t generation_tend(struct generation *g, generation_cert_fn *send,
-    void *arg);
+uint64_t generation_tend(struct generation *g,
+    const struct generation_send *send);
 /* In a process: what the master sent.  fd stays the caller's; logs. */
 void generation_take_cert(struct generation *g, uint32_t listener,
     uint32_t pair, int fd);
+/* In a new process: files as they are now (files_catch_up()). */
+void generation_files_catch_up(struct generation *g);
+/* In a process: CHANNEL_FILE; answers to the master. */
+void generation_files_take(struct generation *g, const struct channel *c,
+    const struct channel_message *m);
+/*
+ * In the background process: content for a file without path, by the arg of
+ * its struct files_spec.  False: it could not be sent.
+ */
+bool generation_files_feed(struct generation *g, const struct channel *c,
+    const void *arg, struct span content);
+/*
+ * In the master: CHANNEL_FILE_ANSWER or CHANNEL_FILE_FED of a process called
+ * `who`.  What all are to get goes to send.
+ */
+void generation_files_hear(struct generation *g,
+    const struct channel_message *m, bool is_background, const char *who,
+    const struct generation_send *send);
 /*
  * Every option table, for the documentation's test.  place: where in the
  * configuration its group stands, as "services.routes"; "" = top level.

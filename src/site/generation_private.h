@@ -10,6 +10,7 @@
 #include "site/generation.h"
 #include "site/shared.h"
 
+struct files;
 struct tls_session_zone;
 struct tls_ticket_zone;
 
@@ -33,6 +34,7 @@ struct generation {
 	size_t group_count;
 	uint32_t *group_metric_index;
 	struct logtargets targets; /* that it will write to; never opened */
+	struct files *files_named; /* that may change while it serves */
 	/* Of generation_attach(). */
 	struct generation_shared shared;
 	struct shared_use use;
@@ -55,5 +57,8 @@ void generation_changes_note(struct generation *g);
 void generation_attach_undo(struct generation *g);
 /* A process of that slot begins, or has ended. */
 void generation_attach_process(const struct generation *g, unsigned process);
+/* What generation_tend() does about files; how many there are. */
+size_t generation_files_look(struct generation *g,
+    const struct generation_send *send);
 
 #endif

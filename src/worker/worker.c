@@ -260,6 +260,9 @@ on_message(struct channel *channel, const struct channel_message *m)
 			generation_take_cert(w->boot->generation,
 			    cert.listener, cert.pair, m->fds[0]);
 		break;
+	case CHANNEL_FILE:
+		generation_files_take(w->boot->generation, channel, m);
+		break;
 	case CHANNEL_LOG_LEVEL:
 		if (channel_body(m, &level, sizeof(level)))
 			log_set_level((enum log_level)level);
@@ -324,6 +327,7 @@ open_proxy(struct worker *w, struct error *err)
 	boot.set_accepting = set_accepting;
 	boot.arg = w;
 	generation_process_begun(w->boot->generation, w->boot->process);
+	generation_files_catch_up(w->boot->generation);
 	w->proxy = proxy_new(&boot, err);
 	return w->proxy == NULL ? -1 : 0;
 }
