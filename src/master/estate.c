@@ -19,13 +19,14 @@ enum {
 	LISTENER_DEFER = 8,
 	LISTENER_STEERED = 16,
 	LISTENER_OWNER = 32,
+	LISTENER_GIVEN = 64,
 };
 
 void
 estate_init(struct estate *e)
 {
 	*e = (struct estate){ .kick_fd = -1, .pid_fd = -1, .orphans_fd = -1,
-		.control_fd = -1 };
+		.control_fd = -1, .init_fd = -1 };
 }
 
 static void
@@ -52,6 +53,7 @@ close_rest(const struct estate *e)
 	close_fds(&e->pid_fd, 1);
 	close_fds(&e->orphans_fd, 1);
 	close_fds(&e->control_fd, 1);
+	close_fds(&e->init_fd, 1);
 }
 
 void
@@ -136,7 +138,8 @@ put_listener(struct manifest *m, const struct estate_listener *l)
 	    (l->is_admin ? LISTENER_ADMIN : 0) |
 	    (l->defer_accept ? LISTENER_DEFER : 0) |
 	    (l->is_steered ? LISTENER_STEERED : 0) |
-	    (l->has_owner ? LISTENER_OWNER : 0);
+	    (l->has_owner ? LISTENER_OWNER : 0) |
+	    (l->is_given ? LISTENER_GIVEN : 0);
 	const char *address = (const char *)&l->addr.u;
 
 	manifest_begin(m, ESTATE_LISTENER, RECORD_VERSION);
@@ -232,6 +235,7 @@ estate_encode(const struct estate *e, struct manifest *m)
 	manifest_put_u32(m, (uint32_t)e->pid);
 	manifest_put_u64(m, e->generation);
 	manifest_put_u32(m, e->process_slots);
+	manifest_put_u32(m, e->draining);
 	manifest_end(m);
 	for (size_t i = 0; i < e->listener_count; i++)
 		put_listener(m, &e->listeners[i]);
@@ -256,6 +260,8 @@ estate_encode(const struct estate *e, struct manifest *m)
 		manifest_put_fd(m, e->control_fd);
 		manifest_end(m);
 	}
+	if (e->init_fd >= 0)
+		put_fds(m, ESTATE_INIT, &e->init_fd, 1);
 	for (size_t i = 0; i < e->process_count; i++)
 		put_process(m, &e->processes[i]);
 }
@@ -306,6 +312,7 @@ take_listener(struct estate *e, struct manifest_record *r)
 	l->defer_accept = (flags & LISTENER_DEFER) != 0;
 	l->is_steered = (flags & LISTENER_STEERED) != 0;
 	l->has_owner = (flags & LISTENER_OWNER) != 0;
+	l->is_given = (flags & LISTENER_GIVEN) != 0;
 	l->backlog = manifest_get_u32(r);
 	l->keepalive_s = manifest_get_u32(r);
 	l->mode = manifest_get_u32(r);
@@ -381,6 +388,8 @@ take_single(struct estate *e, struct manifest_record *r)
 		e->pid = (pid_t)manifest_get_u32(r);
 		e->generation = manifest_get_u64(r);
 		e->process_slots = manifest_get_u32(r);
+		if (manifest_has_more(r))
+			e->draining = manifest_get_u32(r);
 		return true;
 	case ESTATE_BACKENDS:
 		if (e->backends != NULL)
@@ -412,6 +421,11 @@ take_single(struct estate *e, struct manifest_record *r)
 			return false;
 		e->control_path = take_text(r);
 		e->control_fd = manifest_take_fd(r);
+		return true;
+	case ESTATE_INIT:
+		if (e->init_fd >= 0)
+			return false;
+		e->init_fd = manifest_take_fd(r);
 		return true;
 	default:
 		return true; /* a word of a later version */

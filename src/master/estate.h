@@ -36,6 +36,7 @@ enum estate_record {
 	ESTATE_PROCESS,
 	ESTATE_TICKET_KEYS, /* reserved */
 	ESTATE_CONTROL,
+	ESTATE_INIT,
 };
 
 struct estate_listener {
@@ -46,6 +47,7 @@ struct estate_listener {
 	bool defer_accept;
 	bool is_steered;   /* see os/sock.h */
 	bool has_owner;
+	bool is_given;     /* the service manager's */
 	uint32_t backlog;
 	uint32_t keepalive_s;
 	uint32_t mode;     /* of a Unix socket's file */
@@ -87,6 +89,7 @@ struct estate {
 	pid_t pid;
 	uint64_t generation;
 	uint32_t process_slots; /* of the counters */
+	uint32_t draining; /* generations that drain, see generations.h */
 	struct estate_listener *listeners;
 	size_t listener_count;
 	struct estate_zone *zones;
@@ -107,6 +110,7 @@ struct estate {
 	int orphans_fd; /* listens; -1 = none */
 	char *control_path; /* NULL = none */
 	int control_fd; /* listens; -1 = none */
+	int init_fd; /* the conversation with a process 1; -1 = none */
 	struct estate_process *processes;
 	size_t process_count;
 };

@@ -451,10 +451,16 @@ generations_are_serving(const struct generations *gs)
 	    gs->serving->state == GENERATIONS_SERVING;
 }
 
+void
+generations_set_predecessors(struct generations *gs, unsigned count)
+{
+	gs->predecessors = count;
+}
+
 unsigned
 generations_draining(const struct generations *gs)
 {
-	unsigned n = 0;
+	unsigned n = gs->predecessors;
 
 	LIST_EACH(&gs->all, node, after) {
 		enum generations_state state = LIST_OF(node,

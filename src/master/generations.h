@@ -90,6 +90,7 @@ struct generations {
 	struct deadline surplus; /* sockets that nobody needs any more */
 	unsigned last_number;
 	char sandbox[512]; /* as it was logged last */
+	unsigned predecessors; /* see generations_set_predecessors() */
 	bool is_stopping;
 	bool is_ending;
 };
@@ -124,7 +125,11 @@ struct generation *generations_serving(const struct generations *gs);
 const struct settings *generations_settings(const struct generations *gs);
 /* True once the first one serves, until a stop. */
 bool generations_are_serving(const struct generations *gs);
-/* How many drain or end. */
+/*
+ * Others drain beside these: a predecessor, and what drained when it left.
+ */
+void generations_set_predecessors(struct generations *gs, unsigned count);
+/* How many drain or end, predecessors among them. */
 unsigned generations_draining(const struct generations *gs);
 const char *generations_state_name(enum generations_state state);
 

@@ -10,7 +10,8 @@
  *	  READY      ->             all its processes serve
  *	             <-  COMMIT     the pid file and all else is yours
  *	  TAKEN      ->             the leaving one drains from here on
- *	  SUCCESSOR  ->             for a process 1: who came after me
+ *	  SUCCESSOR  ->             who came after me, again and again: a
+ *	                            process 1 follows them all
  *
  * Either side says FAILED, with words, where it gives up, or just closes; until
  * TAKEN the leaving one goes on as if nothing had happened.  What is no packet

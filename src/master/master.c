@@ -106,7 +106,7 @@ master_serve(struct master *m)
 		log_error(NULL, "%s", err.text);
 	master_tell_service(m, true);
 	daemonize_tell(&m->daemonize, 0);
-	upgrade_leave_on_serving(m);
+	upgrade_leave_continue(m);
 	reload_continue(&m->reload);
 }
 
@@ -166,7 +166,7 @@ enter_draining(struct master *m, const uint8_t *gone)
 	else
 		service_stop(&m->service);
 	upgrade_leave_cancel(m);
-	reload_stop(&m->reload);
+	reload_stop(&m->reload, "weir is stopping");
 	now_update();
 	if (gone == NULL)
 		generations_drain(&m->generations, now_ms() + timeout_ms);
@@ -189,7 +189,7 @@ enter_leaving(struct master *m)
 	    "says so", (unsigned long long)delay_ms);
 	service_ending(&m->service, delay_ms, "leaving");
 	upgrade_leave_cancel(m);
-	reload_stop(&m->reload);
+	reload_stop(&m->reload, "weir is stopping");
 	generations_announce_drain(&m->generations);
 	master_set_deadline(m, delay_ms);
 }
@@ -205,7 +205,7 @@ enter_stopping(struct master *m)
 		return;
 	}
 	master_set_deadline(m, KILL_AFTER_MS);
-	reload_stop(&m->reload);
+	reload_stop(&m->reload, "weir is stopping");
 	generations_stop(&m->generations);
 	master_check_ended(m);
 }

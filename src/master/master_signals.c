@@ -2,8 +2,11 @@
 /* master_signals - what a signal means in each state, and who has died. */
 #include "master/master_signals.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "master/master_logs.h"
@@ -28,6 +31,23 @@ reap(struct master *m)
 	}
 }
 
+/*
+ * As process 1 we get what is meant for the one who serves.  True if it is for
+ * that one alone.
+ */
+static bool
+forward(struct master *m, int number)
+{
+	pid_t successor = upgrade_leave_successor(m);
+
+	if (kill(successor, number) != 0)
+		log_error(NULL, "passing %s on to process %ld: %s",
+		    signals_name(number), (long)successor, strerror(errno));
+	/* What still drains here is to end now as well, or has logs. */
+	return m->state == MASTER_FORWARDING ||
+	    (number != SIGINT && number != SIGUSR1);
+}
+
 static void
 on_signal(void *arg, int number, pid_t sender)
 {
@@ -39,10 +59,9 @@ on_signal(void *arg, int number, pid_t sender)
 	}
 	log_info(NULL, "%s from process %ld", signals_name(number),
 	    (long)sender);
-	if (m->state == MASTER_FORWARDING) {
-		kill(upgrade_leave_successor(m), number);
+	if (getpid() == 1 && upgrade_leave_successor(m) != 0 &&
+	    forward(m, number))
 		return;
-	}
 	switch (number) {
 	case SIGINT:
 	case SIGTERM:

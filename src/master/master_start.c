@@ -175,6 +175,7 @@ on_ended(void *arg)
 	struct master *m = arg;
 
 	master_check_ended(m);
+	upgrade_leave_continue(m);
 	reload_continue(&m->reload);
 	if (m->state == MASTER_SERVING && m->reload.state == RELOAD_IDLE)
 		master_tell_service(m, false);
@@ -187,10 +188,12 @@ on_reload_state(void *arg, enum reload_state state)
 
 	if (m->state != MASTER_SERVING)
 		return;
-	if (state == RELOAD_IDLE)
-		master_tell_service(m, true);
-	else
+	if (state != RELOAD_IDLE) {
 		service_changing(&m->service, "reloading");
+		return;
+	}
+	master_tell_service(m, true);
+	upgrade_leave_continue(m);
 }
 
 /* The first generation, up to the point where the log is its own. */

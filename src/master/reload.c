@@ -398,8 +398,14 @@ reload_on_exit(struct reload *r, pid_t pid, int status)
 	return reload_check_on_exit(&r->check, pid, status);
 }
 
+bool
+reload_is_waiting(const struct reload *r)
+{
+	return !r->is_stopped && (r->state == RELOAD_WAITING || r->is_wanted);
+}
+
 void
-reload_stop(struct reload *r)
+reload_stop(struct reload *r, const char *why)
 {
 	if (r->is_stopped)
 		return;
@@ -408,12 +414,12 @@ reload_stop(struct reload *r)
 	if (r->state == RELOAD_STARTING)
 		generations_abandon(r->config.generations);
 	if (r->state != RELOAD_IDLE)
-		refuse(r, "weir is stopping");
+		refuse(r, why);
 	if (r->is_wanted) {
 		r->now = r->next;
 		r->next = (struct reload_waiters){ .items = NULL };
 		r->is_wanted = false;
-		refuse(r, "weir is stopping");
+		refuse(r, why);
 	}
 	deadline_stop(r->config.loop, &r->deadline);
 }

@@ -83,8 +83,10 @@ struct reload {
 };
 
 void reload_init(struct reload *r, const struct reload_config *config);
-/* Ends what is under way; who waits is told. */
-void reload_stop(struct reload *r);
+/* Asked for, and nothing was read of it yet. */
+bool reload_is_waiting(const struct reload *r);
+/* Ends what is under way; who waits is told why. */
+void reload_stop(struct reload *r, const char *why);
 /* What belongs to a reload that cannot begin yet begins now, if it can. */
 void reload_continue(struct reload *r);
 /* fn may be NULL. */

@@ -70,6 +70,16 @@ upgrade_prepare_orphan(struct master *m, struct process_boot *boot,
 	boot->orphan_arg = &u->orphans;
 }
 
+int
+upgrade_init_fd(const struct master *m)
+{
+	const struct upgrade_take *take = &m->upgrade.take;
+
+	if (take->state == TAKE_TAKEN && take->talk.peer_pid == 1)
+		return take->talk.watch.fd;
+	return m->upgrade.init_fd;
+}
+
 void
 upgrade_init(struct master *m)
 {
@@ -94,6 +104,7 @@ upgrade_init(struct master *m)
 
 	deadline_init(&m->upgrade.forget, upgrade_come_on_forget);
 	m->upgrade.orphans_fd = -1;
+	m->upgrade.init_fd = -1;
 	m->upgrade.orphans.door_fd = -1;
 	upgrade_give_init(&m->upgrade.give, &give);
 	upgrade_take_init(&m->upgrade.take, &take);
@@ -103,12 +114,14 @@ upgrade_init(struct master *m)
 void
 upgrade_fini(struct master *m)
 {
-	pid_t successor = upgrade_leave_successor(m);
-	bool is_left = successor != 0 || upgrade_come_is_provisional(m);
+	bool is_left = m->upgrade.give.state >= GIVE_GIVEN ||
+	    upgrade_come_is_provisional(m);
 
 	deadline_stop(m->loop, &m->upgrade.forget);
 	upgrade_give_stop(&m->upgrade.give);
 	upgrade_take_stop(&m->upgrade.take);
+	if (m->upgrade.init_fd >= 0)
+		close(m->upgrade.init_fd);
 	logtarget_fini(&m->upgrade.early);
 	listener_set_close(&m->upgrade.left);
 	free(m->upgrade.left_specs);
@@ -122,5 +135,8 @@ upgrade_forget(struct master *m)
 {
 	upgrade_give_forget(&m->upgrade.give);
 	upgrade_take_forget(&m->upgrade.take);
+	if (m->upgrade.init_fd >= 0)
+		close(m->upgrade.init_fd);
+	m->upgrade.init_fd = -1;
 	estate_fini(&m->upgrade.take.estate, true);
 }

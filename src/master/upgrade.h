@@ -32,8 +32,9 @@ struct upgrade {
 	struct orphans orphans;
 	struct listener_set own; /* in a worker: what it may hand over */
 	struct deadline forget; /* what orphans had is free again */
+	int init_fd;     /* to a process 1 that was a predecessor; -1 = none */
 	int orphans_fd;  /* to the workers of one who has died; -1 = none */
-	bool wants_quit; /* came while all still start */
+	bool wants_quit; /* came, and has to wait */
 	bool wants_usr2;
 	struct logtargets early; /* the error log while we wait */
 	struct logtarget_output early_output;
@@ -43,6 +44,12 @@ void upgrade_init(struct master *m);
 void upgrade_fini(struct master *m);
 /* In a forked process. */
 void upgrade_forget(struct master *m);
+
+/*
+ * The conversation with a process 1 that has left and forwards signals: it is
+ * handed on from successor to successor.  Borrowed; -1 = there is none.
+ */
+int upgrade_init_fd(const struct master *m);
 
 /* Listen for a master that comes after our death; failures are logged. */
 void upgrade_open_orphans(struct master *m);

@@ -13,6 +13,7 @@
 #include "base/now.h"
 #include "master/master_private.h"
 #include "master/master_start.h"
+#include "master/upgrade_leave.h"
 #include "site/generation.h"
 #include "site/shared.h"
 
@@ -41,6 +42,10 @@ on_taken(struct master *m)
 	}
 	if (pidfile_write(&m->pidfile, &err) != 0)
 		log_error(NULL, "%s", err.text);
+	generations_set_predecessors(&m->generations,
+	    1 + m->upgrade.take.estate.draining);
+	m->upgrade.init_fd = m->upgrade.take.estate.init_fd;
+	m->upgrade.take.estate.init_fd = -1;
 	master_serve(m);
 	estate_fini(&m->upgrade.take.estate, true);
 }
@@ -51,6 +56,8 @@ forget_predecessor(struct master *m)
 	shared_give_inherited(m->shared, m->upgrade.used,
 	    m->upgrade.used_count);
 	m->upgrade.used_count = 0;
+	generations_set_predecessors(&m->generations, 0);
+	upgrade_leave_continue(m);
 	reload_continue(&m->reload);
 }
 

@@ -25,6 +25,7 @@ add_listener(struct estate *e, struct listener *l)
 	left->defer_accept = spec->defer_accept;
 	left->is_steered = l->is_steered;
 	left->has_owner = spec->has_owner;
+	left->is_given = l->is_given;
 	left->backlog = spec->backlog;
 	left->keepalive_s = spec->keepalive_s;
 	left->mode = spec->mode;
@@ -118,6 +119,8 @@ give(struct master *m, struct listener_set *listeners,
 	estate_init(&e);
 	e.weir_version = heap_alloc_strdup(m->boot->version);
 	e.pid = getpid();
+	if (listeners != &m->upgrade.own)
+		e.draining = generations_draining(&m->generations);
 	for (size_t i = 0; i < listeners->count; i++)
 		add_listener(&e, &listeners->items[i]);
 	zones.estate = &e;
@@ -137,6 +140,7 @@ give(struct master *m, struct listener_set *listeners,
 	}
 	if (m->upgrade.orphans.door_fd >= 0)
 		e.orphans_fd = m->upgrade.orphans.door_fd;
+	e.init_fd = upgrade_init_fd(m);
 	estate_encode(&e, manifest);
 	estate_fini(&e, false);
 }

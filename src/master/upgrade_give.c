@@ -25,6 +25,7 @@ enum {
 	GREETING_MS = 5000, /* of one that says that it waits */
 	TAKEN_MS = 5000,
 	END_MS = 8000, /* for what is told to end by a closed connection */
+	LOOK_MS = 500, /* whether it has ended, after its connection has */
 };
 
 static void on_retry(struct deadline *d);
@@ -77,7 +78,7 @@ upgrade_give_forget(struct upgrade_give *g)
 bool
 upgrade_give_is_running(const struct upgrade_give *g)
 {
-	return g->state != GIVE_IDLE && g->state != GIVE_GIVEN;
+	return g->state != GIVE_IDLE && g->state < GIVE_GIVEN;
 }
 
 static void
@@ -128,12 +129,41 @@ give_up(struct upgrade_give *g, const char *why)
 		fail(g);
 }
 
+/* The one who has taken over. */
+static void
+end(struct upgrade_give *g, int exit_status)
+{
+	g->state = GIVE_OVER;
+	g->exit_status = exit_status;
+	handover_stop(&g->talk);
+	deadline_clear(&g->deadline);
+	g->config.on_result(g->config.arg, UPGRADE_GIVE_GONE, "");
+}
+
+/*
+ * Its connection has ended, which a successor of its own may not have.  Process
+ * 1 is told of its end; others ask now and then.
+ */
+static void
+look(struct upgrade_give *g)
+{
+	if (kill(g->successor, 0) != 0 && errno == ESRCH)
+		end(g, 0);
+	else
+		deadline_set(g->config.loop, &g->deadline,
+		    now_ms() + LOOK_MS);
+}
+
 static void
 on_deadline(struct deadline *d)
 {
 	struct upgrade_give *g = LIST_OF(d, struct upgrade_give, deadline);
 	struct error err;
 
+	if (g->state == GIVE_GIVEN) {
+		look(g);
+		return;
+	}
 	if (!handover_is_open(&g->talk)) {
 		/* Its exit comes next, and with it the result. */
 		kill(g->successor, SIGKILL);
@@ -143,6 +173,7 @@ on_deadline(struct deadline *d)
 	case GIVE_IDLE:
 	case GIVE_CONNECTING:
 	case GIVE_GIVEN:
+	case GIVE_OVER:
 		return;
 	case GIVE_GREETING:
 	case GIVE_SENDING:
@@ -164,12 +195,14 @@ upgrade_give_on_exit(struct upgrade_give *g, pid_t pid, int status)
 {
 	struct error err;
 
-	if (!g->is_our_child || pid != g->successor)
-		return false;
-	if (g->state == GIVE_GIVEN) {
-		g->is_our_child = false; /* the talk's end says the rest */
+	/* As process 1 we are the parent of all whose parent has ended. */
+	if (g->state == GIVE_GIVEN && pid == g->successor) {
+		end(g, WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+		    : WEXITSTATUS(status));
 		return true;
 	}
+	if (!g->is_our_child || pid != g->successor)
+		return false;
 	/* Its last words may still be there. */
 	if (handover_is_open(&g->talk))
 		g->talk.watch.on_event(&g->talk.watch, LOOP_READABLE);
@@ -224,7 +257,8 @@ on_end(struct upgrade_give *g, struct span body)
 	struct error err;
 
 	if (g->state == GIVE_GIVEN) {
-		g->config.on_result(g->config.arg, UPGRADE_GIVE_GONE, "");
+		deadline_set(g->config.loop, &g->deadline,
+		    now_ms() + LOOK_MS);
 		return;
 	}
 	error_set(&err, "talking to process %ld: %.*s", (long)g->successor,
@@ -234,6 +268,19 @@ on_end(struct upgrade_give *g, struct span body)
 		deadline_set(g->config.loop, &g->deadline, now_ms() + END_MS);
 	else
 		give_up(g, err.text);
+}
+
+/* The successor has been followed, by the one of that pid. */
+static void
+on_successor(struct upgrade_give *g, struct span body)
+{
+	uint64_t pid;
+
+	if (span_u64(body, &pid) != 0 || pid < 2 || pid > INT32_MAX)
+		return;
+	g->successor = (pid_t)pid;
+	g->is_our_child = false;
+	g->config.on_result(g->config.arg, UPGRADE_GIVE_FOLLOWED, "");
 }
 
 static void
@@ -258,6 +305,10 @@ on_message(struct handover *h, unsigned type, struct span body)
 		if (g->state == GIVE_COMMITTING)
 			on_taken(g);
 		break;
+	case HANDOVER_SUCCESSOR:
+		if (g->state == GIVE_GIVEN)
+			on_successor(g, body);
+		break;
 	case HANDOVER_FAILED:
 		error_set(&err, "the new instance (pid %ld) says: %.*s",
 		    (long)g->successor, SPAN_ARG(body));
@@ -266,6 +317,12 @@ on_message(struct handover *h, unsigned type, struct span body)
 	default:
 		break; /* not for this side, or of a later version */
 	}
+}
+
+pid_t
+upgrade_give_successor(const struct upgrade_give *g)
+{
+	return g->state == GIVE_GIVEN ? g->successor : 0;
 }
 
 bool

@@ -2,7 +2,7 @@
 /*
  * upgrade_give - the leaving side of an upgrade.
  *
- *	IDLE -> CONNECTING -> GREETING -> SENDING -> COMMITTING -> GIVEN
+ *	IDLE -> CONNECTING -> GREETING -> SENDING -> COMMITTING -> GIVEN -> OVER
  *
  * QUIT looks for a successor at upgrade_sock, again and again for five
  * seconds; USR2 starts one.  Whatever fails before the successor has taken
@@ -29,6 +29,7 @@ enum upgrade_give_result {
 	UPGRADE_GIVE_DONE,   /* the successor has taken over: drain */
 	UPGRADE_GIVE_FAILED, /* why says what; serve on */
 	UPGRADE_GIVE_NOBODY, /* nobody waits at upgrade_sock */
+	UPGRADE_GIVE_FOLLOWED, /* after DONE: another has its place now */
 	UPGRADE_GIVE_GONE,   /* after DONE: the successor has ended */
 };
 
@@ -53,6 +54,7 @@ enum upgrade_give_state {
 	GIVE_SENDING,    /* it takes, and starts */
 	GIVE_COMMITTING, /* it was told that all is its own */
 	GIVE_GIVEN,      /* it serves */
+	GIVE_OVER,       /* it has ended */
 };
 
 struct upgrade_give {
@@ -63,7 +65,8 @@ struct upgrade_give {
 	struct deadline retry;
 	struct deadline deadline;
 	uint64_t connect_until_ms;
-	pid_t successor;    /* 0 = unknown */
+	pid_t successor;    /* 0 = unknown; the last that followed */
+	int exit_status;    /* of it, as a shell says it; GIVE_OVER */
 	bool is_our_child;  /* the successor was started here */
 	bool has_why;
 	char why[1024];     /* the first reason that was given */
@@ -85,6 +88,8 @@ void upgrade_give_connect(struct upgrade_give *g);
 void upgrade_give_execute(struct upgrade_give *g);
 /* What waitpid() said; false if pid is not the successor that we started. */
 bool upgrade_give_on_exit(struct upgrade_give *g, pid_t pid, int status);
+/* The process that goes on with everything, 0 = nobody does. */
+pid_t upgrade_give_successor(const struct upgrade_give *g);
 /* True if the successor goes on with the listener of that number. */
 bool upgrade_give_keeps(const struct upgrade_give *g, size_t listener);
 

@@ -15,9 +15,12 @@ struct master;
 
 void upgrade_leave_on_quit(struct master *m);
 void upgrade_leave_on_usr2(struct master *m);
-/* What came while all still started is begun. */
-void upgrade_leave_on_serving(struct master *m);
-/* True from QUIT or USR2 until it is known what became of it. */
+/*
+ * What came while all still started, or while too many generations drained, is
+ * begun if it may be.
+ */
+void upgrade_leave_continue(struct master *m);
+/* True from QUIT or USR2, also one that has to wait, until it is known what became of it. */
 bool upgrade_leave_is_running(const struct master *m);
 /* What waitpid() said; false if it is none of ours. */
 bool upgrade_leave_on_exit(struct master *m, pid_t pid, int status);

@@ -91,6 +91,7 @@ take_listener(struct upgrade *u, struct estate_listener *left,
 		.fds = left->fds,
 		.fd_count = left->fd_count,
 		.is_steered = left->is_steered,
+		.is_given = left->is_given,
 		.file_dev = (dev_t)left->file_dev,
 		.file_ino = (ino_t)left->file_ino,
 	};

@@ -498,6 +498,43 @@ def test_unix_socket_of_the_manager(start, tmp_path):
         assert os.stat(path).st_mode & 0o777 == 0o640
 
 
+def test_sockets_of_the_manager_over_an_upgrade(start, tmp_path):
+    """They stay shared by all workers, and a file stays the manager's."""
+    path = str(tmp_path / "given.sock")
+    pid_file = str(tmp_path / "weir.pid")
+    with bound() as given, socket.socket(socket.AF_UNIX) as file:
+        file.bind(path)
+        file.listen(8)
+        os.chmod(path, 0o640)
+        weir = activate(start, listening_at(
+            text_of(given), "unix:" + path, workers=2, pid_file=pid_file,
+            upgrade_sock=str(tmp_path / "up.sock")), [given, file])
+        before = weir.pid
+        for _ in range(2):
+            os.kill(before, signal.SIGUSR2)
+
+            def successor():
+                with open(pid_file, encoding="ascii") as f:
+                    text = f.read()
+                return text and int(text) != before and int(text)
+
+            before = wait.until(successor, 15)
+            weir.wait_log(r"%d\] notice: weir" % before)
+            for address in weir.addresses:
+                assert once(address, target="/").body == b"here"
+            own = set().union(*(proc.inodes(p) for p in
+                                proc.children(before)))
+            assert [i for i in listeners_of(given.getsockname()[1])
+                    if i in own] == [os.fstat(given.fileno()).st_ino]
+            assert os.stat(path).st_mode & 0o777 == 0o640
+            wait.until(lambda: weir.log.count(
+                "upgrade: the predecessor has ended"), 15)
+        os.kill(before, signal.SIGINT)
+        wait.until(lambda: not proc.alive(before), 15)
+        assert os.path.exists(path)
+        assert weir.wait_exit() == 0
+
+
 def test_sockets_that_are_not_wanted(start):
     """Reported with address and name; what is no listener is left out."""
     with bound() as given, bound() as other, \

@@ -65,6 +65,7 @@ make(struct estate *e)
 	e->pid = 4711;
 	e->generation = 12;
 	e->process_slots = 70;
+	e->draining = 3;
 	l = estate_add_listener(e);
 	l->addr.u.in.sin_family = AF_INET;
 	l->addr.u.in.sin_port = htons(8080);
@@ -78,6 +79,7 @@ make(struct estate *e)
 	l->addr.len = sizeof(l->addr.u.un);
 	l->is_admin = true;
 	l->has_owner = true;
+	l->is_given = true;
 	l->backlog = 511;
 	l->keepalive_s = 60;
 	l->mode = 0660;
@@ -114,6 +116,7 @@ make(struct estate *e)
 	e->orphans_fd = any_fd();
 	e->control_path = heap_alloc_strdup("/run/control");
 	e->control_fd = any_fd();
+	e->init_fd = any_fd();
 	*estate_add_process(e) = (struct estate_process){ 7, 4712 };
 }
 
@@ -124,10 +127,13 @@ check(const struct estate *e)
 	assert_int_equal(e->pid, 4711);
 	assert_int_equal(e->generation, 12);
 	assert_int_equal(e->process_slots, 70);
+	assert_int_equal(e->draining, 3);
 	assert_int_equal(e->listener_count, 2);
 	assert_int_equal(e->listeners[0].addr.u.in.sin_port, htons(8080));
 	assert_true(e->listeners[0].reuseport);
 	assert_false(e->listeners[0].is_admin);
+	assert_false(e->listeners[0].is_given);
+	assert_true(e->listeners[1].is_given);
 	assert_int_equal(e->listeners[0].fd_count, 3);
 	assert_true(e->listeners[1].is_admin);
 	assert_string_equal(e->listeners[1].addr.u.un.sun_path,
@@ -163,6 +169,7 @@ check(const struct estate *e)
 	assert_true(e->orphans_fd >= 0);
 	assert_string_equal(e->control_path, "/run/control");
 	assert_true(e->control_fd >= 0);
+	assert_true(e->init_fd >= 0);
 	assert_int_equal(e->process_count, 1);
 	assert_int_equal(e->processes[0].slot, 7);
 	assert_int_equal(e->processes[0].pid, 4712);
@@ -284,6 +291,7 @@ test_later_version(void **state)
 	manifest_put_u32(&m, 5);
 	manifest_put_u64(&m, 6);
 	manifest_put_u32(&m, 7);
+	manifest_put_u32(&m, 0);
 	manifest_put_span(&m, SPAN("a field of the future"));
 	manifest_end(&m);
 	manifest_begin(&m, ESTATE_PID_FILE, 2);
@@ -297,6 +305,30 @@ test_later_version(void **state)
 	estate_fini(&copy, true);
 	manifest_fini(&m);
 	assert_int_equal(count_open(), open_before);
+}
+
+/* What an earlier version sends: shorter bodies, fewer records. */
+static void
+test_earlier_version(void **state)
+{
+	struct estate copy;
+	struct manifest m;
+	struct error err;
+
+	(void)state;
+	manifest_init(&m, true);
+	manifest_begin(&m, ESTATE_HEADER, 1);
+	manifest_put_span(&m, SPAN("0.1"));
+	manifest_put_u32(&m, 5);
+	manifest_put_u64(&m, 6);
+	manifest_put_u32(&m, 7);
+	manifest_end(&m);
+	assert_int_equal(estate_decode(&copy, &m, &err), 0);
+	assert_int_equal(copy.process_slots, 7);
+	assert_int_equal(copy.draining, 0);
+	assert_int_equal(copy.init_fd, -1);
+	estate_fini(&copy, true);
+	manifest_fini(&m);
 }
 
 static void
@@ -370,6 +402,7 @@ main(void)
 		cmocka_unit_test(test_cut_at_every_byte),
 		cmocka_unit_test(test_any_byte_may_be_wrong),
 		cmocka_unit_test(test_later_version),
+		cmocka_unit_test(test_earlier_version),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_descriptors_must_add_up),
 	};
