@@ -61,17 +61,35 @@ access_is_active(const void *conf_ptr)
 	return conf->rules.count > 0;
 }
 
+/* It has been read with the rule. */
+static int
+watch(const struct module_env *env, struct acl *a, struct error *err)
+{
+	const struct files_spec file = {
+		.what = a->name,
+		.path = a->file,
+		.bytes_max = ACL_FILE_MAX,
+		.prepare = acl_prepare,
+		.receive = acl_receive,
+		.arg = a,
+		.read_at = &a->stamp,
+	};
+
+	return files_add(env->files, &file, err);
+}
+
 static int
 access_start(const struct module_env *env, void *conf_ptr, struct error *err)
 {
 	struct access_conf *conf = conf_ptr;
 	struct acl *rules = conf->rules.items;
 
-	(void)err;
 	for (size_t i = 0; i < conf->rules.count; i++) {
 		if (rules[i].name == NULL)
 			rules[i].name = arena_printf(env->arena,
 			    "access rule %zu", i + 1);
+		if (rules[i].file != NULL && watch(env, &rules[i], err) != 0)
+			return -1;
 	}
 	return 0;
 }

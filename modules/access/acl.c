@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { FILE_BYTES_MAX = 64 << 20, ERRORS_MAX = 20 };
+enum { ERRORS_MAX = 20 };
 
 /* ---- options ---- */
 
@@ -39,7 +39,7 @@ read_file(struct conf_ctx *ctx, const struct conf_node *node, const char *file,
 	size_t len, wrong;
 	char *text;
 
-	if (slurp_file(file, FILE_BYTES_MAX, &text, &len) != 0) {
+	if (slurp_file(file, ACL_FILE_MAX, &text, &len) != 0) {
 		conf_report_error(ctx->report,
 		    at != NULL ? &at->value_place : &node->place,
 		    "access: cannot read %s: %s", file, slurp_reason(errno));
@@ -54,16 +54,25 @@ read_file(struct conf_ctx *ctx, const struct conf_node *node, const char *file,
 	return wrong == 0 ? 0 : -1;
 }
 
+static void
+add_from(const struct acl *a, struct cidr_list *list)
+{
+	for (size_t i = 0; i < a->from.count; i++)
+		cidr_list_add(list, &a->from.items[i]);
+}
+
 static int
 read_ranges(struct conf_ctx *ctx, const struct conf_node *node, struct acl *a)
 {
 	struct cidr_list list = { NULL, 0, 0 };
 	int result = 0;
 
-	for (size_t i = 0; i < a->from.count; i++)
-		cidr_list_add(&list, &a->from.items[i]);
-	if (a->file != NULL)
+	add_from(a, &list);
+	if (a->file != NULL) {
+		files_stamp(&(struct files_spec){ .path = a->file },
+		    &a->stamp);
 		result = read_file(ctx, node, a->file, &list);
+	}
 	if (result == 0)
 		cidr_build(&a->ranges, ctx->arena, &list);
 	cidr_list_fini(&list);
@@ -152,6 +161,72 @@ const struct conf_table acl_table = {
 	.struct_bytes = sizeof(struct acl),
 	.check = check_acl,
 };
+
+/* ---- a file that has changed ---- */
+
+struct first_error {
+	struct error *err;
+	bool is_set;
+};
+
+static void
+note_line(void *arg, unsigned line, unsigned column, struct span text,
+    const struct error *err)
+{
+	struct first_error *first = arg;
+
+	(void)text;
+	if (!first->is_set)
+		error_set(first->err, "line %u, column %u: %s", line, column,
+		    err->text);
+	first->is_set = true;
+}
+
+int
+acl_prepare(void *arg, struct span content, char **bytes, size_t *len,
+    struct error *err)
+{
+	const struct acl *a = arg;
+	struct first_error first = { err, false };
+	struct cidr_list list = { NULL, 0, 0 };
+	struct arena arena;
+	struct cidr set;
+	size_t wrong;
+
+	wrong = cidr_parse(content, &list, note_line, &first);
+	if (wrong > 0) {
+		cidr_list_fini(&list);
+		if (wrong > 1)
+			error_set(err, "%s, and %zu more", err->text,
+			    wrong - 1);
+		return -1;
+	}
+	add_from(a, &list);
+	arena_init(&arena, NULL);
+	cidr_build(&set, &arena, &list);
+	packed_make(&set, bytes, len);
+	arena_fini(&arena);
+	cidr_list_fini(&list);
+	return 0;
+}
+
+int
+acl_receive(void *arg, struct span content, struct error *err)
+{
+	struct acl *a = arg;
+	char *memory = heap_alloc(content.len + 1);
+	struct cidr set;
+
+	memcpy(memory, content.p, content.len);
+	if (packed_open(&set, span_of(memory, content.len), err) != 0) {
+		free(memory);
+		return -1;
+	}
+	free(a->memory);
+	a->memory = memory;
+	a->ranges = set;
+	return 0;
+}
 
 /* ---- requests ---- */
 

@@ -5,7 +5,7 @@
 
 #include "module.h"
 
-#include "cidr.h"
+#include "packed.h"
 
 enum acl_action { ACL_DENY, ACL_ALLOW };
 
@@ -29,10 +29,22 @@ struct acl {
 	/* Made of it. */
 	struct cidr ranges;        /* of from and file */
 	bool has_ranges;
+	struct files_stamp stamp;  /* of file, when it was read */
+	void *memory;              /* heap: of ranges, once file changed */
 };
 
 /* The groups of the list `access`. */
 extern const struct conf_table acl_table;
+
+/*
+ * To be called with the rule as arg, see conf/files.h: its file as a packed
+ * set, together with `from`; and using that.
+ */
+int acl_prepare(void *arg, struct span content, char **bytes, size_t *len,
+    struct error *err);
+int acl_receive(void *arg, struct span content, struct error *err);
+
+enum { ACL_FILE_MAX = 64 << 20 }; /* bytes */
 
 /* Whether the rule's addresses hold; true if it has none. */
 bool acl_has_client(const struct acl *a, const struct addr_ip *ip);

@@ -6,7 +6,6 @@
 
 enum {
 	LIST_FIRST = 256,
-	INDEX_ENTRIES = 65537,
 	INDEX_FROM = 64, /* fewer ranges are searched as quickly without */
 	V4_BITS = 96,    /* of a mapped address, in front of the IPv4 one */
 };
@@ -189,8 +188,8 @@ v6_place(const struct cidr *set, uint64_t first_half)
 	if (first_half < set->v6_base)
 		return 0;
 	place = (first_half - set->v6_base) >> set->v6_shift;
-	return place < INDEX_ENTRIES - 2 ? (uint32_t)place
-	    : INDEX_ENTRIES - 2;
+	return place < CIDR_INDEX_ENTRIES - 2 ? (uint32_t)place
+	    : CIDR_INDEX_ENTRIES - 2;
 }
 
 static void
@@ -200,13 +199,13 @@ index_v4(struct cidr *set, struct arena *arena)
 
 	if (set->v4_count < INDEX_FROM)
 		return;
-	index = arena_alloc(arena, INDEX_ENTRIES * sizeof(*index));
-	for (uint32_t i = 0; i < INDEX_ENTRIES - 1; i++) {
+	index = arena_alloc(arena, CIDR_INDEX_ENTRIES * sizeof(*index));
+	for (uint32_t i = 0; i < CIDR_INDEX_ENTRIES - 1; i++) {
 		while (at < set->v4_count && set->v4[at].to >> 16 < i)
 			at++;
 		index[i] = at;
 	}
-	index[INDEX_ENTRIES - 1] = (uint32_t)set->v4_count;
+	index[CIDR_INDEX_ENTRIES - 1] = (uint32_t)set->v4_count;
 	set->v4_index = index;
 }
 
@@ -220,16 +219,16 @@ index_v6(struct cidr *set, struct arena *arena)
 		return;
 	set->v6_base = set->v6[0].to[0];
 	width = set->v6[set->v6_count - 1].to[0] - set->v6_base;
-	while (width >> set->v6_shift >= INDEX_ENTRIES - 1)
+	while (width >> set->v6_shift >= CIDR_INDEX_ENTRIES - 1)
 		set->v6_shift++;
-	index = arena_alloc(arena, INDEX_ENTRIES * sizeof(*index));
-	for (uint32_t i = 0; i < INDEX_ENTRIES - 1; i++) {
+	index = arena_alloc(arena, CIDR_INDEX_ENTRIES * sizeof(*index));
+	for (uint32_t i = 0; i < CIDR_INDEX_ENTRIES - 1; i++) {
 		while (at < set->v6_count &&
 		    v6_place(set, set->v6[at].to[0]) < i)
 			at++;
 		index[i] = at;
 	}
-	index[INDEX_ENTRIES - 1] = (uint32_t)set->v6_count;
+	index[CIDR_INDEX_ENTRIES - 1] = (uint32_t)set->v6_count;
 	set->v6_index = index;
 }
 

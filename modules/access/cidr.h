@@ -22,6 +22,8 @@ struct cidr_v6 {
 	uint64_t from[2], to[2];
 };
 
+enum { CIDR_INDEX_ENTRIES = 65537 };
+
 struct cidr {
 	const struct cidr_v4 *v4;
 	const struct cidr_v6 *v6;

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -129,6 +130,76 @@ def test_file_is_read_again_at_hup(start):
     weir.write("list", "")
     os.kill(weir.pid, signal.SIGHUP)
     wait.until(lambda: status() == 200)
+    weir.expect_new_children()
+
+
+def test_file_changes_under_traffic(start, workers=3):
+    """No reload: a new file holds in all workers, a broken one in none."""
+    weir = start(conf.config(guarded({"name": "list", "file": "@DIR@/list"},
+                                     trusted_proxies=["127.0.0.1"]),
+                             workers=workers),
+                 files={"list": "192.0.2.0/24\n"})
+    before = weir.children()
+    stop = threading.Event()
+    seen = []
+
+    def traffic():
+        while not stop.is_set():
+            seen.append(ask(weir, 0, "192.0.2.7"))
+
+    def new(text):
+        weir.write("list.new", text)
+        os.rename(weir.path("list.new"), weir.path("list"))
+
+    def everywhere(ip, want):
+        """Each on a connection of its own, so that all workers are asked."""
+        return all(ask(weir, 0, ip) == want for _ in range(8 * workers))
+
+    thread = threading.Thread(target=traffic)
+    thread.start()
+    try:
+        new("198.51.100.0/24\n2001:db8::/32\n")
+        weir.wait_log(r"list: .*/list has changed and is used")
+        wait.until(lambda: everywhere("198.51.100.1", 403))
+        assert everywhere("192.0.2.7", 200) and everywhere("2001:db8::1", 403)
+        new("192.0.2.0/24\n\n 127.0.0\nx\n")
+        weir.wait_log(r'list: .*/list has changed and is not used; the old '
+                      r'one stays: line 3, column 2: "127.0.0" is no '
+                      r'address range.*, and 1 more')
+        assert everywhere("198.51.100.1", 403)
+        assert everywhere("192.0.2.7", 200)
+        new("# nobody\n")
+        wait.until(lambda: everywhere("198.51.100.1", 200))
+    finally:
+        stop.set()
+        thread.join()
+    # One line for all processes.
+    assert len(re.findall("has changed and is used", weir.log)) == 2
+    assert seen[0] == 403 and set(seen) <= {200, 403}
+    assert weir.children() == before
+    assert weir.metrics().sum("weir_proxy_files_changed_total", used="yes") == 2
+    assert weir.metrics().sum("weir_proxy_files_changed_total", used="no") == 1
+
+
+@pytest.mark.process
+def test_changed_file_and_new_processes(start):
+    """Whoever is forked after a change has it, too."""
+    weir = start(conf.config(guarded({"file": "@DIR@/list"}), workers=2),
+                 files={"list": "192.0.2.0/24\n"})
+    weir.write("list", "127.0.0.0/8\n")
+    weir.wait_log("list has changed and is used")
+    wait.until(lambda: all(once(weir.address).status == 403
+                           for _ in range(16)))
+    for worker in weir.workers():
+        os.kill(worker, signal.SIGKILL)
+        wait.until(lambda pid=worker: pid not in weir.workers() and
+                   len(weir.workers()) == 2)
+    assert all(once(weir.address).status == 403 for _ in range(16))
+    # The background process is asked first: its successor, too.
+    os.kill(weir.background(), signal.SIGKILL)
+    weir.write("list", "198.51.100.0/24\n")
+    wait.until(lambda: all(once(weir.address).status == 200
+                           for _ in range(16)), timeout=40)
     weir.expect_new_children()
 
 

@@ -9,7 +9,9 @@
 
 #include <stdio.h>
 
-#include "../../../modules/access/cidr.h"
+#include <stdlib.h>
+
+#include "../../../modules/access/packed.h"
 
 struct fixture {
 	struct arena arena;
@@ -231,6 +233,62 @@ sets_know_what_ranges_know(void **state)
 	assert_in_range(found, looks / 20, looks - looks / 20);
 }
 
+/* What other processes get; of every length, and with each byte another. */
+static void
+packed_sets_are_checked(void **state)
+{
+	uint64_t x = 88172645463325252U;
+	struct fixture f;
+	struct addr_range range;
+	struct addr_ip ip;
+	struct cidr set;
+	struct error err;
+	char *bytes;
+	size_t len;
+
+	(void)state;
+	memset(&f, 0, sizeof(f));
+	arena_init(&f.arena, NULL);
+	for (unsigned i = 0; i < 2000; i++) {
+		draw(&x, &range, &ip);
+		cidr_list_add(&f.list, &range);
+	}
+	cidr_build(&f.set, &f.arena, &f.list);
+	assert_true(f.set.v4_index != NULL || f.set.v6_index != NULL);
+	packed_make(&f.set, &bytes, &len);
+	assert_int_equal(packed_open(&set, span_of(bytes, len), &err), 0);
+	for (unsigned i = 0; i < 2000; i++) {
+		draw(&x, &range, &ip);
+		assert_int_equal(cidr_has(&set, &ip), cidr_has(&f.set, &ip));
+	}
+	for (size_t i = 0; i < len; i += i < 64 ? 1 : 997)
+		assert_int_equal(packed_open(&set, span_of(bytes, i), &err),
+		    -1);
+	/* Whatever is accepted can be searched. */
+	for (size_t i = 0; i < len; i += i < 64 ? 1 : 911) {
+		bytes[i] = (char)~bytes[i];
+		if (packed_open(&set, span_of(bytes, len), &err) == 0) {
+			for (unsigned j = 0; j < 50; j++) {
+				draw(&x, &range, &ip);
+				(void)cidr_has(&set, &ip);
+			}
+		}
+		bytes[i] = (char)~bytes[i];
+	}
+	/* An index that leads outside. */
+	memset(bytes + len - 4, 0xff, 4);
+	assert_int_equal(packed_open(&set, span_of(bytes, len), &err), -1);
+	free(bytes);
+	done(&f);
+	/* Of nothing. */
+	read_text(&f, "");
+	packed_make(&f.set, &bytes, &len);
+	assert_int_equal(packed_open(&set, span_of(bytes, len), &err), 0);
+	assert_false(cidr_has(&set, &ip));
+	free(bytes);
+	done(&f);
+}
+
 int
 main(void)
 {
@@ -239,6 +297,7 @@ main(void)
 		cmocka_unit_test(unix_clients_are_in_no_range),
 		cmocka_unit_test(wrong_lines_are_named),
 		cmocka_unit_test(sets_know_what_ranges_know),
+		cmocka_unit_test(packed_sets_are_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
