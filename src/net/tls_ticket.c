@@ -144,7 +144,13 @@ tls_ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
 		if (memcmp(name, items[i].name, NAME_BYTES) != 0)
 			continue;
 		answer = use_key(&items[i], iv, cipher, mac, 0);
-		if (answer == ANSWER_USED && i > 0)
+		/*
+		 * RFC 8446, appendix C.4: clients use a ticket of TLS 1.3 only
+		 * once, so without another the connection after next would be
+		 * a full handshake.
+		 */
+		if (answer == ANSWER_USED &&
+		    (i > 0 || SSL_version(ssl) == TLS1_3_VERSION))
 			answer = ANSWER_RENEW;
 		break;
 	}

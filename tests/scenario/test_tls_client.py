@@ -173,6 +173,19 @@ def test_resumption(weir, version):
         assert facts(client)[3] == "0"
 
 
+def test_a_new_ticket_with_each_resumption(weir):
+    """RFC 8446, appendix C.4: no client has to use one twice."""
+    context = client_context(version=V13)
+    session, seen = None, []
+    for _ in range(4):
+        with TlsClient(weir.address, context, "a.example",
+                       session) as client:
+            seen.append(facts(client)[3])
+            before, session = session, client.sock.session
+            assert before is None or session.id != before.id
+    assert seen == ["0", "1", "1", "1"]
+
+
 def test_client_certificate(weir, certs):
     good = client_context(pair=certs.alice, version=V12)
     with TlsClient(weir.addresses[1], good, "a.example") as client:
