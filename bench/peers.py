@@ -23,6 +23,12 @@ import measure
 HERE = os.path.dirname(os.path.realpath(__file__))
 PROXY_CORE = 0
 LOAD_CORE = 1
+TLS_HOST = "127.0.0.2"  # the same port as in clear text
+TOOLS = {  # what is built, of which sources, with which libraries
+    "load": (["load.c", "clients.c", "tally.c"], []),
+    "origin": (["origin.c"], []),
+    "handshakes": (["handshakes.c"], ["-lssl", "-lcrypto", "-lpthread"]),
+}
 NICE = 0
 
 
@@ -120,9 +126,12 @@ def fetch(port, path, timeout=5.0):
 class Load:
     """One run of the load generator, which stops before and after the work."""
 
+    program, host = "load", "127.0.0.1"
+
     def __init__(self, tools, port, arguments, limit=60):
-        argv = [os.path.join(tools, "load"), "-g", "-T", str(limit), "-a",
-                f"127.0.0.1:{port}"] + [str(word) for word in arguments]
+        argv = [os.path.join(tools, self.program), "-g", "-T", str(limit),
+                "-a", f"{self.host}:{port}"] + [str(word) for word in
+                                                arguments]
         self.limit = limit
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -166,6 +175,61 @@ class Load:
         self.process.stdout.close()
 
 
+class Handshakes(Load):
+    """TLS connections, full or resumed: handshakes.c says how."""
+
+    program, host = "handshakes", TLS_HOST
+
+
+class H2load:
+    """Requests over TLS by h2load, which opens its connections with them."""
+
+    def __init__(self, _tools, port, arguments, limit=60):
+        path = shutil.which("h2load")
+        if path is None:
+            raise PeerError("no program h2load (Debian: nghttp2-client)")
+        *options, path_asked = [str(word) for word in arguments]
+        self.count = int(options[options.index("-n") + 1])
+        self.limit = limit
+        self.argv = [path, "-t1", "--tls13-ciphers=TLS_AES_128_GCM_SHA256",
+                     "--groups=X25519"] + options + [
+                         f"https://{TLS_HOST}:{port}{path_asked}"]
+
+    def go(self):
+        try:
+            done = subprocess.run(self.argv, capture_output=True, text=True,
+                                  timeout=self.limit, check=False,
+                                  preexec_fn=pinned(LOAD_CORE))
+        except subprocess.TimeoutExpired as error:
+            raise PeerError("h2load took too long") from error
+        wanted = (f" {self.count} done, {self.count} succeeded, 0 failed, ",
+                  f"status codes: {self.count} 2xx")
+        if done.returncode != 0 or not all(w in done.stdout for w in wanted):
+            raise PeerError("h2load: " + done.stdout[-400:] + done.stderr)
+        return {"requests": self.count}
+
+    def close(self):
+        pass
+
+
+def certificate(folder):
+    """A pair for ECDSA P-256 in one file, which all proxies share."""
+    pair = os.path.join(folder, "pair.pem")
+    done = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+         "/CN=bench.example", "-addext", "subjectAltName=DNS:bench.example",
+         "-keyout", pair, "-out", pair + ".crt"],
+        capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PeerError("openssl req: " + done.stderr)
+    with open(pair, "a", encoding="ascii") as file:
+        file.write(measure.read(pair + ".crt"))
+    if os.geteuid() == 0:
+        shutil.chown(pair, "nobody")
+    return pair
+
+
 class Proxy:
     """A proxy server in the foreground, with its configuration."""
 
@@ -184,6 +248,7 @@ class Proxy:
         self.switches = self.nobody is not None and not wrapper
         values = {
             "DIR": self.folder, "PORT": port, "WORKERS": workers,
+            "PAIR": os.path.join(folder, "pair.pem"),
             "IDLE": idle_s, "CONNECTIONS": connections, "USER": self.user(),
             "FILES": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "MASTER": "off" if wrapper else "on",
@@ -300,18 +365,17 @@ def run_text(argv):
 
 
 def tools(given, folder):
-    """The folder that holds load and origin; they are built if need be."""
+    """The folder that holds our own programs; they are built if need be."""
     for place in [given] if given else [os.path.join(os.getcwd(), "bench")]:
         if all(os.access(os.path.join(place, name), os.X_OK)
-               for name in ("load", "origin")):
+               for name in TOOLS):
             return os.path.abspath(place)
     if given:
-        raise PeerError(f"{given} has no load and origin")
+        raise PeerError(f"{given} has not all of {', '.join(TOOLS)}")
     compiler = os.environ.get("CC", "cc").split()
-    for name, sources in (("load", ["load.c", "clients.c", "tally.c"]),
-                          ("origin", ["origin.c"])):
+    for name, (sources, libraries) in TOOLS.items():
         subprocess.run(compiler + ["-std=c11", "-D_GNU_SOURCE", "-O2", "-o",
                                    os.path.join(folder, name)] +
-                       [os.path.join(HERE, source) for source in sources],
-                       check=True)
+                       [os.path.join(HERE, source) for source in sources] +
+                       libraries, check=True)
     return folder

@@ -48,11 +48,14 @@ class Results:
         self.scenarios = scenarios
         self.names = options.proxies
         self.cpu, self.calls, self.instructions = {}, {}, {}
-        self.idle, self.latency, self.reuse = {}, {}, {}
+        self.idle, self.idle_tls = {}, {}
+        self.latency, self.reuse = {}, {}
 
     def text(self):
         parts = [self.introduction(), self.cpu_text(), self.calls_text(),
-                 self.instructions_text(), self.idle_text(),
+                 self.instructions_text(),
+                 self.idle_text("connection", self.idle),
+                 self.idle_text("TLS connection", self.idle_tls),
                  self.latency_text(), self.reuse_text()]
         return "\n".join(part for part in parts if part)
 
@@ -140,10 +143,10 @@ class Results:
                           else cells(got)) for name, got in figures.items()]
         return f"## {title}\n\n" + table(["proxy"] + head, rows)
 
-    def idle_text(self):
-        return self.idle and self.simple(
-            "Memory per idle kept-alive connection",
-            ["connections", "bytes for each"], self.idle,
+    def idle_text(self, what, figures):
+        return figures and self.simple(
+            f"Memory per idle kept-alive {what}",
+            ["connections", "bytes for each"], figures,
             lambda got: [f"{got[0]:,}", f"{got[1]:,.0f}"])
 
     def latency_text(self):
