@@ -456,6 +456,15 @@ ratelimit_on_response(struct exchange *ex, const void *conf_ptr)
 	return VERDICT_NEXT;
 }
 
+static bool
+ratelimit_on_cancel(struct exchange *ex, const void *conf)
+{
+	struct ratelimit_ctx *ctx = exchange_ctx(ex, ctx_bytes(conf));
+
+	deadline_stop(exchange_loop(ex), &ctx->timer);
+	return true;
+}
+
 static enum verdict
 ratelimit_on_log(struct exchange *ex, const void *conf_ptr)
 {
@@ -487,6 +496,7 @@ const struct module mod_ratelimit = {
 	.start = ratelimit_start,
 	.attach = ratelimit_attach,
 	.on_process = ratelimit_on_process,
+	.on_cancel = ratelimit_on_cancel,
 	.hooks = {
 		[PHASE_REQUEST] = ratelimit_on_request,
 		[PHASE_RESPONSE] = ratelimit_on_response,

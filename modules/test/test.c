@@ -4,8 +4,8 @@
  * sandbox forbids; for weir's own tests only.
  *
  * Proves that every phase can wait and go on, and that a client which leaves
- * meanwhile is logged once.  Each exchange has one timer, as a module with a
- * slow helper would; the log phase cancels it.
+ * meanwhile is logged once.  Each wait has a timer, as a module with a slow
+ * helper would; the log phase cancels them.
  */
 #include "module.h"
 
@@ -19,6 +19,9 @@ struct test_conf {
 	const char *load;            /* "hang", "crash"; NULL = neither */
 	uint32_t fork_dies;          /* counted from 1 */
 	uint64_t pause_ms;           /* 0 = never pause */
+	bool each;                   /* at every piece of a body, not one */
+	bool after;                  /* pause when the piece was passed on */
+	bool stubborn;               /* a wait cannot be taken back */
 	struct conf_strings phases;  /* where to pause; none = everywhere */
 	const char *answer_in;       /* phase in which to answer 299 */
 	const char *fail_in;         /* phase in which to fail */
@@ -26,15 +29,32 @@ struct test_conf {
 	bool attempts;               /* do what the query says */
 };
 
-struct test_ctx {
+/* What the walk and each handler of bodies and trailers wait for. */
+struct test_wait {
 	struct exchange *ex;
-	struct deadline walk, body[2];
+	struct deadline timer;
+	bool is_waiting;
+	bool is_over; /* the handler that is called again goes on */
+};
+
+enum { WAIT_WALK, WAIT_REQUEST_BODY, WAIT_UP_BODY, WAIT_UP_TRAILERS,
+	WAIT_BODY, WAIT_TRAILERS, WAIT_COUNT };
+
+struct test_ctx {
+	struct test_wait waits[WAIT_COUNT];
+	bool is_begun;
 	uint32_t paused; /* bits by phase: paused there already */
 };
 
 static const struct conf_item test_group_items[] = {
 	CONF_DURATION("pause", struct test_conf, pause_ms, 0, 60000, "0", 0,
 	    "how long to wait in each phase"),
+	CONF_BOOL("each", struct test_conf, each, "false", 0,
+	    "pause at each piece of a body, not once"),
+	CONF_BOOL("after", struct test_conf, after, "false", 0,
+	    "pass a piece of a body on, then pause"),
+	CONF_BOOL("stubborn", struct test_conf, stubborn, "false", 0,
+	    "do not let a deadline end a pause"),
 	CONF_VALUE("phases", STRINGS, struct test_conf, phases, NULL, 0,
 	    "phases to pause in (default: all)"),
 	CONF_VALUE("answer_in", STRING, struct test_conf, answer_in, NULL, 0,
@@ -81,30 +101,22 @@ test_is_active(const void *conf_ptr)
 }
 
 static void
+on_timer(struct deadline *d)
+{
+	struct test_wait *wait = (struct test_wait *)(void *)
+	    ((char *)d - offsetof(struct test_wait, timer));
+
+	wait->is_over = true;
+	relay_resume(wait->ex);
+}
+
+static void
 on_walk_timer(struct deadline *d)
 {
-	struct test_ctx *ctx = (struct test_ctx *)(void *)
-	    ((char *)d - offsetof(struct test_ctx, walk));
+	struct test_wait *wait = (struct test_wait *)(void *)
+	    ((char *)d - offsetof(struct test_wait, timer));
 
-	exchange_resume(ctx->ex, VERDICT_NEXT);
-}
-
-static void
-on_request_timer(struct deadline *d)
-{
-	struct test_ctx *ctx = (struct test_ctx *)(void *)
-	    ((char *)d - offsetof(struct test_ctx, body[0]));
-
-	relay_resume(ctx->ex);
-}
-
-static void
-on_response_timer(struct deadline *d)
-{
-	struct test_ctx *ctx = (struct test_ctx *)(void *)
-	    ((char *)d - offsetof(struct test_ctx, body[1]));
-
-	relay_resume(ctx->ex);
+	exchange_resume(wait->ex, VERDICT_NEXT);
 }
 
 static bool
@@ -119,33 +131,73 @@ pauses_in(const struct test_conf *conf, enum phase phase)
 	return conf->phases.count == 0;
 }
 
+static struct test_wait *
+wait_of(struct test_ctx *ctx, enum phase phase)
+{
+	if (phase == PHASE_REQUEST_BODY)
+		return &ctx->waits[WAIT_REQUEST_BODY];
+	if (phase == PHASE_UPSTREAM_RESPONSE_BODY)
+		return &ctx->waits[WAIT_UP_BODY];
+	if (phase == PHASE_UPSTREAM_RESPONSE_TRAILERS)
+		return &ctx->waits[WAIT_UP_TRAILERS];
+	if (phase == PHASE_RESPONSE_BODY)
+		return &ctx->waits[WAIT_BODY];
+	if (phase == PHASE_RESPONSE_TRAILERS)
+		return &ctx->waits[WAIT_TRAILERS];
+	return &ctx->waits[WAIT_WALK];
+}
+
+static void
+begin_ctx(struct exchange *ex, struct test_ctx *ctx)
+{
+	if (ctx->is_begun)
+		return;
+	ctx->is_begun = true;
+	for (unsigned i = 0; i < WAIT_COUNT; i++) {
+		ctx->waits[i].ex = ex;
+		deadline_init(&ctx->waits[i].timer,
+		    i == WAIT_WALK ? on_walk_timer : on_timer);
+	}
+}
+
 /*
  * True once for each phase of an exchange that is to pause there.  The walk
- * and the two bodies pause side by side, each with a timer.
+ * and the handlers of bodies pause side by side, each with a timer.
  */
 static bool
 begin_pause(struct exchange *ex, const struct test_conf *conf,
     enum phase phase)
 {
 	struct test_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
-	struct deadline *timer = &ctx->walk;
+	struct test_wait *wait = wait_of(ctx, phase);
 
 	if (!pauses_in(conf, phase) || (ctx->paused >> phase & 1) != 0)
 		return false;
-	if (ctx->ex == NULL) {
-		ctx->ex = ex;
-		deadline_init(&ctx->walk, on_walk_timer);
-		deadline_init(&ctx->body[0], on_request_timer);
-		deadline_init(&ctx->body[1], on_response_timer);
-	}
-	if (phase == PHASE_REQUEST_BODY)
-		timer = &ctx->body[0];
-	else if (phase == PHASE_UPSTREAM_RESPONSE_BODY ||
-	    phase == PHASE_RESPONSE_BODY)
-		timer = &ctx->body[1];
-	ctx->paused |= UINT32_C(1) << phase;
-	deadline_set(exchange_loop(ex), timer, now_ms() + conf->pause_ms);
+	begin_ctx(ex, ctx);
+	if (!conf->each || wait == &ctx->waits[WAIT_WALK])
+		ctx->paused |= UINT32_C(1) << phase;
+	wait->is_waiting = true;
+	wait->is_over = false;
+	deadline_set(exchange_loop(ex), &wait->timer,
+	    now_ms() + conf->pause_ms);
 	return true;
+}
+
+/* What a handler that is called again has to do with its own wait. */
+enum rest { REST_NONE, REST_WAITS, REST_OVER };
+
+static enum rest
+rest_of_pause(struct exchange *ex, enum phase phase)
+{
+	struct test_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
+	struct test_wait *wait = wait_of(ctx, phase);
+
+	if (!wait->is_waiting)
+		return REST_NONE;
+	if (!wait->is_over)
+		return REST_WAITS;
+	wait->is_waiting = false;
+	return REST_OVER;
 }
 
 static bool
@@ -186,12 +238,65 @@ on_body(struct exchange *ex, const struct test_conf *conf,
 	crash_if_named(conf, phase);
 	if (is_named(conf->fail_in, phase))
 		return exchange_fail(ex, REASON_INTERNAL, "test said so");
-	if (!begin_pause(ex, conf, phase))
+	switch (rest_of_pause(ex, phase)) {
+	case REST_OVER:
 		return VERDICT_NEXT;
+	case REST_WAITS:
+		break; /* it was another one that could go on */
+	case REST_NONE:
+	default:
+		if (conf->each && piece->in.len == 0)
+			return VERDICT_NEXT;
+		if (!begin_pause(ex, conf, phase))
+			return VERDICT_NEXT;
+		if (conf->after)
+			return VERDICT_WAIT;
+		break;
+	}
 	/* Take nothing yet: it is offered again. */
 	piece->is_changed = true;
 	piece->taken = 0;
 	return VERDICT_WAIT;
+}
+
+/* Says so in a trailer field, and in front of it, once it has waited. */
+static enum verdict
+on_trailers(struct exchange *ex, const struct test_conf *conf,
+    enum phase phase, struct http_fields *trailers, struct span *body)
+{
+	crash_if_named(conf, phase);
+	if (is_named(conf->fail_in, phase))
+		return exchange_fail(ex, REASON_INTERNAL, "test said so");
+	switch (rest_of_pause(ex, phase)) {
+	case REST_WAITS:
+		return VERDICT_WAIT;
+	case REST_OVER:
+		http_fields_add(trailers, &ex->arena, SPAN("X-Waited"),
+		    span_cstr(phase_name(phase)));
+		if (conf->after)
+			*body = SPAN("waited\n");
+		return VERDICT_NEXT;
+	case REST_NONE:
+	default:
+		return begin_pause(ex, conf, phase) ? VERDICT_WAIT
+						    : VERDICT_NEXT;
+	}
+}
+
+static enum verdict
+on_upstream_response_trailers(struct exchange *ex, const void *conf,
+    struct http_fields *trailers, struct span *body)
+{
+	return on_trailers(ex, conf, PHASE_UPSTREAM_RESPONSE_TRAILERS,
+	    trailers, body);
+}
+
+static enum verdict
+on_response_trailers(struct exchange *ex, const void *conf,
+    struct http_fields *trailers, struct span *body)
+{
+	return on_trailers(ex, conf, PHASE_RESPONSE_TRAILERS, trailers,
+	    body);
 }
 
 static enum verdict
@@ -215,17 +320,26 @@ on_response_body(struct exchange *ex, const void *conf,
 	return on_body(ex, conf, piece, PHASE_RESPONSE_BODY);
 }
 
+static bool
+on_cancel(struct exchange *ex, const void *conf_ptr)
+{
+	const struct test_conf *conf = conf_ptr;
+	struct test_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
+
+	if (conf->stubborn)
+		return false;
+	deadline_stop(exchange_loop(ex), &ctx->waits[WAIT_WALK].timer);
+	return true;
+}
+
 static enum verdict
 on_log(struct exchange *ex, const void *conf)
 {
 	struct test_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
 
 	crash_if_named(conf, PHASE_LOG);
-	if (ctx->ex == NULL)
-		return VERDICT_NEXT;
-	deadline_stop(exchange_loop(ex), &ctx->walk);
-	deadline_stop(exchange_loop(ex), &ctx->body[0]);
-	deadline_stop(exchange_loop(ex), &ctx->body[1]);
+	for (unsigned i = 0; ctx->is_begun && i < WAIT_COUNT; i++)
+		deadline_stop(exchange_loop(ex), &ctx->waits[i].timer);
 	return VERDICT_NEXT;
 }
 
@@ -285,6 +399,7 @@ const struct module mod_test = {
 	.is_active = test_is_active,
 	.start = test_start,
 	.attach = test_attach,
+	.on_cancel = on_cancel,
 	.hooks = {
 		[PHASE_EARLY_REQUEST] = on_phase,
 		[PHASE_ROUTE] = on_phase,
@@ -304,5 +419,10 @@ const struct module mod_test = {
 		[PHASE_REQUEST_BODY] = on_request_body,
 		[PHASE_UPSTREAM_RESPONSE_BODY] = on_upstream_response_body,
 		[PHASE_RESPONSE_BODY] = on_response_body,
+	},
+	.trailers_hooks = {
+		[PHASE_UPSTREAM_RESPONSE_TRAILERS] =
+		    on_upstream_response_trailers,
+		[PHASE_RESPONSE_TRAILERS] = on_response_trailers,
 	},
 };

@@ -99,21 +99,32 @@ enum exchange_state {
 	EXCHANGE_STATE_COUNT
 };
 
+enum relay_stop_kind {
+	RELAY_GOES,
+	RELAY_PAUSED, /* the handler said WAIT */
+	RELAY_FULL,   /* it has more than the sink takes */
+};
+
+/* A handler of a body that takes nothing for now. */
+struct relay_stop {
+	struct pipe input; /* waits in front of it */
+	uint8_t flags;     /* enum body_flags of what waits */
+	uint8_t kind;      /* enum relay_stop_kind */
+};
+
 /* One direction's body, as far as it could not pass at once. */
 struct relay {
-	struct pipe held;      /* waits in front of handler held_at */
-	struct pipe full;      /* waits in front of full_at for a sink's room */
 	struct pipe waiting;   /* request: no backend; response: no head yet */
+	struct relay_stop *stops; /* by handler, in the arena; or NULL */
 	struct http_fields *trailers; /* in the exchange's arena, or NULL */
-	uint32_t held_at;
-	uint32_t full_at;
-	uint8_t held_flags;    /* enum body_flags of what waits in `held` */
-	uint8_t full_flags;    /* the same of `full` */
-	bool is_full;          /* a handler has more than the sink takes */
-	bool wants_flush;      /* at the end of this turn */
+	uint32_t stop_count;   /* of that array */
+	uint32_t stopped;      /* handlers that take nothing now */
+	uint32_t full;         /* those of them that are RELAY_FULL */
+	uint32_t trailers_at;  /* handler of the trailers that is next */
 	uint64_t bytes;        /* of body taken from the source */
 	uint64_t sent;         /* of body given to the sink */
-	bool is_paused;        /* a handler said WAIT */
+	bool wants_flush;      /* at the end of this turn */
+	bool trailers_wait;    /* that handler said WAIT */
 	bool waiting_end;      /* END waits behind `waiting` */
 	bool in_ended;         /* the source gave END */
 	bool out_ended;        /* the sink was given END */
@@ -181,6 +192,7 @@ struct exchange {
 	enum phase phase; /* that runs or ran last */
 	uint32_t module_index; /* whose handler runs */
 	uint32_t hook_at; /* handler of that phase that runs or waits */
+	const struct phase_handler *waiting_for; /* while is_waiting */
 	enum verdict resumed; /* verdict given to exchange_resume() */
 	enum reason reason;
 	const char *detail; /* literal or in the arena; NULL */

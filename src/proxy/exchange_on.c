@@ -61,15 +61,27 @@ cut(struct exchange *ex, enum reason reason, const char *detail)
 }
 
 /*
- * While a handler waits, a failure waits with it: the verdict that is still
- * to come must not meet another wait.  Only a client that has gone ends it.
+ * While a handler waits, a failure waits with it, if the module cannot take
+ * back what it waits for: the verdict that is still to come must not meet
+ * another wait.  Only a client that has gone ends it in any case.
  */
 static bool
 wait_first(struct exchange *ex, enum reason reason, const char *detail,
     bool is_client)
 {
+	const struct phase_handler *h = ex->waiting_for;
+
 	if (!ex->is_waiting)
 		return false;
+	if (ex->state == EXCHANGE_FAIL && !is_client)
+		return true; /* an answer is under way already */
+	if (h->cancel != NULL) {
+		ex->module_index = h->module_index;
+		if (h->cancel(ex, h->conf)) {
+			ex->is_waiting = false;
+			return false;
+		}
+	}
 	ex->late_reason = reason;
 	ex->late_detail = detail;
 	ex->late_client = is_client;
@@ -81,9 +93,13 @@ exchange_on_backend_failed(struct exchange *ex, enum reason reason,
     const char *detail)
 {
 	assert(ex->magic == EXCHANGE_MAGIC);
-	if (ex->state == EXCHANGE_STREAM && ex->response_body.out_ended &&
-	    !ex->is_tunnel) {
-		/* The answer is whole; only the upload was still going on. */
+	if (ex->state == EXCHANGE_STREAM && !ex->is_tunnel &&
+	    (ex->response_body.out_ended || (ex->response_body.in_ended &&
+	    reason != REASON_TOTAL_TIMEOUT))) {
+		/*
+		 * The answer is whole, or will be once its handlers go on;
+		 * only the upload was still going on.
+		 */
 		exchange_drop_backend(ex);
 		ex->discard_request = true;
 		ex->force_close = true;

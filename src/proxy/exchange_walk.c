@@ -39,6 +39,7 @@ exchange_walk_chain(struct exchange *ex, const struct phase_chain *chain)
 	serving->module = 0;
 	if (verdict == VERDICT_WAIT) {
 		ex->is_waiting = true;
+		ex->waiting_for = &chain->items[ex->hook_at];
 		return verdict;
 	}
 	ex->hook_at = 0;

@@ -129,6 +129,12 @@ struct module {
 	hook_fn *hooks[PHASE_COUNT];          /* the phases of heads */
 	body_fn *body_hooks[PHASE_COUNT];     /* *_BODY */
 	trailers_fn *trailers_hooks[PHASE_COUNT]; /* *_TRAILERS */
+	/*
+	 * Of handlers in .hooks: a wait ends by a deadline or by what a peer
+	 * did.  NULL: only a client that has gone ends it, and the phase log
+	 * tells of that.
+	 */
+	cancel_fn *on_cancel;
 	const struct module_late *late; /* or NULL */
 };
 

@@ -71,7 +71,8 @@ enum phase {
 enum verdict {
 	VERDICT_NEXT,     /* go on */
 	VERDICT_ANSWERED, /* ex->res is set: skip to response */
-	VERDICT_WAIT,     /* exchange_resume() will be called, later */
+	/* Later exchange_resume(), for bodies and trailers relay_resume(). */
+	VERDICT_WAIT,
 	VERDICT_FAIL,     /* ex->reason is set */
 };
 
@@ -112,10 +113,18 @@ typedef enum verdict body_fn(struct exchange *ex, const void *conf,
     struct body_piece *piece);
 /*
  * Trailers: may change them; may emit a last piece of body before them
- * (*body, borrowed from the exchange's arena).
+ * (*body, borrowed from the exchange's arena).  With WAIT it is called again
+ * after relay_resume(); what is neither WAIT nor NEXT cuts the response.
  */
 typedef enum verdict trailers_fn(struct exchange *ex, const void *conf,
     struct http_fields *trailers, struct span *body);
+
+/*
+ * What this module's handler waits for is not wanted any more: take back what
+ * would call exchange_resume(), and return true.  False: it will be called,
+ * and until then the exchange waits with its failure.
+ */
+typedef bool cancel_fn(struct exchange *ex, const void *conf);
 
 /* One handler of a phase, as a route holds it. */
 struct phase_handler {
@@ -124,6 +133,7 @@ struct phase_handler {
 		body_fn *body;
 		trailers_fn *trailers;
 	} fn;
+	cancel_fn *cancel; /* or NULL */
 	const void *conf;
 	const char *module;
 	uint32_t module_index;

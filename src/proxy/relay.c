@@ -64,34 +64,71 @@ request_sink(struct exchange *ex, struct span bytes, bool is_end)
 		end_request(ex);
 }
 
-/* What handlers make of the trailers, which may begin with more body. */
-static void
-filter_trailers(struct exchange *ex)
+/* The next handler of the trailers, and its phase; NULL behind the last. */
+static const struct phase_handler *
+trailers_handler(const struct exchange *ex, enum phase *phase)
 {
 	static const enum phase phases[] = { PHASE_UPSTREAM_RESPONSE_TRAILERS,
 		PHASE_RESPONSE_TRAILERS };
-	struct relay *r = &ex->response_body;
+	uint32_t at = ex->response_body.trailers_at;
 
 	for (unsigned i = 0; i < 2; i++) {
 		const struct phase_chain *chain = relay_chain(ex, phases[i]);
 
-		for (uint32_t j = 0; j < chain->count; j++) {
-			const struct phase_handler *h = &chain->items[j];
-			struct span body = { NULL, 0 };
-
-			if (relay_push_is_skipped(ex, h))
-				continue;
-			if (r->trailers == NULL)
-				r->trailers = arena_zalloc(&ex->arena,
-				    sizeof(*r->trailers));
-			ex->module_index = h->module_index;
-			serving_call(ex->proxy->serving, ex, phases[i],
-			    h->module_index);
-			(void)h->fn.trailers(ex, h->conf, r->trailers, &body);
-			if (body.len > 0 && !ex->client_gone)
-				ex->client_ops->send_body(ex, body);
-		}
+		*phase = phases[i];
+		if (at < chain->count)
+			return &chain->items[at];
+		at -= chain->count;
 	}
+	return NULL;
+}
+
+/* What one makes of the trailers, which may begin with more body. */
+static enum verdict
+call_trailers(struct exchange *ex, const struct phase_handler *h,
+    enum phase phase)
+{
+	struct relay *r = &ex->response_body;
+	struct span body = { NULL, 0 };
+	enum verdict verdict;
+
+	if (r->trailers == NULL)
+		r->trailers = arena_zalloc(&ex->arena, sizeof(*r->trailers));
+	ex->module_index = h->module_index;
+	serving_call(ex->proxy->serving, ex, phase, h->module_index);
+	verdict = h->fn.trailers(ex, h->conf, r->trailers, &body);
+	ex->proxy->serving->module = 0;
+	if (body.len > 0 && !ex->client_gone) {
+		r->sent += body.len;
+		ex->client_ops->send_body(ex, body);
+	}
+	return verdict;
+}
+
+/* From the handler on whose turn it is; false if it waits, or failed. */
+static bool
+filter_trailers(struct exchange *ex)
+{
+	struct relay *r = &ex->response_body;
+	const struct phase_handler *h;
+	enum phase phase;
+
+	while ((h = trailers_handler(ex, &phase)) != NULL) {
+		enum verdict verdict = VERDICT_NEXT;
+
+		if (!relay_push_is_skipped(ex, h))
+			verdict = call_trailers(ex, h, phase);
+		if (verdict == VERDICT_WAIT) {
+			r->trailers_wait = true;
+			return false;
+		}
+		if (verdict != VERDICT_NEXT) {
+			relay_fail(ex, "a trailers handler failed");
+			return false;
+		}
+		r->trailers_at++;
+	}
+	return true;
 }
 
 static void
@@ -101,8 +138,9 @@ end_response(struct exchange *ex)
 
 	if ((ex->route->phases.used &
 	    (PHASE_BIT(PHASE_UPSTREAM_RESPONSE_TRAILERS) |
-	    PHASE_BIT(PHASE_RESPONSE_TRAILERS))) != 0)
-		filter_trailers(ex);
+	    PHASE_BIT(PHASE_RESPONSE_TRAILERS))) != 0 && !ex->is_tunnel &&
+	    !filter_trailers(ex))
+		return;
 	r->out_ended = true;
 	if (!ex->client_gone)
 		ex->client_ops->send_end(ex, r->trailers);
@@ -148,6 +186,10 @@ relay_resume(struct exchange *ex)
 
 	relay_push_held(ex, &relay_push_request);
 	relay_push_held(ex, &relay_push_response);
+	if (ex->response_body.trailers_wait && !ex->body_failed) {
+		ex->response_body.trailers_wait = false;
+		end_response(ex);
+	}
 	if (ex->body_failed) {
 		relay_after_push(ex);
 		proxy_flush(proxy);
@@ -241,11 +283,11 @@ size_t
 relay_request_room(struct exchange *ex)
 {
 	const struct relay *r = &ex->request_body;
-	size_t held = r->waiting.len + r->held.len;
+	size_t held = r->waiting.len;
 
 	if (ex->discard_request)
 		return SIZE_MAX;
-	if (r->is_paused || r->is_full || !block_pool_has_room(&ex->proxy->blocks))
+	if (r->stopped > 0 || !block_pool_has_room(&ex->proxy->blocks))
 		return 0;
 	if (held > 0 || !ex->up_head_sent) {
 		size_t buffer = (size_t)ex->core->buffer;
@@ -313,7 +355,8 @@ relay_response_begin(struct exchange *ex)
 		r->trailers = NULL;
 		r->in_ended = true;
 		if (!r->out_ended)
-			relay_push(ex, &relay_push_response, 0, ex->answer, BODY_END);
+			relay_push(ex, &relay_push_response, 0, ex->answer,
+			    BODY_END);
 	} else if (waiting.len > 0 || is_end) {
 		relay_push_pipe(ex, &relay_push_response, 0, &waiting,
 		    is_end ? BODY_END : 0);
@@ -339,7 +382,8 @@ relay_changes_response(const struct exchange *ex)
 	if ((ex->route->phases.used & PHASES_OF_RESPONSE_BODY) == 0)
 		return false;
 	for (unsigned i = 0; i < PHASE_COUNT; i++) {
-		const struct phase_chain *chain = relay_chain(ex, (enum phase)i);
+		const struct phase_chain *chain =
+		    relay_chain(ex, (enum phase)i);
 
 		if ((PHASES_OF_RESPONSE_BODY & PHASE_BIT(i)) == 0)
 			continue;
@@ -355,11 +399,11 @@ size_t
 relay_response_room(struct exchange *ex)
 {
 	const struct relay *r = &ex->response_body;
-	size_t held = r->waiting.len + r->held.len;
+	size_t held = r->waiting.len;
 
 	if (ex->client_gone)
 		return SIZE_MAX;
-	if (r->is_paused || r->is_full || !block_pool_has_room(&ex->proxy->blocks))
+	if (r->stopped > 0 || !block_pool_has_room(&ex->proxy->blocks))
 		return 0;
 	if (ex->state != EXCHANGE_STREAM || held > 0) {
 		size_t buffer = (size_t)ex->core->buffer;
@@ -372,7 +416,7 @@ relay_response_room(struct exchange *ex)
 void
 relay_on_client_writable(struct exchange *ex)
 {
-	if (ex->response_body.is_full) {
+	if (ex->response_body.full > 0) {
 		relay_push_full(ex, &relay_push_response);
 		if (ex->body_failed) {
 			relay_after_push(ex);
@@ -388,6 +432,14 @@ relay_on_client_writable(struct exchange *ex)
 		ex->backend_ops->resume(ex);
 }
 
+static void
+fini(struct relay *r, struct block_pool *pool)
+{
+	pipe_fini(&r->waiting, pool);
+	for (uint32_t i = 0; i < r->stop_count; i++)
+		pipe_fini(&r->stops[i].input, pool);
+}
+
 void
 relay_fini(struct exchange *ex)
 {
@@ -395,10 +447,6 @@ relay_fini(struct exchange *ex)
 
 	if (ex->flush.is_queued)
 		loop_cancel(ex->proxy->loop, &ex->flush);
-	pipe_fini(&ex->request_body.full, pool);
-	pipe_fini(&ex->response_body.full, pool);
-	pipe_fini(&ex->request_body.held, pool);
-	pipe_fini(&ex->request_body.waiting, pool);
-	pipe_fini(&ex->response_body.held, pool);
-	pipe_fini(&ex->response_body.waiting, pool);
+	fini(&ex->request_body, pool);
+	fini(&ex->response_body, pool);
 }

@@ -13,7 +13,10 @@
 
 /* ---- for modules ---- */
 
-/* A body handler that said WAIT can go on. */
+/*
+ * Handlers of bodies or trailers that said WAIT are called again, all of this
+ * exchange: one that still has to wait says so again.  May free the exchange.
+ */
 void relay_resume(struct exchange *ex);
 
 /* ---- for the carriers ---- */

@@ -3,6 +3,7 @@
 #ifndef PROXY_RELAY_PRIVATE_H
 #define PROXY_RELAY_PRIVATE_H
 
+#include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
 #include "proxy/relay.h"
 #include "proxy/route.h"
@@ -30,6 +31,15 @@ relay_chain(const struct exchange *ex, enum phase phase)
 	return &ex->route->phases.chains[phase];
 }
 
+/* A handler failed: the exchange is told by relay_after_push(). */
+static inline void
+relay_fail(struct exchange *ex, const char *detail)
+{
+	if (ex->reason == REASON_NONE)
+		exchange_note(ex, REASON_INTERNAL, detail);
+	ex->body_failed = true;
+}
+
 /* ---- relay.c ---- */
 
 /* Behind the last handler: to the client, the backend, or what waits. */
@@ -54,12 +64,12 @@ void relay_push(struct exchange *ex, const struct relay_path *path,
 /* The same from the source, where the route has handlers. */
 void relay_push_handlers(struct exchange *ex, const struct relay_path *path,
     struct span in, bool is_end);
-/* From a pipe, which is emptied; one call at least. */
+/* From a pipe, which is emptied; one call at least, and FLUSH by itself. */
 void relay_push_pipe(struct exchange *ex, const struct relay_path *path,
     uint32_t at, struct pipe *from, unsigned flags);
-/* A handler that paused goes on. */
+/* Those that paused go on, or pause again. */
 void relay_push_held(struct exchange *ex, const struct relay_path *path);
-/* The sink may have room again for a handler that had more. */
+/* The sink may have room again for those that had more. */
 void relay_push_full(struct exchange *ex, const struct relay_path *path);
 
 /* A piece comes from the source. */

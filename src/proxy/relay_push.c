@@ -5,6 +5,9 @@
  * A handler may take a piece in parts, make more of it than came, or pause.
  * What it makes beyond the sink's room waits in it: the rest of its input is
  * kept until the sink has taken what it got, and no more is received.
+ *
+ * Any number of them may be stopped at once, each with what waits in front
+ * of it, so that the order of the bytes does not depend on who goes on first.
  */
 #include <assert.h>
 
@@ -40,20 +43,72 @@ handler_at(const struct exchange *ex, const struct relay_path *path,
 	return NULL;
 }
 
-static void
-hold(struct exchange *ex, struct pipe *pipe, uint8_t *held_flags,
-    struct span bytes, unsigned flags)
+static uint32_t
+handler_count(const struct exchange *ex, const struct relay_path *path)
 {
-	pipe_put(pipe, &ex->proxy->blocks, bytes);
-	*held_flags |= (uint8_t)flags;
+	uint32_t count = 0;
+
+	for (unsigned i = 0; i < path->phase_count; i++)
+		count += relay_chain(ex, path->phases[i])->count;
+	return count;
 }
 
-static void
-handler_failed(struct exchange *ex)
+static inline bool
+is_stopped(const struct relay *r, uint32_t at)
 {
-	if (ex->reason == REASON_NONE)
-		exchange_note(ex, REASON_INTERNAL, "a body handler failed");
-	ex->body_failed = true;
+	return r->stopped > 0 && r->stops[at].kind != RELAY_GOES;
+}
+
+/* Does a handler behind number at take nothing? */
+static bool
+is_any_stopped_behind(const struct relay *r, uint32_t at)
+{
+	for (uint32_t i = at + 1; r->stopped > 0 && i < r->stop_count; i++) {
+		if (r->stops[i].kind != RELAY_GOES)
+			return true;
+	}
+	return false;
+}
+
+/* What reaches a handler that is stopped. */
+static void
+hold(struct exchange *ex, struct relay_stop *stop, struct span bytes,
+    unsigned flags)
+{
+	pipe_put(&stop->input, &ex->proxy->blocks, bytes);
+	stop->flags |= (uint8_t)flags;
+}
+
+/* Handler number at takes nothing until it is let go. */
+static void
+stop_at(struct exchange *ex, const struct relay_path *path, uint32_t at,
+    enum relay_stop_kind kind, struct span rest, unsigned flags)
+{
+	struct relay *r = relay_of(ex, path);
+
+	if (r->stops == NULL) {
+		r->stop_count = handler_count(ex, path);
+		r->stops = arena_zalloc(&ex->arena,
+		    r->stop_count * sizeof(*r->stops));
+	}
+	assert(r->stops[at].kind == RELAY_GOES);
+	r->stops[at].kind = (uint8_t)kind;
+	r->stopped++;
+	r->full += kind == RELAY_FULL;
+	hold(ex, &r->stops[at], rest, flags);
+}
+
+/* It goes on with what waits; it may be stopped again in here. */
+static void
+go_on(struct exchange *ex, const struct relay_path *path, uint32_t at)
+{
+	struct relay *r = relay_of(ex, path);
+	struct relay_stop stop = r->stops[at];
+
+	r->stops[at] = (struct relay_stop){ .kind = RELAY_GOES };
+	r->stopped--;
+	r->full -= stop.kind == RELAY_FULL;
+	relay_push_pipe(ex, path, at, &stop.input, stop.flags);
 }
 
 /* Will what handler number at emits find a place that is not just a queue? */
@@ -62,7 +117,7 @@ sink_has_room(struct exchange *ex, const struct relay_path *path, uint32_t at)
 {
 	const struct relay *r = relay_of(ex, path);
 
-	if (r->is_paused && r->held_at > at)
+	if (is_any_stopped_behind(r, at))
 		return false;
 	if (!path->is_request)
 		return ex->client_gone || ex->client_ops->room(ex) > 0;
@@ -100,7 +155,7 @@ call(struct exchange *ex, enum phase phase, const struct phase_handler *h,
 	*verdict = h->fn.body(ex, h->conf, piece);
 	ex->proxy->serving->module = 0;
 	if (*verdict == VERDICT_FAIL || *verdict == VERDICT_ANSWERED) {
-		handler_failed(ex);
+		relay_fail(ex, "a body handler failed");
 		return false;
 	}
 	if (!piece->is_changed) {
@@ -115,7 +170,7 @@ call(struct exchange *ex, enum phase phase, const struct phase_handler *h,
 	if (*verdict == VERDICT_NEXT && piece->taken == 0 &&
 	    piece->out_count == 0 &&
 	    (piece->in.len > 0 || piece->has_more)) {
-		handler_failed(ex);
+		relay_fail(ex, "a body handler failed");
 		return false;
 	}
 	return true;
@@ -129,9 +184,45 @@ push_out(struct exchange *ex, const struct relay_path *path, uint32_t at,
 	unsigned count = piece->out_count;
 
 	for (unsigned i = 0; i < count; i++)
-		relay_push(ex, path, at, piece->out[i], i + 1 == count ? flags : 0);
+		relay_push(ex, path, at, piece->out[i],
+		    i + 1 == count ? flags : 0);
 	if (count == 0 && flags != 0)
 		relay_push(ex, path, at, span_of(NULL, 0), flags);
+}
+
+/* Handler number at has a piece, until it is done or must stop. */
+static void
+handle(struct exchange *ex, const struct relay_path *path, uint32_t at,
+    const struct phase_handler *h, struct span in, unsigned flags)
+{
+	for (size_t made = 0;;) {
+		struct body_piece piece = { .in = in, .taken = in.len,
+			.flags = flags };
+		enum verdict verdict;
+		bool is_done;
+
+		if (!call(ex, phase_of(ex, path, at), h, &piece, &verdict))
+			return;
+		in = span_of(in.p + piece.taken, in.len - piece.taken);
+		is_done = in.len == 0 && !piece.has_more &&
+		    verdict != VERDICT_WAIT;
+		push_out(ex, path, at + 1, &piece, is_done ? flags : 0);
+		if (is_done || ex->body_failed)
+			return;
+		if (verdict == VERDICT_WAIT) {
+			stop_at(ex, path, at, RELAY_PAUSED, in, flags);
+			return;
+		}
+		for (unsigned i = 0; i < piece.out_count; i++)
+			made += piece.out[i].len;
+		if (made > PUSH_BYTES || !sink_has_room(ex, path, at)) {
+			/* With room, it goes on after the others' turn. */
+			if (made > PUSH_BYTES)
+				defer_flush(ex);
+			stop_at(ex, path, at, RELAY_FULL, in, flags);
+			return;
+		}
+	}
 }
 
 /*
@@ -149,63 +240,25 @@ relay_push(struct exchange *ex, const struct relay_path *path, uint32_t at,
 		return;
 	while (h != NULL && is_skipped(ex, path, h))
 		h = handler_at(ex, path, ++at);
-	if (h == NULL) {
+	if (h == NULL)
 		relay_sink(ex, path, in, (flags & BODY_END) != 0);
-		return;
-	}
-	if (r->is_paused && r->held_at == at) {
-		hold(ex, &r->held, &r->held_flags, in, flags);
-		return;
-	}
-	if (r->is_full && r->full_at == at) {
-		hold(ex, &r->full, &r->full_flags, in, flags);
-		return;
-	}
-	for (size_t made = 0;;) {
-		struct body_piece piece = { .in = in, .taken = in.len,
-			.flags = flags };
-		enum verdict verdict;
-		bool is_done;
-
-		if (!call(ex, phase_of(ex, path, at), h, &piece, &verdict))
-			return;
-		in = span_of(in.p + piece.taken, in.len - piece.taken);
-		is_done = in.len == 0 && !piece.has_more &&
-		    verdict != VERDICT_WAIT;
-		push_out(ex, path, at + 1, &piece, is_done ? flags : 0);
-		if (is_done || ex->body_failed)
-			return;
-		if (verdict == VERDICT_WAIT) {
-			r->is_paused = true;
-			r->held_at = at;
-			hold(ex, &r->held, &r->held_flags, in, flags);
-			return;
-		}
-		for (unsigned i = 0; i < piece.out_count; i++)
-			made += piece.out[i].len;
-		if (made > PUSH_BYTES || !sink_has_room(ex, path, at)) {
-			/* With room, it goes on after the others' turn. */
-			if (made > PUSH_BYTES)
-				defer_flush(ex);
-			r->is_full = true;
-			r->full_at = at;
-			hold(ex, &r->full, &r->full_flags, in, flags);
-			return;
-		}
-	}
+	else if (is_stopped(r, at))
+		hold(ex, &r->stops[at], in, flags);
+	else
+		handle(ex, path, at, h, in, flags);
 }
 
 static void
 flush(struct exchange *ex, const struct relay_path *path)
 {
 	struct relay *r = relay_of(ex, path);
-	bool was_full = r->is_full;
+	bool was_full = r->full > 0;
 
 	relay_push_full(ex, path);
 	if (r->wants_flush && !r->in_ended)
 		relay_push(ex, path, 0, span_of(NULL, 0), BODY_FLUSH);
 	r->wants_flush = false;
-	if (!was_full || r->is_full || r->in_ended)
+	if (!was_full || r->full > 0 || r->in_ended)
 		return;
 	if (path->is_request)
 		ex->client_ops->resume(ex);
@@ -249,53 +302,47 @@ relay_push_handlers(struct exchange *ex, const struct relay_path *path,
 	defer_flush(ex);
 }
 
-/* Feed the path from what waits in a pipe: one call at least. */
 void
 relay_push_pipe(struct exchange *ex, const struct relay_path *path,
     uint32_t at, struct pipe *from, unsigned flags)
 {
 	struct block_pool *pool = &ex->proxy->blocks;
+	unsigned end = flags & BODY_END;
 
-	if (from->len == 0)
+	if (from->len == 0) {
 		relay_push(ex, path, at, span_of(NULL, 0), flags);
+		return;
+	}
 	while (from->len > 0) {
 		struct span run = pipe_peek(from);
 
-		relay_push(ex, path, at, run, run.len == from->len ? flags : 0);
+		relay_push(ex, path, at, run, run.len == from->len ? end : 0);
 		pipe_drop(from, pool, run.len);
 	}
+	if (end == 0 && flags != 0)
+		relay_push(ex, path, at, span_of(NULL, 0), flags);
 }
 
-/* The sink has room again for a handler that had more. */
 void
 relay_push_full(struct exchange *ex, const struct relay_path *path)
 {
 	struct relay *r = relay_of(ex, path);
-	struct pipe full = r->full;
-	unsigned flags = r->full_flags;
 
-	if (!r->is_full || !sink_has_room(ex, path, r->full_at))
-		return;
-	r->is_full = false;
-	r->full_flags = 0;
-	pipe_init(&r->full);
-	relay_push_pipe(ex, path, r->full_at, &full, flags);
+	for (uint32_t at = r->stop_count; r->full > 0 && at-- > 0;) {
+		if (r->stops[at].kind == RELAY_FULL &&
+		    sink_has_room(ex, path, at))
+			go_on(ex, path, at);
+	}
 }
 
-/* A handler that paused goes on. */
 void
 relay_push_held(struct exchange *ex, const struct relay_path *path)
 {
 	struct relay *r = relay_of(ex, path);
-	struct pipe held = r->held;
-	unsigned flags = r->held_flags;
 
-	if (!r->is_paused)
-		return;
-	r->is_paused = false;
-	r->held_flags = 0;
-	pipe_init(&r->held);
-	relay_push_pipe(ex, path, r->held_at, &held, flags);
+	for (uint32_t at = r->stop_count; r->stopped > 0 && at-- > 0;) {
+		if (r->stops[at].kind == RELAY_PAUSED)
+			go_on(ex, path, at);
+	}
 	relay_push_full(ex, path);
 }
-

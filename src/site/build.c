@@ -201,6 +201,7 @@ find_handler(const struct module *m, const void *conf, enum phase phase,
 		o->handler.fn.trailers = m->trailers_hooks[phase];
 	else
 		return false;
+	o->handler.cancel = m->on_cancel;
 	o->handler.module = m->name;
 	o->order = m->order;
 	return m->runs_in == NULL || m->runs_in(conf, phase);
@@ -217,6 +218,7 @@ find_late_handler(struct build *b, const struct module *m, const void *conf,
 	    (late->runs_in != NULL && !late->runs_in(conf, phase)))
 		return false;
 	o->handler.fn.hook = late->hooks[phase];
+	o->handler.cancel = m->on_cancel;
 	o->handler.module = arena_printf(b->ctx->arena, "%s(late)", m->name);
 	o->order = late->order;
 	return true;

@@ -4,6 +4,8 @@ Drives the internal module `test`, which pauses on a timer; a build without
 it skips this file.
 """
 # SPDX-License-Identifier: BSD-2-Clause
+import hashlib
+import json
 import os
 import socket
 import threading
@@ -12,6 +14,7 @@ import time
 import pytest
 
 from lib import conf, wait, ws
+from lib import h2wire as h2
 from lib.client import Client, chunked, compose, outcome
 from lib.origin import Echo, big
 from lib.weir import run
@@ -22,6 +25,7 @@ WALK = ["early_request", "route", "request", "cache_lookup",
         "upstream_gate", "upstream_select", "upstream_connected",
         "upstream_request", "upstream_response", "cache_store", "response"]
 BODIES = ["request_body", "upstream_response_body", "response_body"]
+TRAILERS = ["upstream_response_trailers", "response_trailers"]
 BEFORE_BACKEND = WALK[:6]
 
 
@@ -32,20 +36,34 @@ def built_in():
         pytest.skip("built without the module test")
 
 
-def at(path, **test):
-    return {"path": path, "upstream": "up", "test": test}
+def at(path, total="0", **test):
+    return {"path": path, "upstream": "up", "test": test,
+            "timeouts": {"total": total}}
+
+
+def has_h2():
+    return "no HTTP/2" not in "".join(run("-V")[1:])
 
 
 @pytest.fixture(scope="module")
 def weir(start_shared, origin):
     routes = [at("/all", pause="15ms")]
-    for phase in WALK[1:] + BODIES:
-        routes += [at("/pause/" + phase, pause="40ms", phases=[phase]),
+    for phase in WALK[1:] + BODIES + TRAILERS:
+        routes += [at("/late/" + phase, total="150ms", pause="30s",
+                      phases=[phase]),
+                   at("/pause/" + phase, pause="40ms", phases=[phase]),
                    at("/stuck/" + phase, pause="30s", phases=[phase]),
                    at("/fail/" + phase, fail_in=phase)]
         if phase in WALK:
             routes.append(at("/answer/" + phase, answer_in=phase))
+    for name, options in (("/two", {}), ("/two-after", {"after": True})):
+        routes.append(at(name, pause="1ms", each=True, phases=BODIES + TRAILERS,
+                         **options))
     routes += [
+        at("/stubborn", total="50ms", pause="150ms", stubborn=True,
+           phases=["upstream_select"]),
+        {"path": "/late-fail", "upstream": "down", "timeouts": {
+            "total": "50ms"}, "test": {"pause": "150ms", "phases": ["fail"]}},
         {"path": "/own", "respond": {"body": "own"},
          "test": {"pause": "20ms"}},
         {"path": "/down", "upstream": "down",
@@ -62,6 +80,10 @@ def weir(start_shared, origin):
                  ("stuck", {"pause": "30s", "phases": [WALK[0]]}),
                  ("fail", {"fail_in": WALK[0]}),
                  ("answer", {"answer_in": WALK[0]}))]
+    if has_h2():
+        early.append(conf.service(
+            *routes, name="h2", accesslog=log,
+            listen=[{"address": conf.address(), "h2c": True}]))
     return start_shared(conf.config(
         [conf.service(*routes, name="web", accesslog=log), *early],
         [conf.upstream("up", origin),
@@ -71,6 +93,14 @@ def weir(start_shared, origin):
 @pytest.fixture
 def client(weir):
     with Client(weir.address) as one:
+        yield one
+
+
+@pytest.fixture
+def h2_client(weir):
+    if not has_h2():
+        pytest.skip("this weir has no HTTP/2")
+    with h2.Client(weir.addresses[-1]) as one:
         yield one
 
 
@@ -95,7 +125,7 @@ def logged(weir, path, count=1):
 
 # -- waiting ---------------------------------------------------------------
 
-@pytest.mark.parametrize("phase", WALK + BODIES)
+@pytest.mark.parametrize("phase", WALK + BODIES + TRAILERS)
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_pause(weir, phase, framing):
     """One phase waits; the exchange is as without, only later."""
@@ -118,7 +148,50 @@ def paused(client, phase, framing):
         assert echo.body == b"body" and echo.target == target
         if framing == "chunked":
             assert echo.trailers.one("t") == "u"
+        if phase in TRAILERS:
+            assert response.trailers.one("x-waited") == phase
         assert time.monotonic() - began >= 0.035
+
+
+@pytest.mark.parametrize("phase", WALK[1:] + BODIES + TRAILERS)
+def test_pause_over_h2(h2_client, phase):
+    """The same with a client of HTTP/2."""
+    target = "/pause/%s/echo" % phase
+    began = time.monotonic()
+    stream = h2_client.wait(h2_client.request(
+        target, "POST", body=b"body", trailers=[("t", "u")]))
+    assert stream.status == 200 and stream.reset is None
+    assert json.loads(stream.data)["target"] == target
+    trailers = dict(stream.trailers or ())
+    assert trailers.get("x-waited") == (phase if phase in TRAILERS else None)
+    assert time.monotonic() - began >= 0.035
+
+
+@pytest.mark.parametrize("path", ["/two", "/two-after"])
+@pytest.mark.parametrize("size", [1, 40000, 300000])
+def test_handlers_pause_at_once(client, path, size):
+    """Handlers of one body that wait together keep its bytes in order."""
+    body = big(size)
+    response = client.request("PUT", path + "/sha", body=body)
+    # The digest's own text waits as well; with `after` more follows it.
+    assert response.text.startswith("%d %s" % (
+        size, hashlib.sha256(body).hexdigest()))
+    response = client.get(path + "/chunked/%d" % size)
+    more = b"waited\n" * 2 if path == "/two-after" else b""
+    assert response.body == body + more
+    assert response.trailers.all("x-waited") == TRAILERS
+
+
+def test_handlers_pause_at_once_over_h2(h2_client):
+    """The same with a client of HTTP/2, several at a time."""
+    body = big(100000)
+    streams = [h2_client.request("/two-after/chunked/100000")
+               for _ in range(4)]
+    for number in streams:
+        stream = h2_client.wait(number)
+        assert bytes(stream.data) == body + b"waited\n" * 2
+        assert [v for n, v in stream.trailers
+                if n == "x-waited"] == TRAILERS
 
 
 def test_pause_everywhere(client):
@@ -189,18 +262,72 @@ def test_pause_with_expect(client, origin):
 
 # -- clients and backends that go away meanwhile ---------------------------
 
-@pytest.mark.parametrize("phase", WALK + BODIES)
+@pytest.mark.parametrize("phase", WALK + BODIES + TRAILERS)
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_client_gone_while_it_waits(weir, phase, how):
     """Waiting is cancelled, and the log has the request once."""
     path = "/stuck/%s/echo/%s" % (phase, how)
     client = Client(where(weir, "stuck", phase))
     client.send(compose("POST", path, body=b"body"))
-    assert client.silent(0.03) or phase in BODIES
+    assert client.silent(0.03) or phase in BODIES + TRAILERS
     getattr(client, how)()
     line, = logged(weir, path)
     assert "client_gone" in line
     assert weir.get("/own").status == 200
+
+
+@pytest.mark.parametrize("phase", ["request"] + BODIES + TRAILERS)
+@pytest.mark.parametrize("how", ["rst", "close"])
+def test_h2_client_gone_while_it_waits(weir, h2_client, phase, how):
+    """The same when a stream or its connection ends."""
+    path = "/stuck/%s/echo/h2-%s" % (phase, how)
+    number = h2_client.request(path, "POST", body=b"body")
+    time.sleep(0.03)
+    if how == "rst":
+        h2_client.rst(number)
+        # Only what arrived before is known to have been waiting.
+        assert h2_client.get("/own").data == b"own"
+    else:
+        h2_client.close()
+    line, = logged(weir, path)
+    assert "client_gone" in line
+    assert weir.get("/own").status == 200
+
+
+@pytest.mark.parametrize("phase", ["upstream_select", "response"] + BODIES + TRAILERS)
+def test_deadline_while_it_waits(weir, phase):
+    """timeouts.total ends a wait: 504 before the head, a cut behind it."""
+    with Client(weir.address) as client:
+        path = "/late/%s/echo" % phase
+        client.send(compose("POST", path, body=b"body"))
+        kind, response = outcome(client)
+        if phase in BODIES[1:] + TRAILERS:
+            assert kind != "complete"
+        else:
+            assert response.status == 504
+            assert logged(weir, path) == ["%s 504 total_timeout" % path]
+
+
+def test_deadline_while_it_cannot_be_ended(client):
+    """The failure then comes in the place of the verdict."""
+    assert client.get("/stubborn/hello").status == 504
+
+
+def test_deadline_while_an_answer_is_made(weir, client):
+    """A wait of the phase fail goes on to its answer."""
+    assert client.get("/late-fail").status == 502
+    assert logged(weir, "/late-fail") == ["/late-fail 502 connect_refused"]
+
+
+@pytest.mark.parametrize("phase", ["response"] + BODIES + TRAILERS)
+def test_deadline_while_it_waits_over_h2(h2_client, phase):
+    """The same with a client of HTTP/2: a reset in place of the cut."""
+    stream = h2_client.wait(h2_client.request(
+        "/late/%s/echo" % phase, "POST", body=b"body"))
+    if phase in BODIES[1:] + TRAILERS:
+        assert stream.status == 200 and stream.reset is not None
+    else:
+        assert stream.status == 504
 
 
 def test_client_gone_in_the_fail_phase(weir):
@@ -214,7 +341,7 @@ def test_client_gone_in_the_fail_phase(weir):
 
 @pytest.mark.parametrize("phase", ["upstream_connected", "upstream_response",
                                    "response", "response_body",
-                                   "upstream_response_body"])
+                                   "upstream_response_body"] + TRAILERS)
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_backend_gone_while_it_waits(client, origin, phase, how):
     """A whole answer is delivered, or the client sees a failure."""
@@ -266,7 +393,7 @@ def test_fail(weir, origin, phase):
         assert len(origin.exchanges) == before
 
 
-@pytest.mark.parametrize("phase", BODIES)
+@pytest.mark.parametrize("phase", BODIES + TRAILERS)
 def test_fail_in_a_body(weir, phase):
     """500 while there is no head out yet, else a cut."""
     with Client(weir.address) as client:
