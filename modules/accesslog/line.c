@@ -229,13 +229,18 @@ put_request(struct str *out, const struct exchange *ex)
 static void
 put_upstream(struct str *out, const struct exchange *ex)
 {
+	char memory[BACKEND_NAME_MAX];
+	struct str address;
+
 	if (ex->group == NULL)
 		return;
 	put_string(out, "upstream_name", ex->group->name, NAME_MAX_BYTES);
 	put_number(out, "upstream_tries", ex->attempts);
 	if (ex->backend == NULL)
 		return;
-	put_string(out, "upstream_address", ex->backend->text,
+	str_init(&address, memory, sizeof(memory));
+	backend_put_address(ex->backend, &address);
+	put_string(out, "upstream_address", str_view(&address),
 	    NAME_MAX_BYTES);
 	if (ex->up_status != 0)
 		put_number(out, "upstream_status", ex->up_status);

@@ -198,6 +198,7 @@ on_message(struct channel *channel, const struct channel_message *m)
 	case CHANNEL_DRAIN:
 		stop_writing(b);
 		upstreams_serve(b->upstreams, false);
+		discovery_retire(b->discovery);
 		break;
 	case CHANNEL_STOP:
 		loop_stop(b->loop);
@@ -245,10 +246,29 @@ on_discovered(void *arg)
 	channel_send(&b->channel, CHANNEL_READY, NULL, 0, NULL, 0);
 }
 
+static void
+on_come(void *arg, const struct backend *backend)
+{
+	struct background *b = arg;
+
+	upstreams_on_come(b->upstreams, backend);
+}
+
+static void
+on_change(void *arg, struct group *group)
+{
+	struct background *b = arg;
+
+	upstreams_on_change(b->upstreams, group);
+}
+
 static int
 start_tasks(struct background *b, struct error *err)
 {
 	const struct generation_shared *shared = b->shared;
+	const struct discovery_events events = { .on_ready = on_discovered,
+		.on_come = on_come, .on_change = on_change, .arg = b };
+	struct resolver_options options;
 
 	generation_files_catch_up(b->boot->generation);
 	if (b->boot->is_serving)
@@ -261,8 +281,10 @@ start_tasks(struct background *b, struct error *err)
 	certs_add_commands(b->boot->generation, b->commands);
 	if (b->boot->is_serving)
 		upstreams_serve(b->upstreams, true);
+	settings_resolver(generation_settings(b->boot->generation),
+	    &options);
 	b->discovery = discovery_start(b->loop, shared->groups,
-	    shared->group_count, NULL, on_discovered, b, err);
+	    shared->group_count, &options, &events, err);
 	return b->discovery == NULL ? -1 : 0;
 }
 

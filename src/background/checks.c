@@ -25,6 +25,7 @@ struct check {
 	uint64_t started_ms;
 	uint32_t in_a_row; /* results like `is_good` */
 	bool is_good;
+	uint32_t tenancy; /* of the backend, when it was checked last */
 };
 
 struct checks {
@@ -39,13 +40,14 @@ static void
 log_change(const struct check *c, bool is_up, enum health_why why,
     const char *detail)
 {
-	const struct backend *b = c->probe.backend;
+	char memory[BACKEND_LOG_NAME_MAX];
+	const char *name = backend_log_name(c->probe.backend, memory);
 
 	if (is_up)
-		log_notice(NULL, "backend %.*s is up: %s", SPAN_ARG(b->name),
+		log_notice(NULL, "backend %s is up: %s", name,
 		    health_why_words(why));
 	else
-		log_warn(NULL, "backend %.*s is down: %s%s%s", SPAN_ARG(b->name),
+		log_warn(NULL, "backend %s is down: %s%s%s", name,
 		    health_why_words(why), detail != NULL ? ": " : "",
 		    detail != NULL ? detail : "");
 }
@@ -83,12 +85,39 @@ on_result(struct probe *p, enum health_why why, const char *detail)
 	deadline_set(c->checks->loop, &c->next, c->started_ms + wait);
 }
 
+/* Results of another address say nothing about the one that is there now. */
+static void
+begin_anew(struct check *c)
+{
+	probe_stop(&c->probe);
+	c->tenancy = backend_tenancy(c->probe.backend);
+	c->in_a_row = 0;
+}
+
+/* Nobody is at an empty place. */
+static bool
+is_due(struct check *c)
+{
+	const struct backend *b = c->probe.backend;
+
+	if (!b->is_name)
+		return true;
+	if (c->tenancy != backend_tenancy(b))
+		begin_anew(c);
+	return backend_is_resolved(b);
+}
+
 static void
 on_next(struct deadline *d)
 {
 	struct check *c = LIST_OF(d, struct check, next);
 
 	c->started_ms = now_ms();
+	if (!is_due(c)) {
+		deadline_set(c->checks->loop, d,
+		    c->started_ms + c->probe.conf->interval_ms);
+		return;
+	}
 	probe_start(&c->probe);
 }
 
@@ -105,14 +134,29 @@ add(struct checks *checks, const struct backend *b)
 	deadline_set(checks->loop, &c->next, now_ms());
 }
 
+void
+checks_begin(struct checks *checks, const struct backend *b)
+{
+	for (size_t i = 0; checks != NULL && i < checks->count; i++) {
+		struct check *c = &checks->items[i];
+
+		if (c->probe.backend != b)
+			continue;
+		begin_anew(c);
+		deadline_set(checks->loop, &c->next, now_ms());
+	}
+}
+
 /* What an older generation's check has found holds no longer. */
 static void
 forget(const struct backend *b)
 {
+	char name[BACKEND_LOG_NAME_MAX];
+
 	if (health_change(b, BACKEND_CHECK_DOWN, false,
 	    HEALTH_UNCHECKED_ANY_MORE))
-		log_notice(NULL, "backend %.*s is up: %s", SPAN_ARG(b->name),
-		    health_why_words(HEALTH_UNCHECKED_ANY_MORE));
+		log_notice(NULL, "backend %s is up: %s",
+		    backend_log_name(b, name), health_why_words(HEALTH_UNCHECKED_ANY_MORE));
 }
 
 struct checks *

@@ -15,11 +15,13 @@
 #include "base/str.h"
 #include "os/loop.h"
 #include "upstream/group.h"
+#include "upstream/places.h"
 
 enum {
 	FAILED_AGAIN_MS = 5000,
 	PUBLISH_AGAIN_MS = 100, /* another generation was at it */
 	READY_MS = 2000,
+	LOGGED_MAX = 16, /* addresses in one line */
 };
 
 struct name {
@@ -27,10 +29,11 @@ struct name {
 	struct deadline again;
 	struct discovery *discovery;
 	const char *host; /* of its first backend */
-	const struct backend **backends;
+	const struct backend **backends; /* the first place of each */
 	size_t count;
 	struct group_resolve bounds; /* the least of its upstreams */
-	struct backend_addresses good; /* the last good answer */
+	struct resolver_answer good; /* the last good one */
+	uint32_t left_out; /* of its addresses: that was logged */
 	bool is_answered;
 	bool is_failing; /* and that was logged */
 	uint64_t publish_ms; /* 0, or publishing failed: try again then */
@@ -44,8 +47,7 @@ struct discovery {
 	size_t answered;
 	struct deadline ready;
 	bool is_ready;
-	discovery_ready_fn *on_ready;
-	void *arg;
+	struct discovery_events events;
 };
 
 static void
@@ -55,8 +57,8 @@ become_ready(struct discovery *d)
 		return;
 	d->is_ready = true;
 	deadline_clear(&d->ready);
-	if (d->on_ready != NULL)
-		d->on_ready(d->arg);
+	if (d->events.on_ready != NULL)
+		d->events.on_ready(d->events.arg);
 }
 
 static void
@@ -66,7 +68,7 @@ on_ready_time(struct deadline *deadline)
 }
 
 static bool
-has(const struct backend_addresses *list, const struct addr_ip *ip)
+has(const struct resolver_answer *list, const struct addr_ip *ip)
 {
 	for (uint32_t i = 0; i < list->count; i++)
 		if (memcmp(list->items[i].bytes, ip->bytes,
@@ -77,7 +79,7 @@ has(const struct backend_addresses *list, const struct addr_ip *ip)
 
 /* Servers turn the order round from answer to answer: that is no change. */
 static bool
-is_same(const struct backend_addresses *a, const struct backend_addresses *b)
+is_same(const struct resolver_answer *a, const struct resolver_answer *b)
 {
 	if (a->count != b->count)
 		return false;
@@ -90,35 +92,61 @@ is_same(const struct backend_addresses *a, const struct backend_addresses *b)
 static void
 log_change(const struct name *name, uint32_t ttl)
 {
-	char memory[512];
+	char memory[1024];
 	struct str text;
+	uint32_t shown = name->good.count;
 
+	if (shown > LOGGED_MAX)
+		shown = LOGGED_MAX;
 	str_init(&text, memory, sizeof(memory));
-	for (uint32_t i = 0; i < name->good.count; i++) {
+	for (uint32_t i = 0; i < shown; i++) {
 		if (i > 0)
 			str_lit(&text, ", ");
 		addr_ip_put(&text, &name->good.items[i]);
 	}
+	if (shown < name->good.count)
+		str_printf(&text, " and %u more", name->good.count - shown);
 	if (ttl != UINT32_MAX)
 		str_printf(&text, " (ttl %u s)", ttl);
 	log_notice(NULL, "resolving backend name %s: %s", name->host,
 	    str_terminate(&text));
 }
 
-/* False if some backend's slot was being written by another process. */
-static bool
-publish(const struct name *name)
+static void
+note_left_out(struct name *name, const struct backend *b, uint32_t left_out)
 {
+	if (left_out == name->left_out)
+		return;
+	name->left_out = left_out;
+	if (left_out > 0)
+		log_warn(NULL, "backend name %s of upstream %.*s has %u "
+		    "addresses more than the %u that resolve.addresses_max "
+		    "allows: they are not used", name->host,
+		    SPAN_ARG(b->group->name), left_out, b->places);
+}
+
+/* False if some backend's slots were being written by another process. */
+static bool
+publish(struct name *name)
+{
+	const struct discovery_events *events = &name->discovery->events;
+	const struct places_answer answer = { name->good.items,
+		name->good.count };
 	bool is_done = true;
 
 	for (size_t i = 0; i < name->count; i++) {
-		struct backend_addresses now;
+		const struct backend *b = name->backends[i];
+		struct places_news news;
 
-		if (backend_addresses(name->backends[i], &now) &&
-		    is_same(&now, &name->good))
-			continue;
-		if (backend_publish(name->backends[i], &name->good) != 0)
+		if (places_settle(b, &answer, &news, events->on_come,
+		    events->arg) != 0) {
 			is_done = false;
+			continue;
+		}
+		note_left_out(name, b, news.left_out);
+		if (events->on_change != NULL &&
+		    (news.come > 0 || news.gone > 0))
+			events->on_change(events->arg, b->group);
 	}
 	return is_done;
 }
@@ -138,16 +166,11 @@ again_after(const struct name *name, const struct resolver_answer *answer)
 static void
 take_good(struct name *name, const struct resolver_answer *answer)
 {
-	struct backend_addresses list;
 	bool is_back = name->is_failing;
 
-	memset(&list, 0, sizeof(list));
-	list.count = answer->count;
-	memcpy(list.items, answer->items, answer->count *
-	    sizeof(list.items[0]));
 	name->is_failing = false;
-	if (!is_same(&name->good, &list)) {
-		name->good = list;
+	if (!is_same(&name->good, answer)) {
+		name->good = *answer;
 		log_change(name, answer->ttl);
 	} else if (is_back) {
 		log_notice(NULL, "resolving backend name %s: works again",
@@ -215,6 +238,13 @@ on_again(struct deadline *deadline)
 	resolver_start(name->discovery->resolver, &name->query, name->host);
 }
 
+/* The first place stands for the name. */
+static bool
+is_first(const struct backend *b)
+{
+	return b->is_name && b->place == 0;
+}
+
 static size_t
 count_names(struct group *const *groups, size_t count)
 {
@@ -222,8 +252,26 @@ count_names(struct group *const *groups, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		for (uint32_t k = 0; k < groups[i]->backend_count; k++)
-			names += groups[i]->backends[k].is_name;
+			names += is_first(&groups[i]->backends[k]);
 	return names;
+}
+
+/* What an older generation knows is good until the first answer. */
+static void
+recall(struct name *name, const struct backend *first)
+{
+	struct resolver_answer *good = &name->good;
+
+	for (uint32_t i = 0; i < first->places; i++) {
+		struct backend_addresses list;
+
+		if (!backend_addresses(first + i, &list))
+			continue;
+		for (uint32_t k = 0; k < list.count &&
+		    good->count < RESOLVER_ADDRESSES_MAX; k++)
+			if (!has(good, &list.items[k]))
+				good->items[good->count++] = list.items[k];
+	}
 }
 
 static void
@@ -250,9 +298,7 @@ add_backend(struct discovery *d, struct hash_map *by_host,
 	name->backends = heap_alloc_grow(name->backends, name->count + 1,
 	    sizeof(*name->backends));
 	name->backends[name->count++] = b;
-	/* What an older generation knows is good until the first answer. */
-	if (name->good.count == 0 && !backend_addresses(b, &name->good))
-		name->good.count = 0;
+	recall(name, b);
 }
 
 static void
@@ -265,7 +311,7 @@ collect(struct discovery *d, struct group *const *groups, size_t count)
 	hash_map_init(&by_host, true);
 	for (size_t i = 0; i < count; i++)
 		for (uint32_t k = 0; k < groups[i]->backend_count; k++)
-			if (groups[i]->backends[k].is_name)
+			if (is_first(&groups[i]->backends[k]))
 				add_backend(d, &by_host,
 				    &groups[i]->backends[k]);
 	hash_map_fini(&by_host);
@@ -273,14 +319,13 @@ collect(struct discovery *d, struct group *const *groups, size_t count)
 
 struct discovery *
 discovery_start(struct loop *loop, struct group *const *groups, size_t count,
-    const struct resolver_options *options, discovery_ready_fn *on_ready,
-    void *arg, struct error *err)
+    const struct resolver_options *options,
+    const struct discovery_events *events, struct error *err)
 {
 	struct discovery *d = heap_alloc_zeroed(1, sizeof(*d));
 
 	d->loop = loop;
-	d->on_ready = on_ready;
-	d->arg = arg;
+	d->events = *events;
 	deadline_init(&d->ready, on_ready_time);
 	d->resolver = resolver_new(loop, options, err);
 	if (d->resolver == NULL) {
@@ -308,6 +353,15 @@ discovery_stop(struct discovery *d)
 	}
 	free(d->names);
 	free(d);
+}
+
+void
+discovery_retire(struct discovery *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		resolver_cancel(d->resolver, &d->names[i].query);
+		deadline_clear(&d->names[i].again);
+	}
 }
 
 bool

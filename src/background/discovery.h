@@ -4,8 +4,8 @@
  *
  * Runs in the background process.  Each name is asked for once at start and
  * again when its TTL ends (within the bounds of `resolve`); a failure is tried
- * again after 5 s and the last good answer kept.  Answers go into the
- * backends' slots, where workers read them; a change is logged once.
+ * again after 5 s and the last good answer kept.  Answers go to the places of
+ * the name (upstream/places), where workers find them; a change is logged once.
  */
 #ifndef BACKGROUND_DISCOVERY_H
 #define BACKGROUND_DISCOVERY_H
@@ -14,24 +14,36 @@
 #include <stddef.h>
 
 #include "net/resolver.h"
+#include "upstream/places.h"
 
 struct discovery;
 struct error;
 struct group;
 struct loop;
 
-/* Every name has its first answer (good or bad), or 2 s have passed. */
-typedef void discovery_ready_fn(void *arg);
+/* What it tells, from the loop; any may be NULL. */
+struct discovery_events {
+	/* Once: every name has its first answer, or 2 s have passed. */
+	void (*on_ready)(void *arg);
+	places_fn *on_come; /* a new address is at that backend */
+	/* After those: addresses have come or gone. */
+	void (*on_change)(void *arg, struct group *g);
+	void *arg;
+};
 
 /*
  * groups: those of the generation, bound; borrowed until discovery_stop().
- * on_ready is called once, from the loop; it may be NULL.  options may be
- * NULL.  NULL and err on failure.
+ * options may be NULL.  NULL and err on failure.
  */
 struct discovery *discovery_start(struct loop *loop,
     struct group *const *groups, size_t count,
-    const struct resolver_options *options, discovery_ready_fn *on_ready,
-    void *arg, struct error *err);
+    const struct resolver_options *options,
+    const struct discovery_events *events, struct error *err);
+/*
+ * A successor serves and sees to the names from here on: two that differ would
+ * undo each other's work.
+ */
+void discovery_retire(struct discovery *d);
 void discovery_stop(struct discovery *d);
 bool discovery_is_ready(const struct discovery *d);
 

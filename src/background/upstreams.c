@@ -16,6 +16,7 @@
 #include "site/generation.h"
 #include "upstream/backend.h"
 #include "upstream/group.h"
+#include "upstream/places.h"
 
 enum { TICK_MS = 500 };
 
@@ -50,14 +51,23 @@ show_backend(const struct upstreams *u, const struct backend *b,
 }
 
 static void
+show_group(const struct upstreams *u, const struct group *g, bool is_shown)
+{
+	for (uint32_t k = 0; k < g->backend_count; k++) {
+		const struct backend *b = &g->backends[k];
+
+		show_backend(u, b, is_shown);
+		if (b->is_name && is_shown)
+			metrics_hide(u->shared->metrics, METRIC_SCOPE_BACKEND,
+			    b->metric_index, !places_is_shown(b));
+	}
+}
+
+static void
 show(const struct upstreams *u, bool is_shown)
 {
-	for (size_t i = 0; i < u->shared->group_count; i++) {
-		const struct group *g = u->shared->groups[i];
-
-		for (uint32_t k = 0; k < g->backend_count; k++)
-			show_backend(u, &g->backends[k], is_shown);
-	}
+	for (size_t i = 0; i < u->shared->group_count; i++)
+		show_group(u, u->shared->groups[i], is_shown);
 }
 
 static void
@@ -95,9 +105,33 @@ upstreams_add_commands(struct upstreams *u, struct commands *commands)
 }
 
 void
+upstreams_on_come(struct upstreams *u, const struct backend *b)
+{
+	checks_begin(u->checks, b);
+}
+
+void
+upstreams_on_change(struct upstreams *u, const struct group *g)
+{
+	if (u->is_serving)
+		show_group(u, g, true);
+}
+
+/* What its predecessor changed since this generation was made. */
+static void
+tell_workers(const struct upstreams *u)
+{
+	for (size_t i = 0; i < u->shared->group_count; i++)
+		if (u->shared->groups[i]->has_names)
+			group_changed(u->shared->groups[i]);
+}
+
+void
 upstreams_serve(struct upstreams *u, bool is_serving)
 {
 	u->is_serving = is_serving;
+	if (is_serving)
+		tell_workers(u);
 	show(u, is_serving);
 	if (is_serving)
 		return;

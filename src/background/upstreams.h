@@ -12,8 +12,10 @@
 
 #include <stdbool.h>
 
+struct backend;
 struct commands;
 struct generation_shared;
+struct group;
 struct loop;
 struct upstreams;
 
@@ -26,6 +28,9 @@ void upstreams_add_commands(struct upstreams *u, struct commands *commands);
  * successor's.
  */
 void upstreams_serve(struct upstreams *u, bool is_serving);
+/* Of the discovery: an address has come; addresses of g have come or gone. */
+void upstreams_on_come(struct upstreams *u, const struct backend *b);
+void upstreams_on_change(struct upstreams *u, const struct group *g);
 /* NULL is fine. */
 void upstreams_stop(struct upstreams *u);
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "metrics/histogram.h"
 #include "metrics/metrics.h"
 #include "proxy/stats.h"
@@ -15,6 +16,7 @@
 #include "upstream/group.h"
 #include "upstream/health.h"
 #include "upstream/lb_hash.h"
+#include "upstream/places.h"
 
 static struct group *
 find_group(const struct generation_shared *shared, const char *name,
@@ -27,11 +29,26 @@ find_group(const struct generation_shared *shared, const char *name,
 	return NULL;
 }
 
+/* As it is written in the configuration, or an address of a name. */
+static bool
+is_called(const struct backend *b, struct span address)
+{
+	char memory[BACKEND_NAME_MAX];
+	struct str now;
+
+	if (span_ieq(b->text, address))
+		return true;
+	str_init(&now, memory, sizeof(memory));
+	backend_put_address(b, &now);
+	return span_ieq(str_view(&now), address);
+}
+
+/* The first that is called so; all others that are follow it. */
 static const struct backend *
 find_backend(const struct group *g, const char *address, struct error *err)
 {
 	for (uint32_t i = 0; i < g->backend_count; i++)
-		if (span_ieq(g->backends[i].text, span_cstr(address)))
+		if (is_called(&g->backends[i], span_cstr(address)))
 			return &g->backends[i];
 	(void)error_set(err, "upstream %.*s has no backend \"%s\"",
 	    SPAN_ARG(g->name), address);
@@ -93,13 +110,19 @@ put_backend(struct json *j, const struct generation_shared *shared,
     const struct backend *b)
 {
 	const struct backend_slot *slot = b->shared;
+	char memory[BACKEND_NAME_MAX];
+	struct str address;
 	uint64_t requests = row(shared, b, UPSTREAM_STAT_REQUESTS);
 	uint64_t reused = row(shared, b, UPSTREAM_STAT_REUSED) +
 	    row(shared, b, UPSTREAM_STAT_TAKEN);
 
 	json_object(j, NULL);
 	json_span(j, "upstream", b->group->name);
-	json_span(j, "backend", b->text);
+	str_init(&address, memory, sizeof(memory));
+	backend_put_address(b, &address);
+	json_span(j, "backend", str_view(&address));
+	if (b->is_name)
+		json_span(j, "name", b->text);
 	json_cstr(j, "state", health_state_name(b));
 	json_cstr(j, "why", health_why_name(atomic_load(&slot->why)));
 	put_since(j, atomic_load(&slot->since_ms));
@@ -133,7 +156,9 @@ show_upstreams(struct command_call *call)
 
 		for (uint32_t k = 0; (only == NULL || g == only) &&
 		    k < g->backend_count; k++)
-			put_backend(call->json, shared, &g->backends[k]);
+			if (places_is_shown(&g->backends[k]))
+				put_backend(call->json, shared,
+				    &g->backends[k]);
 	}
 	json_close(call->json);
 	return 0;
@@ -144,6 +169,7 @@ show_upstreams(struct command_call *call)
 static bool
 set_drained(const struct backend *b, bool is_drained)
 {
+	char name[BACKEND_LOG_NAME_MAX];
 	bool changed = health_change(b, BACKEND_DRAINED, is_drained,
 	    is_drained ? HEALTH_DRAINED : HEALTH_ENABLED);
 
@@ -151,11 +177,11 @@ set_drained(const struct backend *b, bool is_drained)
 	if (!is_drained && health_change(b, BACKEND_FAILED, false,
 	    HEALTH_ENABLED))
 		changed = true;
-	if (changed)
-		log_notice(NULL, "backend %.*s %s", SPAN_ARG(b->name),
+	if (changed && places_is_shown(b))
+		log_notice(NULL, "backend %s %s", backend_log_name(b, name),
 		    health_why_words(is_drained ? HEALTH_DRAINED :
 		    HEALTH_ENABLED));
-	return changed;
+	return changed && places_is_shown(b);
 }
 
 static int
@@ -163,18 +189,16 @@ change_drained(struct command_call *call, bool is_drained)
 {
 	const struct generation_shared *shared = call->arg;
 	const struct group *g = find_group(shared, call->args[0], call->err);
-	const struct backend *b = NULL;
 	uint64_t changed = 0;
 
 	if (g == NULL)
 		return -1;
-	if (call->arg_count > 1) {
-		b = find_backend(g, call->args[1], call->err);
-		if (b == NULL)
-			return -1;
-	}
+	if (call->arg_count > 1 &&
+	    find_backend(g, call->args[1], call->err) == NULL)
+		return -1;
 	for (uint32_t i = 0; i < g->backend_count; i++)
-		if (b == NULL || b == &g->backends[i])
+		if (call->arg_count < 2 || is_called(&g->backends[i],
+		    span_cstr(call->args[1])))
 			changed += set_drained(&g->backends[i], is_drained);
 	json_u64(call->json, "changed", changed);
 	return 0;
@@ -209,7 +233,7 @@ read_weight(const char *text, uint64_t *weight, struct error *err)
 }
 
 static int
-check_ring(const struct group *g, const struct backend *b, uint64_t weight,
+check_ring(const struct group *g, struct span address, uint64_t weight,
     struct error *err)
 {
 	uint64_t sum = 0;
@@ -217,13 +241,26 @@ check_ring(const struct group *g, const struct backend *b, uint64_t weight,
 	if (g->conf->balance != GROUP_HASH)
 		return 0;
 	for (uint32_t i = 0; i < g->backend_count; i++)
-		sum += &g->backends[i] == b ? weight :
-		    backend_weight(&g->backends[i]);
+		sum += weight != 0 && is_called(&g->backends[i], address) ?
+		    weight : backend_weight(&g->backends[i]);
 	if (sum <= LB_HASH_WEIGHT_MAX)
 		return 0;
 	return error_set(err, "the weights of upstream %.*s would be %llu "
 	    "together, at most %d are possible with balance = \"hash\"",
 	    SPAN_ARG(g->name), (unsigned long long)sum, LB_HASH_WEIGHT_MAX);
+}
+
+static void
+change_weight(const struct backend *b, uint32_t weight)
+{
+	char name[BACKEND_LOG_NAME_MAX];
+
+	if (b->is_name && !backend_is_resolved(b))
+		return; /* whoever comes has the configured one */
+	/* First: who sees the change plans with it. */
+	atomic_store(&b->shared->weight, weight);
+	log_notice(NULL, "backend %s has weight %u by weirctl",
+	    backend_log_name(b, name), backend_weight(b));
 }
 
 static int
@@ -232,21 +269,21 @@ set_weight(struct command_call *call)
 	const struct generation_shared *shared = call->arg;
 	const struct group *g = find_group(shared, call->args[0], call->err);
 	const struct backend *b;
+	struct span address = span_cstr(call->args[1]);
 	uint64_t weight;
 
 	if (g == NULL)
 		return -1;
 	b = find_backend(g, call->args[1], call->err);
 	if (b == NULL || read_weight(call->args[2], &weight, call->err) != 0 ||
-	    check_ring(g, b, weight, call->err) != 0)
+	    check_ring(g, address, weight, call->err) != 0)
 		return -1;
 	json_u64(call->json, "before", backend_weight(b));
-	atomic_store(&b->shared->weight, (uint32_t)weight);
-	/* The weight first: who sees the change plans with it. */
-	atomic_fetch_add(&g->backends[0].shared->changes, 1);
+	for (uint32_t i = 0; i < g->backend_count; i++)
+		if (is_called(&g->backends[i], address))
+			change_weight(&g->backends[i], (uint32_t)weight);
+	group_changed(find_group(shared, call->args[0], call->err));
 	json_u64(call->json, "weight", backend_weight(b));
-	log_notice(NULL, "backend %.*s has weight %u by weirctl",
-	    SPAN_ARG(b->name), backend_weight(b));
 	return 0;
 }
 

@@ -171,6 +171,7 @@ publish(struct metrics *m, enum metric_scope scope, uint32_t index)
 	}
 	if (e->key_len == 0)
 		return;
+	atomic_store_explicit(&n->is_hidden, 0, memory_order_relaxed);
 	n->parent_len = (uint32_t)strlen(e->key);
 	n->name_len = e->key_len - n->parent_len - 1;
 	memcpy(n->parent, e->key, n->parent_len);
@@ -235,6 +236,32 @@ metrics_register(struct metrics *m, enum metric_scope scope,
 	book(m, scope, index, key);
 	publish(m, scope, index);
 	return index;
+}
+
+void
+metrics_hide(struct metrics *m, enum metric_scope scope, uint32_t index,
+    bool is_hidden)
+{
+	assert(scope != METRIC_SCOPE_PROCESS);
+	/* "other" stands for names that are seen. */
+	if (index < m->layout.names_max[scope] - 1)
+		atomic_store_explicit(&m->names[scope][index].is_hidden,
+		    is_hidden, memory_order_relaxed);
+}
+
+bool
+metrics_is_hidden(const struct metrics *m, enum metric_scope scope,
+    uint32_t index)
+{
+	return scope != METRIC_SCOPE_PROCESS && atomic_load_explicit(
+	    &m->names[scope][index].is_hidden, memory_order_relaxed) != 0;
+}
+
+bool
+metrics_is_shared(const struct metrics *m, enum metric_scope scope,
+    uint32_t index)
+{
+	return m->entries[scope][index].uses > 1;
 }
 
 static _Atomic uint64_t *

@@ -111,12 +111,25 @@ uint64_t metrics_value(const struct metrics *m, const struct metric_set *set,
 bool metrics_has_counted(const struct metrics *m,
     const struct metric_set *set, uint32_t process_slot);
 
+/*
+ * Whether readers are to see lines of a name, any process may say; what it
+ * counts is kept.  A name that is registered first is seen.
+ */
+void metrics_hide(struct metrics *m, enum metric_scope scope, uint32_t index,
+    bool is_hidden);
+/* In the master: somebody else has registered it as well. */
+bool metrics_is_shared(const struct metrics *m, enum metric_scope scope,
+    uint32_t index);
+
 /* A name of a directory, copied out of the zone. */
 struct metrics_label {
 	char parent[METRICS_PARENT_MAX + 1];
 	char name[METRICS_NAME_MAX + 1];
 };
 
+/* Is index to be passed over?  See metrics_hide(). */
+bool metrics_is_hidden(const struct metrics *m, enum metric_scope scope,
+    uint32_t index);
 /* False if index has no name now; always true for METRIC_SCOPE_PROCESS. */
 bool metrics_label(const struct metrics *m, enum metric_scope scope,
     uint32_t index, struct metrics_label *label);

@@ -17,6 +17,7 @@ struct metrics_zone {
 /* In the zone: one name of a directory. */
 struct metrics_name {
 	_Atomic uint32_t version; /* odd: in use; another at each change */
+	_Atomic uint32_t is_hidden; /* of no interest now: no lines */
 	uint32_t parent_len;
 	uint32_t name_len;
 	char parent[METRICS_PARENT_MAX + 1];

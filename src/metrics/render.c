@@ -132,7 +132,8 @@ settle(struct render *r, struct metrics_label *label)
 			next_name(r);
 		else if (index != r->index)
 			go_to_index(r, index);
-		else if (!metrics_label(r->metrics, set->scope, index, label))
+		else if (metrics_is_hidden(r->metrics, set->scope, index) ||
+		    !metrics_label(r->metrics, set->scope, index, label))
 			go_to_index(r, index + 1);
 		else if (set->rows[r->row].per_process &&
 		    !settle_process(r))

@@ -21,7 +21,7 @@ struct resolver;
 struct resolver_query;
 
 enum {
-	RESOLVER_ADDRESSES_MAX = 8,
+	RESOLVER_ADDRESSES_MAX = 256,
 	RESOLVER_TTL_UNKNOWN = 30, /* seconds, where the source tells none */
 };
 

@@ -30,7 +30,8 @@ static void on_deadline(struct deadline *d);
 static void on_task(struct loop_task *t);
 
 struct backend_conn *
-backend_conn_new(struct proxy *proxy, const struct backend *backend, int fd)
+backend_conn_new(struct proxy *proxy, const struct backend *backend, int fd,
+    uint32_t tenancy)
 {
 	struct backend_conn *bc = slab_get(&proxy->backends);
 
@@ -40,6 +41,7 @@ backend_conn_new(struct proxy *proxy, const struct backend *backend, int fd)
 	bc->magic = BACKEND_CONN_MAGIC;
 	bc->proxy = proxy;
 	bc->item.backend = backend;
+	bc->item.tenancy = tenancy;
 	bc->item.is_parkable = backend->tls == NULL;
 	list_init(&bc->item.by_backend);
 	list_init(&bc->item.by_age);

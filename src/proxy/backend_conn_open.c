@@ -88,7 +88,7 @@ take_idle(struct exchange *ex)
 	fd = pool_take_parked(proxy->pool, ex->backend, &meta);
 	if (fd < 0)
 		return false;
-	bc = backend_conn_new(proxy, ex->backend, fd);
+	bc = backend_conn_new(proxy, ex->backend, fd, meta.tenancy);
 	bc->item.served = meta.served;
 	bc->item.peer = meta.peer;
 	bc->state = STATE_ACTIVE;
@@ -135,6 +135,8 @@ connect_next(struct exchange *ex, struct backend_conn **out,
     unsigned *seen, bool *pending)
 {
 	struct proxy *proxy = ex->proxy;
+	/* Before the address: what has gone since is seen. */
+	uint32_t tenancy = backend_tenancy(ex->backend);
 	struct addr addr;
 	int error = EHOSTUNREACH;
 
@@ -147,7 +149,7 @@ connect_next(struct exchange *ex, struct backend_conn **out,
 			group_address_failed(ex->group, ex->backend, &addr);
 			continue;
 		}
-		bc = backend_conn_new(proxy, ex->backend, fd);
+		bc = backend_conn_new(proxy, ex->backend, fd, tenancy);
 		addr_ip_from(&bc->item.peer, &addr);
 		bc->seen = *seen;
 		bc->connecting_to = arena_alloc(&ex->arena, sizeof(addr));
@@ -186,7 +188,8 @@ established(struct backend_conn *bc)
 	deadline_clear(&bc->conn.deadline);
 	if (backend_h2_is_spoken(ex, &bc->conn)) {
 		backend_conn_leave(bc);
-		backend_h2_take(ex, &bc->conn, bc->is_limited);
+		backend_h2_take(ex, &bc->conn, bc->is_limited,
+		    bc->item.tenancy);
 		bc->is_limited = false;
 		backend_conn_die(bc);
 	} else if (bc->for_h2) {

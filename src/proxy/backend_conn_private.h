@@ -82,7 +82,7 @@ backend_conn_arm(struct backend_conn *bc, uint64_t wait_ms)
 /* ---- backend_conn.c: its life ---- */
 
 struct backend_conn *backend_conn_new(struct proxy *proxy,
-    const struct backend *backend, int fd);
+    const struct backend *backend, int fd, uint32_t tenancy);
 /* From now on it carries ex. */
 void backend_conn_attach(struct backend_conn *bc, struct exchange *ex);
 /* It carries its exchange no more; both live on. */

@@ -15,7 +15,10 @@
 #include "proxy/backend_h2_private.h"
 #include "proxy/queue.h"
 
-enum { PONG_MS = 10000 /* a peer that does not answer a PING is dead */ };
+enum {
+	PONG_MS = 10000, /* a peer that does not answer a PING is dead */
+	LOST_MS = 1000,  /* how soon an idle one sees that its address is */
+};
 
 static void on_task(struct loop_task *t);
 static void on_pool_task(struct loop_task *t);
@@ -91,6 +94,24 @@ has_room_for_stream(const struct backend_h2 *bh)
 	    bh->load < streams_max(bh);
 }
 
+/* Its address is none of the name's any more. */
+static bool
+is_lost(const struct backend_h2 *bh)
+{
+	return bh->tenancy != backend_tenancy(bh->pool->backend);
+}
+
+/* No more streams; it ends with its last one. */
+static void
+leave(struct backend_h2 *bh)
+{
+	if (bh->is_leaving || bh->is_closed)
+		return;
+	bh->is_leaving = true;
+	list_remove(&bh->in_pool);
+	backend_h2_want_turn(bh);
+}
+
 static struct backend_h2 *
 find(struct backend_h2_pool *pool)
 {
@@ -98,7 +119,9 @@ find(struct backend_h2_pool *pool)
 		struct backend_h2 *bh =
 		    LIST_OF(node, struct backend_h2, in_pool);
 
-		if (has_room_for_stream(bh))
+		if (is_lost(bh))
+			leave(bh);
+		else if (has_room_for_stream(bh))
 			return bh;
 	}
 	return NULL;
@@ -247,17 +270,6 @@ backend_h2_fini(struct proxy *proxy)
 	proxy->h2_pools = NULL;
 }
 
-/* No more streams; it ends with its last one. */
-static void
-leave(struct backend_h2 *bh)
-{
-	if (bh->is_leaving || bh->is_closed)
-		return;
-	bh->is_leaving = true;
-	list_remove(&bh->in_pool);
-	backend_h2_want_turn(bh);
-}
-
 void
 backend_h2_drain(struct proxy *proxy)
 {
@@ -346,6 +358,16 @@ receive(struct backend_h2 *bh)
 
 /* What the deadline is for: idling, or silence while streams wait. */
 static void
+await_idle(struct backend_h2 *bh)
+{
+	uint64_t next = bh->idle_until_ms;
+
+	if (bh->pool->backend->is_name && next > now_ms() + LOST_MS)
+		next = now_ms() + LOST_MS;
+	deadline_set(bh->proxy->loop, &bh->conn.deadline, next);
+}
+
+static void
 arm(struct backend_h2 *bh)
 {
 	uint64_t ping_ms = bh->group->h2_ping_interval_ms;
@@ -353,10 +375,12 @@ arm(struct backend_h2 *bh)
 
 	if (bh->is_pinged)
 		return;
-	if (is_idle && !bh->was_idle)
-		deadline_set(bh->proxy->loop, &bh->conn.deadline, now_ms() +
-		    bh->group->keepalive.idle_timeout_ms);
-	else if (!is_idle && ping_ms == 0)
+	if (is_idle && !bh->was_idle) {
+		bh->idle_until_ms = now_ms() +
+		    bh->group->keepalive.idle_timeout_ms;
+		await_idle(bh);
+	}
+	if (!is_idle && ping_ms == 0)
 		deadline_clear(&bh->conn.deadline);
 	else if (!is_idle && (bh->was_idle ||
 	    bh->received_seen != bh->conn.received))
@@ -379,7 +403,8 @@ finish_turn(struct backend_h2 *bh)
 		drop(bh, "connection reset");
 	else if (h2_session_is_over(bh->session))
 		drop(bh, "the session has ended");
-	else if (bh->is_leaving && list_is_empty(&bh->streams))
+	else if ((bh->is_leaving || is_lost(bh)) &&
+	    list_is_empty(&bh->streams))
 		drop(bh, "it leaves");
 	else
 		arm(bh);
@@ -430,7 +455,10 @@ on_deadline(struct deadline *d)
 
 	assert(bh->magic == BACKEND_H2_MAGIC);
 	if (list_is_empty(&bh->streams)) {
-		drop(bh, "idle");
+		if (is_lost(bh) || bh->idle_until_ms <= now_ms())
+			drop(bh, "idle");
+		else
+			await_idle(bh);
 	} else if (bh->is_pinged) {
 		drop(bh, "it does not answer a PING");
 	} else {
@@ -478,7 +506,8 @@ fill_conf(struct backend_h2 *bh, const struct core_conf *core)
 }
 
 void
-backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited)
+backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
+    uint32_t tenancy)
 {
 	struct proxy *proxy = ex->proxy;
 	struct backend_h2_pool *pool = pool_of(proxy, ex->backend);
@@ -489,6 +518,7 @@ backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited)
 	bh->proxy = proxy;
 	bh->pool = pool;
 	bh->is_limited = is_limited;
+	bh->tenancy = tenancy;
 	bh->group = ex->group->conf;
 	pool->is_known = true;
 	list_init(&bh->streams);

@@ -37,9 +37,10 @@ void backend_h2_connect_began(struct proxy *proxy, const struct backend *b);
 void backend_h2_connect_ended(struct proxy *proxy, const struct backend *b);
 /*
  * Take over a connection that stands; ex is its first stream.  is_limited: it
- * counts against max_connections.
+ * counts against max_connections.  tenancy: the backend's, before the connect.
  */
-void backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited);
+void backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
+    uint32_t tenancy);
 size_t backend_h2_bytes(void);
 size_t backend_h2_stream_bytes(void);
 void backend_h2_bury(struct proxy *proxy);

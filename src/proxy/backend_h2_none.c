@@ -44,8 +44,10 @@ backend_h2_connect_ended(struct proxy *proxy, const struct backend *b)
 }
 
 void
-backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited)
+backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
+    uint32_t tenancy)
 {
+	(void)tenancy;
 	(void)is_limited;
 	(void)ex;
 	(void)from;

@@ -49,8 +49,10 @@ struct backend_h2 {
 	struct list stalled; /* the source of the request waits for room */
 	struct backend_h2 *next_dead;
 	struct loop_task task;
+	uint64_t idle_until_ms; /* while there is no stream */
 	uint64_t received_seen; /* conn.received when the deadline was set */
 	uint32_t served;
+	uint32_t tenancy;    /* of the backend, when it was made */
 	uint32_t load;       /* streams in all */
 	const char *why;     /* it dies, for its streams */
 	struct h2_conf conf;

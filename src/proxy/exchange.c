@@ -37,7 +37,7 @@ log_prefix(const struct log_ctx *ctx, struct str *line)
 	str_escaped(line, ex->req.host);
 	if (ex->backend != NULL) {
 		str_lit(line, " upstream ");
-		str_span(line, ex->backend->name);
+		backend_put_name(ex->backend, line);
 	}
 	if (ex->request_id.len > 0) {
 		str_lit(line, " id ");

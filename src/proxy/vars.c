@@ -297,7 +297,10 @@ VAR(upstream_name)
 VAR(upstream_address)
 {
 	EX;
-	return ex->backend != NULL && put(out, ex->backend->text);
+	if (ex->backend == NULL)
+		return false;
+	backend_put_address(ex->backend, out);
+	return true;
 }
 
 VAR(upstream_status)

@@ -57,10 +57,17 @@ name_service(struct metrics *m, struct service *service)
 static void
 name_backends(struct group *group, struct metrics *m)
 {
-	for (uint32_t i = 0; i < group->backend_count; i++)
-		group->backends[i].metric_index = metrics_register(m,
-		    METRIC_SCOPE_BACKEND, group->name,
-		    group->backends[i].text);
+	for (uint32_t i = 0; i < group->backend_count; i++) {
+		struct backend *b = &group->backends[i];
+
+		b->metric_index = metrics_register(m, METRIC_SCOPE_BACKEND,
+		    group->name, b->label);
+		/* Until an address comes to that place of the name. */
+		if (b->place > 0 && !metrics_is_shared(m,
+		    METRIC_SCOPE_BACKEND, b->metric_index))
+			metrics_hide(m, METRIC_SCOPE_BACKEND, b->metric_index,
+			    true);
+	}
 }
 
 static void

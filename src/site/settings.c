@@ -2,7 +2,12 @@
 /* settings - the table of the process settings. */
 #include "site/settings.h"
 
+#include "base/arena.h"
+#include "base/error.h"
 #include "base/log.h"
+#include "base/str.h"
+#include "conf/report.h"
+#include "conf/tree.h"
 #include "os/loop.h"
 #include "os/sandbox.h"
 
@@ -69,6 +74,72 @@ static const struct conf_item control_items[] = {
 	CONF_VALUE("group", STRING, struct settings_control, group, NULL,
 	    CONF_RESTART, "group of its file"),
 	CONF_END,
+};
+
+static const struct conf_item resolver_items[] = {
+	CONF_VALUE("servers", STRINGS, struct settings_resolver, servers,
+	    NULL, 0, "name servers, as \"10.0.0.2\" or \"10.0.0.2:5353\"; "
+	    "unset = those of resolv.conf"),
+	CONF_DURATION("timeout", struct settings_resolver, timeout_ms, 1,
+	    60000, "2s", 0, "of a first try; each further one has twice as "
+	    "much"),
+	CONF_UINT("tries", struct settings_resolver, tries, 1, 16, "3", NULL,
+	    0, "how often each server is asked"),
+	CONF_END,
+};
+
+static int
+check_servers(struct conf_ctx *ctx, const struct conf_node *node,
+    struct settings_resolver *conf)
+{
+	size_t max = conf->servers.count * 64 + 1;
+	struct str list;
+	int status = 0;
+
+	str_init(&list, arena_alloc(ctx->arena, max), max);
+	for (size_t i = 0; i < conf->servers.count; i++) {
+		struct addr_spec spec;
+		struct error err;
+
+		if (addr_parse(span_cstr(conf->servers.items[i]), 53, &spec,
+		    &err) != 0 || spec.is_name || spec.is_any ||
+		    spec.addr.u.sa.sa_family == AF_UNIX) {
+			conf_report_error(ctx->report, &node->place,
+			    "servers: \"%s\": an IP address is expected, "
+			    "perhaps with a port", conf->servers.items[i]);
+			status = -1;
+			continue;
+		}
+		if (list.len > 0)
+			str_char(&list, ',');
+		addr_put(&list, &spec.addr);
+	}
+	conf->server_list = str_terminate(&list);
+	return status;
+}
+
+static int
+check_resolver(struct conf_ctx *ctx, const struct conf_node *node,
+    void *conf_ptr)
+{
+	struct settings_resolver *conf = conf_ptr;
+
+	if (conf->servers.count == 0)
+		return 0;
+#ifndef HAVE_CARES
+	conf_report_error(ctx->report, &node->place,
+	    "resolver: servers needs a weir that was built with c-ares");
+	return -1;
+#else
+	return check_servers(ctx, node, conf);
+#endif
+}
+
+static const struct conf_table resolver_table = {
+	.name = "resolver",
+	.items = resolver_items,
+	.struct_bytes = sizeof(struct settings_resolver),
+	.check = check_resolver,
 };
 
 static const struct conf_table error_log_table = {
@@ -177,6 +248,8 @@ static const struct conf_item items[] = {
 	    0, "listener for /metrics and /healthz"),
 	CONF_GROUP("control", struct settings, control, &control_table,
 	    CONF_RESTART, "socket of weirctl"),
+	CONF_GROUP("resolver", struct settings, resolver, &resolver_table, 0,
+	    "who is asked for the names of backends"),
 	CONF_END,
 };
 
@@ -205,3 +278,14 @@ const struct conf_table settings_table = {
 	.struct_bytes = sizeof(struct settings),
 	.check = settings_check,
 };
+
+void
+settings_resolver(const struct settings *s, struct resolver_options *options)
+{
+	*options = (struct resolver_options){
+		.servers = s->resolver.servers.count > 0 ?
+		    s->resolver.server_list : NULL,
+		.timeout_ms = (uint32_t)s->resolver.timeout_ms,
+		.tries = s->resolver.tries,
+	};
+}

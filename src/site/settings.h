@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "conf/item.h"
+#include "net/resolver.h"
 
 enum { SETTINGS_WORKERS_AUTO = 0, SETTINGS_WORKERS_MAX = 256 };
 
@@ -24,6 +25,14 @@ struct settings_error_log {
 
 struct settings_admin {
 	const struct addr_spec *address; /* NULL: no admin listener */
+};
+
+/* Who is asked for the names of backends. */
+struct settings_resolver {
+	struct conf_strings servers; /* none: those of resolv.conf */
+	const char *server_list;     /* the same, for the resolver */
+	uint64_t timeout_ms;
+	uint32_t tries;
 };
 
 struct settings_control {
@@ -69,8 +78,13 @@ struct settings {
 	uint32_t upstream_keepalive_pool_size;
 	struct settings_admin admin;
 	struct settings_control control;
+	struct settings_resolver resolver;
 };
 
 extern const struct conf_table settings_table;
+
+/* How names are asked for; borrows from s. */
+void settings_resolver(const struct settings *s,
+    struct resolver_options *options);
 
 #endif

@@ -22,7 +22,7 @@
 #include "upstream/health.h"
 
 enum {
-	ZONE_LAYOUT = 2,
+	ZONE_LAYOUT = 3,
 	/* A claim this old is that of a writer who died. */
 	CLAIM_MS = 2000,
 	/* So many slots may a successor rename. */
@@ -81,8 +81,7 @@ backend_text(const struct addr_spec *spec, struct str *out)
 
 void
 backend_init(struct backend *b, struct arena *a,
-    const struct backend_conf *conf, struct group *group,
-    struct span group_name, uint32_t index)
+    const struct backend_conf *conf, struct group *group, uint32_t place)
 {
 	const struct addr_spec *spec = conf->address;
 	char memory[BACKEND_NAME_MAX];
@@ -92,8 +91,8 @@ backend_init(struct backend *b, struct arena *a,
 	backend_text(spec, &text);
 	*b = (struct backend){
 		.magic = BACKEND_MAGIC,
-		.index = index,
 		.group = group,
+		.place = place,
 		.weight = conf->weight,
 		.limit = conf->max_connections != 0 ? conf->max_connections :
 		    group->conf->max_connections,
@@ -102,8 +101,64 @@ backend_init(struct backend *b, struct arena *a,
 		.spec = spec,
 	};
 	b->text = span_of(arena_dup(a, str_view(&text)), text.len);
-	b->name = span_cstr(arena_printf(a, "%.*s/%.*s", SPAN_ARG(group_name),
-	    SPAN_ARG(b->text)));
+	b->label = b->text;
+	if (place > 0)
+		b->label = span_cstr(arena_printf(a, "%.*s#%u",
+		    SPAN_ARG(b->text), place + 1));
+	b->name = span_cstr(arena_printf(a, "%.*s/%.*s",
+	    SPAN_ARG(group->name), SPAN_ARG(b->label)));
+}
+
+static bool
+first_address(const struct backend *b, struct addr_ip *ip)
+{
+	struct backend_addresses list;
+
+	if (!b->is_name || b->shared == NULL || !backend_addresses(b, &list))
+		return false;
+	*ip = list.items[0];
+	return true;
+}
+
+void
+backend_put_address(const struct backend *b, struct str *out)
+{
+	struct addr_ip ip;
+	struct addr a;
+
+	if (first_address(b, &ip)) {
+		backend_address_of(&a, &ip, b->spec->port);
+		addr_put(out, &a);
+	} else {
+		str_span(out, b->label);
+	}
+}
+
+void
+backend_put_name(const struct backend *b, struct str *out)
+{
+	struct addr_ip ip;
+
+	str_span(out, b->group->name);
+	str_char(out, '/');
+	if (first_address(b, &ip)) {
+		str_span(out, b->text);
+		str_lit(out, " (");
+		addr_ip_put(out, &ip);
+		str_char(out, ')');
+	} else {
+		str_span(out, b->label);
+	}
+}
+
+const char *
+backend_log_name(const struct backend *b, char *memory)
+{
+	struct str out;
+
+	str_init(&out, memory, BACKEND_LOG_NAME_MAX);
+	backend_put_name(b, &out);
+	return str_terminate(&out);
 }
 
 void
@@ -180,22 +235,47 @@ publish(struct backend_slot *slot, const struct backend_addresses *addresses)
 }
 
 int
-backend_publish(const struct backend *b,
-    const struct backend_addresses *addresses)
+backend_claim(const struct backend *b)
 {
 	struct backend_slot *slot = b->shared;
 	uint64_t now = now_ms() + 1; /* never 0 */
 	uint64_t held = atomic_load(&slot->publishing_ms);
 
-	assert(addresses->count <= BACKEND_ADDRESSES_MAX);
 	if (held != 0 && now < held + CLAIM_MS)
 		return -1;
 	if (!atomic_compare_exchange_strong(&slot->publishing_ms, &held, now))
 		return -1;
+	return 0;
+}
+
+void
+backend_unclaim(const struct backend *b)
+{
+	atomic_store(&b->shared->publishing_ms, 0);
+}
+
+void
+backend_settle(const struct backend *b,
+    const struct backend_addresses *addresses)
+{
+	bool was_there = backend_is_resolved(b);
+
+	assert(addresses->count <= BACKEND_ADDRESSES_MAX);
 	/* A copy that is being replaced must not look like the valid one. */
 	atomic_thread_fence(memory_order_seq_cst);
-	publish(slot, addresses);
-	atomic_store(&slot->publishing_ms, 0);
+	publish(b->shared, addresses);
+	if (was_there != (addresses->count > 0))
+		group_changed(b->group);
+}
+
+int
+backend_publish(const struct backend *b,
+    const struct backend_addresses *addresses)
+{
+	if (backend_claim(b) != 0)
+		return -1;
+	backend_settle(b, addresses);
+	backend_unclaim(b);
 	return 0;
 }
 
@@ -391,14 +471,39 @@ rename_slot(struct backend_zone *zone, struct owner *o, struct span name)
 
 /* A backend that is new may have to pass a check before it serves. */
 static void
-set_initial(const struct backend *b, struct backend_slot *slot)
+set_initial(const struct backend *b, struct backend_slot *slot, uint32_t bits)
 {
 	const struct group_conf *conf = b->group->conf;
 
-	if (!conf->has_check || conf->health_check.initial == 0)
-		return;
-	atomic_store(&slot->state, BACKEND_CHECK_DOWN);
-	atomic_store(&slot->why, HEALTH_UNCHECKED);
+	if (conf->has_check && conf->health_check.initial != 0) {
+		bits |= BACKEND_CHECK_DOWN;
+		atomic_store(&slot->why, HEALTH_UNCHECKED);
+	}
+	atomic_store(&slot->state, bits);
+}
+
+/* As new: whoever comes next, or nobody. */
+static void
+clear_slot(struct backend_slot *slot)
+{
+	atomic_store(&slot->since_ms, now_wall_ms());
+	atomic_store(&slot->why, HEALTH_NONE);
+	atomic_store(&slot->weight, 0);
+	atomic_store(&slot->failures, 0);
+}
+
+void
+backend_begin_tenancy(const struct backend *b, bool is_drained)
+{
+	clear_slot(b->shared);
+	set_initial(b, b->shared, is_drained ? BACKEND_DRAINED : 0);
+}
+
+void
+backend_end_tenancy(const struct backend *b, bool is_drained)
+{
+	clear_slot(b->shared);
+	atomic_store(&b->shared->state, is_drained ? BACKEND_DRAINED : 0);
 }
 
 int
@@ -419,7 +524,7 @@ backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
 	    (o->generations == 0 && atomic_load(&zone->slots[o -
 	    zone->owners].version) != o->version)) {
 		rename_slot(zone, o, b->name);
-		set_initial(b, &zone->slots[o - zone->owners]);
+		set_initial(b, &zone->slots[o - zone->owners], 0);
 	}
 	o->generations++;
 	b->slot = (uint32_t)(o - zone->owners);

@@ -3,11 +3,16 @@
  * backend - one server behind weir, and the slot of shared memory that all
  * processes and generations have of it.
  *
+ * A name may have several addresses: each is a backend of its own.  So a name
+ * has several of these, its places, which are there from the load on, empty or
+ * not; upstream/places says which address is at which.
+ *
  * struct backend belongs to a generation and does not change once it is bound.
  * What changes (addresses of its name, counts, health) lives in its slot, of
  * fixed size, in the zone "backends".  The master alone gives slots away: by
- * the name "UPSTREAM/ADDRESS", counted by generation, from a table of its own,
- * never by what it reads in the zone.  A slot that goes to another name gets a
+ * the name "UPSTREAM/ADDRESS" ("UPSTREAM/NAME#2" for the second place of a
+ * name), counted by generation, from a table of its own, never by what it reads
+ * in the zone.  A slot that goes to another name gets a
  * new version.
  *
  * Addresses are published in two copies of which a counter names the valid
@@ -36,7 +41,9 @@ struct tls_client;
 
 enum {
 	BACKEND_NAME_MAX = 384, /* of a slot, with its NUL */
-	BACKEND_ADDRESSES_MAX = 8,
+	BACKEND_LOG_NAME_MAX = BACKEND_NAME_MAX + 64,
+	BACKEND_PLACES_MAX = 256,  /* of a name */
+	BACKEND_ADDRESSES_MAX = 8, /* of one place: in both families */
 	BACKEND_MAGIC = 0x4241434b,
 };
 
@@ -52,10 +59,14 @@ struct backend_conf {
 
 extern const struct conf_table backend_table;
 
-/* An answer for a name; the port is the configuration's. */
+/*
+ * What is at a place of a name; the port is the configuration's.  The first is
+ * the backend's; the others are of the other family, for when that cannot be
+ * connected to.
+ */
 struct backend_addresses {
 	struct addr_ip items[BACKEND_ADDRESSES_MAX]; /* port unused */
-	uint32_t count; /* 0 = unresolved: the backend is down */
+	uint32_t count; /* 0 = nobody: the place is empty */
 };
 
 enum {
@@ -86,6 +97,8 @@ struct backend_slot {
 	_Atomic uint32_t weight;        /* of weirctl, 0 = as configured */
 	/* Of a group's first backend: weights or members have changed. */
 	_Atomic uint32_t changes;
+	/* Another number once an address has gone: its connections are over. */
+	_Atomic uint32_t tenancy;
 	/* Idle connections in the lane; never less than there are. */
 	_Alignas(64) _Atomic uint32_t parked;
 	_Atomic uint64_t failures;      /* in a row, and since when */
@@ -113,6 +126,9 @@ struct backend {
 	uint32_t slot;   /* in the zone, and of its lane */
 	uint32_t slot_version;
 	uint32_t metric_index; /* the caller's */
+	uint32_t conf_index;   /* in the group's list of them */
+	uint32_t place;  /* of its name, from 0 */
+	uint32_t places; /* of its name; 1 without one */
 	struct backend_slot *shared; /* NULL until bound */
 	struct backend_cell *own;    /* this process's; NULL: no account */
 	struct group *group;
@@ -125,23 +141,41 @@ struct backend {
 	bool is_name;    /* its address comes from the slot */
 	const struct addr_spec *spec; /* as configured */
 	struct span text; /* "10.0.0.1:80", "app.internal:80", "unix:/run/a" */
-	struct span name; /* "UPSTREAM/ADDRESS" */
+	struct span label; /* text; "app.internal:80#2" at the second place */
+	struct span name; /* "UPSTREAM/LABEL" */
 };
 
 /* The address as weir writes it, hosts in lower case: half of the name. */
 void backend_text(const struct addr_spec *spec, struct str *out);
-/* Fills b but for its slot; texts are made in a.  Borrows conf and group. */
+/*
+ * Fills b but for its slot, and what follows from its place; texts are made in
+ * a.  Borrows conf and group.
+ */
 void backend_init(struct backend *b, struct arena *a,
-    const struct backend_conf *conf, struct group *group,
-    struct span group_name, uint32_t index);
+    const struct backend_conf *conf, struct group *group, uint32_t place);
 
-/* False while its name has no address. */
+/* The address that it has now, as "10.0.0.1:80"; b->label if it has none. */
+void backend_put_address(const struct backend *b, struct str *out);
+/* For the log: "app/10.0.0.1:80", "app/app.internal:80 (10.0.0.1)". */
+void backend_put_name(const struct backend *b, struct str *out);
+/* The same in memory of BACKEND_LOG_NAME_MAX bytes, with a NUL. */
+const char *backend_log_name(const struct backend *b, char *memory);
+
+/* False while it is an empty place of a name. */
 static inline bool
 backend_is_resolved(const struct backend *b)
 {
-	return !b->is_name ||
+	return !b->is_name || (b->shared != NULL &&
 	    (atomic_load_explicit(&b->shared->published,
-	    memory_order_relaxed) & 15) != 0;
+	    memory_order_relaxed) & 15) != 0);
+}
+
+/* Connections that were made under another number are of no use. */
+static inline uint32_t
+backend_tenancy(const struct backend *b)
+{
+	return b->shared == NULL ? 0 :
+	    atomic_load_explicit(&b->shared->tenancy, memory_order_relaxed);
 }
 
 /* Bits of enum backend_state. */
@@ -222,12 +256,29 @@ void backend_address_of(struct addr *out, const struct addr_ip *ip,
 /* A consistent copy of the name's addresses; false if there are none. */
 bool backend_addresses(const struct backend *b, struct backend_addresses *out);
 /*
- * Publish an answer.  Any number of processes may call this; -1 if another is
- * at it this moment (try again a little later).
+ * Only who has the claim of a name's first place may fill its places.  Any
+ * number of processes may ask; -1 if another is at it this moment (try again a
+ * little later).  It lapses by itself where its holder dies.
  */
+int backend_claim(const struct backend *b)
+    __attribute__((warn_unused_result));
+void backend_unclaim(const struct backend *b);
+/*
+ * With the claim: what is at this place from now on.  Whether the group has
+ * more members or fewer, its workers see.
+ */
+void backend_settle(const struct backend *b,
+    const struct backend_addresses *addresses);
+/* All three, for a name with one place; -1: the claim is another's. */
 int backend_publish(const struct backend *b,
     const struct backend_addresses *addresses)
     __attribute__((warn_unused_result));
+/*
+ * Somebody new is at this place: he knows nothing of his predecessor's health
+ * and weight, and starts by the start state.  With the claim.
+ */
+void backend_begin_tenancy(const struct backend *b, bool is_drained);
+void backend_end_tenancy(const struct backend *b, bool is_drained);
 
 /* ---- the zone: master only, but for what is inherited by fork ---- */
 

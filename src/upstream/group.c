@@ -80,6 +80,9 @@ static const struct conf_item resolve_items[] = {
 	    86400000, "5s", 0, "an answer is good at least so long"),
 	CONF_DURATION("ttl_max", struct group_resolve, ttl_max_ms, 100,
 	    86400000, "5m", 0, "and at most so long, whatever its TTL says"),
+	CONF_UINT("addresses_max", struct group_resolve, addresses_max, 1,
+	    BACKEND_PLACES_MAX, "8", NULL, 0,
+	    "addresses of a name that are used, each a backend of its own"),
 	CONF_END,
 };
 
@@ -199,6 +202,27 @@ static const struct conf_item items[] = {
 	CONF_END,
 };
 
+/* How many backends one of the configuration is. */
+static uint32_t
+places_of(const struct group_conf *conf, const struct backend_conf *backend)
+{
+	uint32_t max = conf->resolve.addresses_max;
+
+	return backend->address != NULL && backend->address->is_name &&
+	    max > 0 ? max : 1;
+}
+
+static uint32_t
+count_places(const struct group_conf *conf)
+{
+	const struct backend_conf *backends = conf->backends.items;
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < conf->backends.count; i++)
+		count += places_of(conf, &backends[i]);
+	return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+}
+
 /* What a backend is called within its upstream. */
 static struct span
 backend_key(struct conf_ctx *ctx, const struct addr_spec *spec)
@@ -259,8 +283,11 @@ check_hash(struct conf_ctx *ctx, const struct conf_node *node,
 	if (weights > LB_HASH_WEIGHT_MAX) {
 		conf_report_error(ctx->report, &node->place,
 		    "the weights of an upstream with balance = \"hash\" are "
-		    "together at most %d, these are %llu", LB_HASH_WEIGHT_MAX,
-		    (unsigned long long)weights);
+		    "together at most %d, these are %llu%s",
+		    LB_HASH_WEIGHT_MAX, (unsigned long long)weights,
+		    conf->resolve.addresses_max > 1 ?
+		    " (that of a name counts for each of the addresses that "
+		    "it may have: see addresses_max)" : "");
 		status = -1;
 	}
 	return status;
@@ -275,7 +302,8 @@ check_balance(struct conf_ctx *ctx, const struct conf_node *node,
 	size_t backups = 0;
 
 	for (size_t i = 0; i < conf->backends.count; i++) {
-		weights += backends[i].weight;
+		weights += (uint64_t)backends[i].weight *
+		    places_of(conf, &backends[i]);
 		backups += backends[i].backup;
 	}
 	if (backups > 0 && backups == conf->backends.count) {
@@ -355,9 +383,10 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 		    "upstream has no backends");
 		status = -1;
 	}
-	if (conf->backends.count > GROUP_BACKENDS_MAX) {
+	if (count_places(conf) > GROUP_BACKENDS_MAX) {
 		conf_report_error(ctx->report, &node->place,
-		    "upstream has more than %d backends", GROUP_BACKENDS_MAX);
+		    "upstream has more than %d backends, for each name "
+		    "addresses_max of them", GROUP_BACKENDS_MAX);
 		status = -1;
 	}
 	if (check_balance(ctx, node, conf) != 0 ||
@@ -410,24 +439,39 @@ struct group_state {
 	struct local *locals;
 };
 
+static void
+add_backends(struct group *g, struct arena *a, uint32_t conf_index)
+{
+	const struct backend_conf *backends = g->conf->backends.items;
+	uint32_t places = places_of(g->conf, &backends[conf_index]);
+
+	for (uint32_t i = 0; i < places; i++) {
+		struct backend *b = &g->backends[g->backend_count];
+
+		backend_init(b, a, &backends[conf_index], g, i);
+		b->index = g->backend_count++;
+		b->conf_index = conf_index;
+		b->places = places;
+		b->is_counted = g->lb->needs_in_flight ||
+		    g->conf->hash_load_max != 0;
+		g->is_limited |= b->limit != 0;
+		g->has_names |= b->is_name;
+	}
+}
+
 struct group *
 group_new(struct arena *a, const struct group_conf *conf)
 {
-	const struct backend_conf *backends = conf->backends.items;
 	struct group *g = arena_zalloc(a, sizeof(*g));
 
 	g->magic = GROUP_MAGIC;
 	g->conf = conf;
 	g->name = span_cstr(conf->name);
-	g->backend_count = (uint32_t)conf->backends.count;
-	g->backends = arena_alloc(a, g->backend_count * sizeof(*g->backends));
+	g->backends = arena_alloc(a, count_places(conf) *
+	    sizeof(*g->backends));
 	g->lb = lbs[conf->balance];
-	for (uint32_t i = 0; i < g->backend_count; i++) {
-		backend_init(&g->backends[i], a, &backends[i], g, g->name, i);
-		g->backends[i].is_counted = g->lb->needs_in_flight ||
-		    conf->hash_load_max != 0;
-		g->is_limited |= g->backends[i].limit != 0;
-	}
+	for (uint32_t i = 0; i < conf->backends.count; i++)
+		add_backends(g, a, i);
 	for (unsigned i = 0; i < TIER_COUNT; i++)
 		tier_plan(&g->tiers[i], a, g, i > 0);
 	return g;
@@ -461,16 +505,25 @@ changes_of(const struct group *g)
 	    memory_order_acquire);
 }
 
+void
+group_changed(struct group *g)
+{
+	if (g->backends[0].shared != NULL)
+		atomic_fetch_add(&g->backends[0].shared->changes, 1);
+}
+
 static bool
 is_as_configured(const struct group *g)
 {
+	if (g->has_names)
+		return false;
 	for (uint32_t i = 0; i < g->backend_count; i++)
 		if (backend_weight(&g->backends[i]) != g->backends[i].weight)
 			return false;
 	return true;
 }
 
-/* Weights have changed: plan anew, or go back to the plans of the load. */
+/* Plan anew, or go back to the plans of the load where nothing differs. */
 __attribute__((noinline)) static void
 plan_again(struct group *g)
 {

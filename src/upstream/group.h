@@ -70,6 +70,7 @@ struct group_queue {
 struct group_resolve {
 	uint64_t ttl_min_ms;
 	uint64_t ttl_max_ms;
+	uint32_t addresses_max; /* of a name, each a backend; 0 = 1 */
 };
 
 /* upstreams = ( { … } ) */
@@ -120,6 +121,7 @@ struct group {
 	struct span name;
 	struct tls_client *tls; /* of those that have none of their own */
 	bool is_limited; /* some backend has a limit */
+	bool has_names;  /* members come and go */
 	uint32_t number; /* among the generation's upstreams: the caller's */
 };
 
@@ -158,6 +160,9 @@ void group_stop(struct group *g);
  * alone never leaves an upstream without a backend.
  */
 const struct backend *group_pick(struct group *g, struct group_tries *tries);
+
+/* Weights or members have changed: each worker is to plan anew. */
+void group_changed(struct group *g);
 
 /* The backend that was picked last was not asked after all. */
 static inline void

@@ -60,11 +60,19 @@ group_tls_open(struct group *g, struct conf_report *report,
 	}
 	for (uint32_t i = 0; i < g->backend_count; i++) {
 		struct backend *b = &g->backends[i];
+		const struct backend_conf *conf = &confs[b->conf_index];
+		const struct conf_place *at =
+		    &g->conf->backends.nodes[b->conf_index]->place;
 
-		if (confs[i].has_tls) {
-			b->tls_conf = &confs[i].tls;
-			b->tls = open_one(g, b->tls_conf, report,
-			    &g->conf->backends.nodes[i]->place, is_test);
+		if (b->place > 0) {
+			b->tls = g->backends[i - 1].tls;
+			b->tls_conf = g->backends[i - 1].tls_conf;
+			continue;
+		}
+		if (conf->has_tls) {
+			b->tls_conf = &conf->tls;
+			b->tls = open_one(g, b->tls_conf, report, at,
+			    is_test);
 			if (b->tls == NULL)
 				result = -1;
 		} else if (g->tls != NULL) {
@@ -72,7 +80,7 @@ group_tls_open(struct group *g, struct conf_report *report,
 			b->tls_conf = &g->conf->tls;
 		}
 		if (b->tls != NULL)
-			warn(b, report, &g->conf->backends.nodes[i]->place);
+			warn(b, report, at);
 	}
 	return result;
 }
@@ -84,7 +92,7 @@ group_tls_close(struct group *g)
 	     i++) {
 		struct backend *b = &g->backends[i];
 
-		if (b->tls != g->tls)
+		if (b->tls != g->tls && b->place == 0)
 			tls_ctx_client_free(b->tls);
 		b->tls = NULL;
 	}

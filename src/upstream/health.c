@@ -96,6 +96,7 @@ health_failed(const struct backend *b, const char *what)
 {
 	const struct group_conf *conf = b->group->conf;
 	struct backend_slot *slot = b->shared;
+	char name[BACKEND_LOG_NAME_MAX];
 	uint32_t count;
 
 	if (conf->max_fails == 0 || slot == NULL)
@@ -111,8 +112,9 @@ health_failed(const struct backend *b, const char *what)
 	/* The time first: with the bit alone it could be tried at once. */
 	atomic_store(&slot->retry_ms, now_ms() + conf->fail_timeout_ms);
 	if (health_change(b, BACKEND_FAILED, true, HEALTH_FAILURES))
-		log_warn(NULL, "backend %.*s is left out for %llu ms: %u "
-		    "failures in a row, the last one: %s", SPAN_ARG(b->name),
+		log_warn(NULL, "backend %s is left out for %llu ms: %u "
+		    "failures in a row, the last one: %s",
+		    backend_log_name(b, name),
 		    (unsigned long long)conf->fail_timeout_ms, count, what);
 }
 
@@ -120,6 +122,7 @@ void
 health_succeeded(const struct backend *b, uint64_t selected_ms)
 {
 	struct backend_slot *slot = b->shared;
+	char name[BACKEND_LOG_NAME_MAX];
 
 	if (atomic_load_explicit(&slot->failures, memory_order_relaxed) != 0)
 		atomic_store(&slot->failures, 0);
@@ -128,8 +131,8 @@ health_succeeded(const struct backend *b, uint64_t selected_ms)
 	    atomic_load(&slot->retry_ms))
 		return;
 	if (health_change(b, BACKEND_FAILED, false, HEALTH_TRIAL))
-		log_notice(NULL, "backend %.*s is back: a request to it "
-		    "succeeded", SPAN_ARG(b->name));
+		log_notice(NULL, "backend %s is back: a request to it "
+		    "succeeded", backend_log_name(b, name));
 }
 
 bool

@@ -24,7 +24,7 @@
 #include "upstream/backend.h"
 
 enum {
-	MESSAGE_LAYOUT = 1,
+	MESSAGE_LAYOUT = 2,
 	/* Room for about 500 connections, as far as the kernel allows. */
 	SEND_BUFFER_BYTES = 1 << 20,
 	TAKE_MAX = 16,  /* bad ones that one lane_take() passes */
@@ -223,11 +223,18 @@ receive(const struct lane *lane, struct backend_slot *slot,
 
 enum state { GOOD, STALE, EXPIRED, DEAD };
 
+/* Whose connections a slot takes now. */
+struct tenant {
+	uint32_t slot;
+	uint32_t version;
+	uint32_t tenancy;
+};
+
 static enum state
-judge(const struct message *message, uint32_t slot, uint32_t version,
-    uint64_t now_ms)
+judge(const struct message *message, const struct tenant *t, uint64_t now_ms)
 {
-	if (message->slot != slot || message->version != version)
+	if (message->slot != t->slot || message->version != t->version ||
+	    message->meta.tenancy != t->tenancy)
 		return STALE;
 	return message->meta.expires_ms <= now_ms ? EXPIRED : GOOD;
 }
@@ -255,6 +262,8 @@ int
 lane_take(const struct lane_set *set, const struct backend *b,
     uint64_t now_ms, struct lane_meta *meta, struct lane_counts *counts)
 {
+	struct tenant t = { b->slot, b->slot_version, backend_tenancy(b) };
+
 	if (set == NULL || b->shared == NULL || b->slot >= set->count)
 		return -1;
 	for (int i = 0; i < TAKE_MAX; i++) {
@@ -275,7 +284,7 @@ lane_take(const struct lane_set *set, const struct backend *b,
 		case RECEIVED:
 			break;
 		}
-		state = judge(&message, b->slot, b->slot_version, now_ms);
+		state = judge(&message, &t, now_ms);
 		if (state == GOOD && !sock_is_quiet(fd))
 			state = DEAD;
 		count(counts, state);
@@ -293,8 +302,8 @@ lane_take(const struct lane_set *set, const struct backend *b,
  * came is in time and goes back to the end.
  */
 static bool
-close_next(const struct lane *lane, struct backend_slot *slot, uint32_t index,
-    uint32_t version, uint64_t now_ms, struct lane_counts *counts)
+close_next(const struct lane *lane, struct backend_slot *slot,
+    const struct tenant *t, uint64_t now_ms, struct lane_counts *counts)
 {
 	struct message message;
 	enum state state;
@@ -309,7 +318,7 @@ close_next(const struct lane *lane, struct backend_slot *slot, uint32_t index,
 	case RECEIVED:
 		break;
 	}
-	state = judge(&message, index, version, now_ms);
+	state = judge(&message, t, now_ms);
 	if (state == GOOD) {
 		atomic_fetch_add(&slot->parked, 1);
 		if (fdpass_send(lane->in, &message, sizeof(message), &fd,
@@ -326,7 +335,8 @@ static size_t
 reap(const struct lane *lane, struct backend_slot *slot, uint32_t index,
     uint64_t now_ms, struct lane_counts *counts)
 {
-	uint32_t version = atomic_load(&slot->version);
+	struct tenant t = { index, atomic_load(&slot->version),
+		atomic_load(&slot->tenancy) };
 	size_t closed = 0;
 
 	while (closed < REAP_MAX && atomic_load(&slot->parked) > 0) {
@@ -335,9 +345,9 @@ reap(const struct lane *lane, struct backend_slot *slot, uint32_t index,
 		    MSG_PEEK | MSG_DONTWAIT);
 
 		if (n < 0 || (n == (ssize_t)sizeof(message) &&
-		    judge(&message, index, version, now_ms) == GOOD))
+		    judge(&message, &t, now_ms) == GOOD))
 			break;
-		if (!close_next(lane, slot, index, version, now_ms, counts))
+		if (!close_next(lane, slot, &t, now_ms, counts))
 			break;
 		closed++;
 	}

@@ -28,6 +28,7 @@ struct lane_meta {
 	uint64_t idle_since_ms; /* monotonic: one clock for all processes */
 	uint64_t expires_ms;
 	uint32_t served;        /* requests that it has carried */
+	uint32_t tenancy;       /* of the backend, when it was made */
 	struct addr_ip peer;    /* AF_UNIX: the backend's own path */
 };
 
@@ -37,7 +38,7 @@ struct lane_counts {
 	uint64_t taken;   /* and good */
 	uint64_t expired; /* met after their time and closed */
 	uint64_t dead;    /* met with data or a FIN and closed */
-	uint64_t stale;   /* of another slot version, closed */
+	uint64_t stale;   /* of another slot version or address, closed */
 	uint64_t refused_full; /* EAGAIN */
 	uint64_t refused_refs; /* ETOOMANYREFS: descriptors in flight */
 };

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/entropy.h"
+#include "base/str.h"
 #include "upstream/group.h"
 
 struct point {
@@ -51,13 +52,18 @@ split(struct span text, struct span *host, struct span *port)
 	*port = span_of(text.p + at, text.len - at);
 }
 
+/* By the address, not the name: each address has points of its own. */
 static uint32_t
 seed(const struct backend *b)
 {
+	char memory[BACKEND_NAME_MAX];
 	struct span host, port;
+	struct str text;
 	uint32_t hash;
 
-	split(b->text, &host, &port);
+	str_init(&text, memory, sizeof(memory));
+	backend_put_address(b, &text);
+	split(str_view(&text), &host, &port);
 	hash = crc(0, host.p, host.len);
 	hash = crc(hash, "", 1);
 	return port.len > 0 ? crc(hash, port.p, port.len) : hash;

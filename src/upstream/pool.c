@@ -29,6 +29,8 @@ enum {
 	TICK_PARKS_MAX = 64,
 	/* After a lane refused: not every item must be offered to it. */
 	REFUSED_MS = 1000,
+	/* How soon it is seen that a name has lost an address. */
+	LOST_MS = 1000,
 };
 
 struct pool_backend {
@@ -36,6 +38,7 @@ struct pool_backend {
 	struct list active; /* of pool->active; left by the tick */
 	uint32_t count;
 	bool is_active;
+	uint32_t tenancy; /* of all that are idle */
 	/* Of its options, taken over when it becomes active. */
 	uint32_t idle_max;
 	uint32_t requests_max;
@@ -149,6 +152,7 @@ park(struct pool *pool, struct pool_backend *pb, struct pool_item *item,
 	meta.idle_since_ms = item->idle_since_ms;
 	meta.expires_ms = item->expires_ms;
 	meta.served = item->served;
+	meta.tenancy = item->tenancy;
 	meta.peer = item->peer;
 	take_out(pool, pb, item);
 	fd = pool->ops->detach(item);
@@ -166,6 +170,32 @@ park(struct pool *pool, struct pool_backend *pb, struct pool_item *item,
 		break;
 	}
 	close(fd);
+}
+
+/* The name has lost this address: all connections to it are over. */
+__attribute__((noinline)) static void
+evict_lost(struct pool *pool, struct pool_backend *pb, uint32_t tenancy)
+{
+	pb->tenancy = tenancy;
+	LIST_EACH(&pb->idle, node, after) {
+		struct pool_item *item = by_backend(node);
+
+		if (item->tenancy != tenancy)
+			evict(pool, item, &pool->counts->evicted);
+	}
+}
+
+static inline void
+look_for_lost(struct pool *pool, struct pool_backend *pb,
+    const struct backend *b)
+{
+	uint32_t tenancy;
+
+	if (!b->is_name)
+		return;
+	tenancy = backend_tenancy(b);
+	if (tenancy != pb->tenancy)
+		evict_lost(pool, pb, tenancy);
 }
 
 /* When the item is to be parked; UINT64_MAX = never. */
@@ -187,6 +217,8 @@ park_due(const struct pool *pool, const struct pool_backend *pb,
 static uint64_t
 tend(struct pool *pool, struct pool_backend *pb, uint64_t now, int *parks)
 {
+	if (pb->count > 0)
+		look_for_lost(pool, pb, by_backend(pb->idle.prev)->backend);
 	while (pb->count > 0) {
 		struct pool_item *item = by_backend(pb->idle.prev);
 		uint64_t due = park_due(pool, pb, item);
@@ -195,6 +227,9 @@ tend(struct pool *pool, struct pool_backend *pb, uint64_t now, int *parks)
 			evict(pool, item, &pool->counts->expired);
 			continue;
 		}
+		if (due > now && item->backend->is_name &&
+		    due > now + LOST_MS)
+			due = now + LOST_MS;
 		if (due > now)
 			return due < item->expires_ms ? due : item->expires_ms;
 		if (*parks == 0)
@@ -355,6 +390,9 @@ pool_put(struct pool *pool, struct pool_item *item, uint64_t keepalive_ms)
 	ms = idle_for(pb, item, keepalive_ms);
 	if (ms == 0)
 		return false;
+	look_for_lost(pool, pb, item->backend);
+	if (item->backend->is_name && item->tenancy != pb->tenancy)
+		return false;
 	if (pb->count >= pb->idle_max || pool->idle >= pool->idle_max)
 		make_room(pool, pb);
 	now = now_ms();
@@ -367,6 +405,8 @@ pool_put(struct pool *pool, struct pool_item *item, uint64_t keepalive_ms)
 	list_push_front(&pb->idle, &item->by_backend);
 	list_push_back(&pool->by_age, &item->by_age);
 	due = item->is_parkable && pb->share_ms < ms ? pb->share_ms : ms;
+	if (item->backend->is_name && due > LOST_MS)
+		due = LOST_MS;
 	due += now;
 	if (due < pool->tick.at_ms)
 		deadline_set(pool->loop, &pool->tick, due);
@@ -398,6 +438,9 @@ pool_take(struct pool *pool, const struct backend *b)
 
 	if (pb->count == 0)
 		return NULL;
+	look_for_lost(pool, pb, b);
+	if (pb->count == 0)
+		return NULL;
 	item = by_backend(pb->idle.next);
 	if (item->expires_ms <= now)
 		return take_unexpired(pool, pb, now);
@@ -415,6 +458,7 @@ pool_take_terms(struct pool *pool, const struct backend *b,
 
 	if (pb->count == 0)
 		return NULL;
+	look_for_lost(pool, pb, b);
 	LIST_EACH(&pb->idle, node, after) {
 		struct pool_item *item = by_backend(node);
 

@@ -7,7 +7,8 @@
  * taking one costs no system call.  One deadline serves the whole pool: it
  * closes what was idle too long, and what was idle longer than
  * `pool_share_after` it parks in the backend's lane, oldest first, where other
- * workers find it.
+ * workers find it.  Connections to an address that its name has no longer are
+ * closed within a second.
  */
 #ifndef UPSTREAM_POOL_H
 #define UPSTREAM_POOL_H
@@ -33,6 +34,7 @@ struct pool_item {
 	uint64_t expires_ms;
 	const struct backend *backend; /* set by the owner, once */
 	uint32_t served;       /* requests carried: counted by the owner */
+	uint32_t tenancy;      /* owner: the backend's, before the connect */
 	bool is_idle;          /* in the pool */
 	bool is_parkable;      /* owner: clear text, nothing buffered, HTTP/1 */
 	struct addr_ip peer;   /* owner: whom it is connected to */

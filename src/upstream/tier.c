@@ -24,7 +24,7 @@ tier_plan(struct tier *t, struct arena *a, const struct group *g,
 		const struct backend *b = &g->backends[i];
 		uint32_t weight = backend_weight(b);
 
-		if (b->is_backup != is_backup)
+		if (b->is_backup != is_backup || !backend_is_resolved(b))
 			continue;
 		members[t->view.count] = b;
 		weights[t->view.count++] = weight;

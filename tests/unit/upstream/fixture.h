@@ -58,6 +58,16 @@ fixture_init(struct fixture *f, const char *name, const char *backends)
 	f->group = group_new(&f->arena, &f->conf);
 }
 
+/* The same, and names have so many places. */
+static inline void
+fixture_init_places(struct fixture *f, const char *name,
+    const char *backends, uint32_t places)
+{
+	fixture_init(f, name, backends);
+	f->conf.resolve.addresses_max = places;
+	f->group = group_new(&f->arena, &f->conf);
+}
+
 static inline void
 fixture_fini(struct fixture *f)
 {

@@ -74,23 +74,30 @@ start(struct fixture *f)
 {
 	struct resolver_options options = { .servers = dns.servers,
 		.timeout_ms = 100, .tries = 1 };
+	static const struct discovery_events events = {
+		.on_ready = on_ready, .arg = &readies };
 	struct error err;
 	struct discovery *d;
 
-	d = discovery_start(loop, &f->group, 1, &options, on_ready, &readies,
-	    &err);
+	d = discovery_start(loop, &f->group, 1, &options, &events, &err);
 	assert_non_null(d);
 	return d;
 }
 
 static void
-begin(struct fixture *f, const char *backends)
+begin_places(struct fixture *f, const char *backends, uint32_t places)
 {
 	struct error err;
 
-	fixture_init(f, "app", backends);
+	fixture_init_places(f, "app", backends, places);
 	assert_int_equal(group_bind(f->group, zone, &err), 0);
 	discovery = start(f);
+}
+
+static void
+begin(struct fixture *f, const char *backends)
+{
+	begin_places(f, backends, 1);
 }
 
 static void
@@ -315,16 +322,62 @@ test_order_is_no_change(void **state)
 
 	(void)state;
 	dns.records = records;
-	begin(&f, "one.test:80");
+	begin_places(&f, "one.test:80", 2);
 	run(50);
+	assert_string_equal(addresses(&f, 1), "192.0.2.2");
 	published = atomic_load(&f.group->backends[0].shared->published);
-	assert_int_equal(published & 15, 2);
+	assert_int_equal(published & 15, 1);
 	records[0].addresses = "192.0.2.2 192.0.2.1";
 	pass(5001);
 	assert_int_equal(dns.queries, 2);
 	assert_int_equal(atomic_load(
 	    &f.group->backends[0].shared->published), published);
 	assert_int_equal(count("\n"), 1);
+	end(&f);
+}
+
+static void
+test_more_than_places(void **state)
+{
+	struct dns_record records[] = {
+		{ "one.test", "192.0.2.1 192.0.2.2 192.0.2.3", 5 },
+		{ NULL, NULL, 0 },
+	};
+	struct fixture f;
+
+	(void)state;
+	dns.records = records;
+	begin_places(&f, "one.test:80", 2);
+	run(50);
+	assert_int_equal(count("has 1 addresses more than the 2"), 1);
+	pass(5001);
+	assert_int_equal(count("has 1 addresses more than the 2"), 1);
+	records[0].addresses = "192.0.2.3";
+	pass(5001);
+	/* Whoever was left out takes the place of one that goes. */
+	assert_string_equal(addresses(&f, 0), "192.0.2.3");
+	assert_string_equal(addresses(&f, 1), "down");
+	end(&f);
+}
+
+/* A successor sees to the names: nothing is asked any more. */
+static void
+test_retired(void **state)
+{
+	struct dns_record records[] = {
+		{ "one.test", "192.0.2.1", 5 },
+		{ NULL, NULL, 0 },
+	};
+	struct fixture f;
+
+	(void)state;
+	dns.records = records;
+	begin(&f, "one.test:80");
+	run(50);
+	discovery_retire(discovery);
+	pass(10000);
+	assert_int_equal(dns.queries, 1);
+	assert_string_equal(addresses(&f, 0), "192.0.2.1");
 	end(&f);
 }
 
@@ -462,6 +515,8 @@ main(void)
 		DISCOVERY_TEST(test_bounds),
 		DISCOVERY_TEST(test_configured_bounds),
 		DISCOVERY_TEST(test_order_is_no_change),
+		DISCOVERY_TEST(test_more_than_places),
+		DISCOVERY_TEST(test_retired),
 		DISCOVERY_TEST(test_failures),
 		DISCOVERY_TEST(test_ready_without_answer),
 		DISCOVERY_TEST(test_next_generation),
