@@ -67,8 +67,12 @@ apply(struct check *c, enum health_why why, const char *detail)
 		c->in_a_row++;
 	if (c->in_a_row < (is_good ? conf->rise : conf->fall))
 		return;
-	if (health_change(b, BACKEND_CHECK_DOWN, !is_good, why))
-		log_change(c, is_good, why, detail);
+	if (!health_change(b, BACKEND_CHECK_DOWN, !is_good, why))
+		return;
+	/* It was gone: what requests met then says nothing about now. */
+	if (is_good)
+		health_forget(b);
+	log_change(c, is_good, why, detail);
 }
 
 static void

@@ -135,6 +135,13 @@ health_succeeded(const struct backend *b, uint64_t selected_ms)
 		    "succeeded", backend_log_name(b, name));
 }
 
+void
+health_forget(const struct backend *b)
+{
+	atomic_store(&b->shared->failures, 0);
+	(void)health_change(b, BACKEND_FAILED, false, HEALTH_PASSED);
+}
+
 bool
 health_claim_trial(const struct backend *b)
 {

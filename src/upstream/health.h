@@ -68,6 +68,8 @@ void health_failed(const struct backend *b, const char *what);
  * before b was left out do not bring it back.  Two loads while all is well.
  */
 void health_succeeded(const struct backend *b, uint64_t selected_ms);
+/* What requests met before a health check brought b back is forgotten. */
+void health_forget(const struct backend *b);
 /*
  * b failed of late and its time has come: may this process try it with one
  * request?  Only one may, until fail_timeout has passed again.

@@ -134,6 +134,35 @@ def test_killed_worker_gives_back(start, three):
     weir.expect_new_children()
 
 
+def test_killed_with_background(start, three):
+    """kill -9 of all that hold counts and of who mends them, at once."""
+    held = threading.Event()
+    arrived = threading.Semaphore(0)
+
+    def hold(exchange):
+        arrived.release()
+        held.wait(20)
+        return False
+    three[0].default = hold
+    weir = start(config(three[:1], workers=2, max_connections=4,
+                        balance="least_connections"))
+    control = control_of(weir)
+    clients = []
+    for n in range(4):
+        clients.append(Client(weir.address))
+        clients[-1].send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert arrived.acquire(timeout=10)
+    for pid in weir.workers() + [weir.background()]:
+        os.kill(pid, signal.SIGKILL)
+    held.set()
+    # The limit lets four more in only once those of the dead are given back.
+    three[0].default = lambda exchange: exchange.reply(200, b"0") or True
+    wait.until(lambda: len(weir.workers()) == 2 and weir.background())
+    assert weir.get("/").status == 200
+    wait.until(lambda: backends(control)[0]["in_flight"] == 0)
+    weir.expect_new_children()
+
+
 def test_backup(start, three):
     """Used while no other can be."""
     weir = start(config(of(three[:2]) + of(three[2:], backup=True),
@@ -181,6 +210,42 @@ def test_weight(start, three):
     for bad in ("0", "1001", "x"):
         answer = control.ask(words + bad)
         assert not answer["ok"] and "1 to 1000" in answer["error"]
+
+
+def test_reload_keeps_state(start, three):
+    """Drain mark, weight, failures, a failed check: what weirctl shows is
+    the same after a reload, also of backends in another order."""
+    three[2].close()
+    fixed = {"listen": [{"address": conf.address()}]}
+    admin = {"address": conf.address()}
+
+    def site(backends, **up):
+        return conf.config(
+            conf.service({"path": "/", "upstream": "app"}, **fixed),
+            [conf.upstream("app", *backends, max_fails=1, fail_timeout="1h",
+                           **up)],
+            workers=2, admin=admin, control={"path": "@DIR@/control.sock"})
+    weir = start(site(three))
+    control = control_of(weir)
+    counts(weir, 12)
+    assert control.ask("upstream drain app " + three[0].backend)["ok"]
+    assert control.ask("upstream weight app %s 9" % three[1].backend)["ok"]
+
+    def state():
+        return {b["backend"]: [b[name] for name in (
+            "state", "why", "since", "weight", "requests", "failures")]
+                for b in backends(control)}
+    before = state()
+    assert [before[o.backend][0] for o in three] == [
+        "drained", "up", "failed"]
+    text = conf.document(site(three[::-1], retries=1))
+    weir.write("weir.conf", text.replace("@DIR@", weir.dir))
+    weir.send_signal(signal.SIGHUP)
+    weir.wait_log("reloaded: ")
+    wait.until(lambda: backends(control)[0]["backend"] == three[2].backend)
+    assert state() == before
+    assert set(counts(weir, 20)) == {1}
+    weir.expect_new_children()
 
 
 def test_refusals(start, three):
