@@ -539,9 +539,12 @@ generations_forget(struct generations *gs)
 
 /* ---- a stop ---- */
 
-/* Nobody new finds the addresses; workers empty and close their copies. */
+/*
+ * Nobody new finds the addresses; workers empty and close their copies.  gone:
+ * those of them that end; NULL = all.
+ */
 static void
-stop_listening(struct generations *gs)
+stop_listening(struct generations *gs, const uint8_t *gone)
 {
 	gs->is_stopping = true;
 	generations_abandon(gs);
@@ -553,6 +556,7 @@ stop_listening(struct generations *gs)
 		listeners_abandon(&gs->serving->listeners);
 		return;
 	}
+	listeners_shut(&gs->serving->listeners, gone);
 	listener_set_remove_files(&gs->serving->listeners);
 	listener_set_close(&gs->serving->listeners);
 }
@@ -569,7 +573,7 @@ generations_leave(struct generations *gs, uint64_t deadline_ms,
 		if (!gone[i])
 			set->items[i].file_ino = 0;
 	}
-	stop_listening(gs);
+	stop_listening(gs, gone);
 	children_leave(gs->serving->children, deadline_ms, gone, count);
 }
 
@@ -583,7 +587,7 @@ generations_announce_drain(struct generations *gs)
 void
 generations_drain(struct generations *gs, uint64_t deadline_ms)
 {
-	stop_listening(gs);
+	stop_listening(gs, NULL);
 	LIST_EACH(&gs->all, node, after)
 		children_drain(LIST_OF(node, struct generations_live,
 		    node)->children, deadline_ms);
@@ -592,7 +596,7 @@ generations_drain(struct generations *gs, uint64_t deadline_ms)
 void
 generations_stop(struct generations *gs)
 {
-	stop_listening(gs);
+	stop_listening(gs, NULL);
 	LIST_EACH(&gs->all, node, after)
 		children_stop(LIST_OF(node, struct generations_live,
 		    node)->children);

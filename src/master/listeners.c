@@ -69,6 +69,115 @@ keep(struct listener *l, struct listener *from,
 	return listener_bind_siblings(l, have, err);
 }
 
+/* Could one client reach both? */
+static bool
+overlap(const struct listener_spec *a, const struct listener_spec *b)
+{
+	int family = a->addr.u.sa.sa_family;
+	int other = b->addr.u.sa.sa_family;
+
+	if (family == AF_UNIX || other == AF_UNIX ||
+	    addr_port(&a->addr) == 0 ||
+	    addr_port(&a->addr) != addr_port(&b->addr))
+		return false;
+	if (family == other)
+		return addr_is_any(&a->addr) || addr_is_any(&b->addr) ||
+		    addr_equal(&a->addr, &b->addr);
+	if (family == AF_INET)
+		return addr_is_any(&b->addr) && !b->ipv6_only;
+	return addr_is_any(&a->addr) && !a->ipv6_only;
+}
+
+/* What has that address already, of the same configuration; or NULL. */
+static const struct listener_spec *
+find_overlap(const struct listener_set *set, const struct listener_spec *spec)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (overlap(set->items[i].spec, spec))
+			return set->items[i].spec;
+	}
+	return NULL;
+}
+
+/*
+ * True if spec overlaps sockets of ours that go, and none that stay: then it
+ * would be refused at a plain start too, and is by its bind.  What the service
+ * manager gave listens on, whatever we do.
+ */
+static bool
+is_beside(const struct listener_set *before, const bool *claimed,
+    const struct listener_spec *spec)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < before->count; i++) {
+		const struct listener *l = &before->items[i];
+
+		if (l->spec == NULL || !overlap(l->spec, spec))
+			continue;
+		if (claimed[i] || l->is_given)
+			return false;
+		found = true;
+	}
+	return found;
+}
+
+/* So that others may bind there; of no effect until somebody does. */
+static int
+share_ports(const struct listener_set *before,
+    const struct listener_spec *spec, struct error *err)
+{
+	for (size_t i = 0; i < before->count; i++) {
+		struct listener *l = &before->items[i];
+
+		if (l->spec == NULL || !overlap(l->spec, spec))
+			continue;
+		for (size_t j = 0; j < socket_count(l); j++) {
+			if (sock_allow_reuseport(*listener_socket(l, j)) != 0)
+				return error_set_errno(err, errno,
+				    "listener \"%s\": sharing its port with "
+				    "\"%s\"", l->spec->text, spec->text);
+		}
+	}
+	return 0;
+}
+
+static int
+open_new(struct listener_set *set, const struct listener_set *before,
+    const bool *claimed, const struct listener_spec *spec, size_t slots,
+    struct error *err)
+{
+	struct listener *l = &set->items[set->count];
+	const struct listener_spec *other = find_overlap(set, spec);
+
+	/* Bound beside one that goes, it would be bound beside this one too. */
+	if (other != NULL)
+		return error_set(err, "%s:%u:%u: listener \"%s\": Address "
+		    "already in use by \"%s\"", spec->place.file != NULL
+		    ? spec->place.file : "?", spec->place.line,
+		    spec->place.column, spec->text, other->text);
+	if (!is_beside(before, claimed, spec))
+		return listener_open(l, spec, slots, err);
+	if (share_ports(before, spec, err) != 0)
+		return -1;
+	return listener_open_late(l, spec, slots, err);
+}
+
+/* For each spec the listener that it goes on with, or NULL. */
+static struct listener **
+claim(const struct listener_set *before, const struct listener_spec *specs,
+    size_t count, bool *claimed)
+{
+	struct listener **from = heap_alloc_zeroed(count + 1, sizeof(*from));
+
+	for (size_t i = 0; i < count; i++) {
+		from[i] = find(before, claimed, &specs[i]);
+		if (from[i] != NULL)
+			claimed[from[i] - before->items] = true;
+	}
+	return from;
+}
+
 int
 listeners_follow(struct listener_set *set, const struct listener_set *before,
     const struct listener_spec *specs, size_t count, size_t slots,
@@ -76,23 +185,22 @@ listeners_follow(struct listener_set *set, const struct listener_set *before,
 {
 	bool *claimed = heap_alloc_zeroed(before->count + 1,
 	    sizeof(*claimed));
+	struct listener **from = claim(before, specs, count, claimed);
 	int result = 0;
 
 	*set = (struct listener_set){
 		.items = heap_alloc_zeroed(count + 1, sizeof(*set->items)) };
-	for (; set->count < count && result == 0; set->count++) {
-		struct listener *l = &set->items[set->count];
-		const struct listener_spec *spec = &specs[set->count];
-		struct listener *from = find(before, claimed, spec);
-
-		if (from == NULL) {
-			result = listener_open(l, spec, slots, err);
-			continue;
-		}
-		claimed[from - before->items] = true;
-		result = keep(l, from, spec, slots, err);
+	for (size_t i = 0; i < count && result == 0; i++) {
+		if (from[i] != NULL)
+			result = keep(&set->items[i], from[i], &specs[i],
+			    slots, err);
+		else
+			result = open_new(set, before, claimed, &specs[i],
+			    slots, err);
+		set->count++;
 	}
 	free(claimed);
+	free(from);
 	if (result != 0)
 		listeners_abandon(set);
 	return result;
@@ -118,13 +226,16 @@ listeners_abandon(struct listener_set *set)
 /* ---- when it serves ---- */
 
 static int
-start_siblings(const struct listener *l, struct error *err)
+start_new(struct listener *l, struct error *err)
 {
-	for (size_t i = l->kept; l->kept > 0 && i < l->fd_count; i++) {
+	size_t from = l->is_late ? 0 : l->kept > 0 ? l->kept : l->fd_count;
+
+	for (size_t i = from; i < l->fd_count; i++) {
 		if (sock_start(l->fds[i], (int)l->spec->backlog) != 0)
 			return error_set_errno(err, errno, "listener \"%s\": "
 			    "listening on another socket", l->spec->text);
 	}
+	l->is_late = false;
 	return 0;
 }
 
@@ -203,12 +314,26 @@ release(struct listener_set *before, const struct listener *l)
 	}
 }
 
+void
+listeners_shut(struct listener_set *set, const uint8_t *which)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *l = &set->items[i];
+
+		if (l->spec == NULL || l->is_given || l->spec->is_admin ||
+		    is_unix(l) || (which != NULL && which[i] == 0))
+			continue;
+		for (size_t j = 0; j < socket_count(l); j++)
+			(void)sock_drop_new(*listener_socket(l, j));
+	}
+}
+
 int
 listeners_take_over(struct listener_set *set, struct listener_set *before,
     uint8_t **gone, bool *stays, struct error *err)
 {
 	for (size_t i = 0; i < set->count; i++) {
-		if (start_siblings(&set->items[i], err) != 0)
+		if (start_new(&set->items[i], err) != 0)
 			return -1;
 	}
 	*stays = false;
@@ -224,6 +349,7 @@ listeners_take_over(struct listener_set *set, struct listener_set *before,
 	*gone = heap_alloc_zeroed(before->count + 1, 1);
 	for (size_t i = 0; i < before->count; i++)
 		(*gone)[i] = before->items[i].spec != NULL;
+	listeners_shut(before, NULL);
 	listener_set_remove_files(before);
 	listener_set_close(before);
 	return 0;

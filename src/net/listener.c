@@ -100,10 +100,11 @@ open_group(struct listener *l, struct error *err)
 
 	if (l->spec->has_owner)
 		options.owner = &owner;
+	options.reuseport = options.is_late = l->is_late;
 	l->fds[0] = open_first(&a, &options, err);
 	if (l->fds[0] < 0)
 		return -1;
-	return l->fd_count == 1 ? 0 : open_siblings(l, 1, false, err);
+	return l->fd_count == 1 ? 0 : open_siblings(l, 1, l->is_late, err);
 }
 
 static void
@@ -127,11 +128,11 @@ listener_sockets(const struct listener_spec *spec, size_t slots)
 	return is_group ? slots : 1;
 }
 
-int
-listener_open(struct listener *l, const struct listener_spec *spec,
-    size_t slots, struct error *err)
+static int
+open_one(struct listener *l, const struct listener_spec *spec, size_t slots,
+    bool is_late, struct error *err)
 {
-	*l = (struct listener){ .spec = spec };
+	*l = (struct listener){ .spec = spec, .is_late = is_late };
 	l->fd_count = listener_sockets(spec, slots);
 	l->fds = heap_alloc(l->fd_count * sizeof(*l->fds));
 	for (size_t i = 0; i < l->fd_count; i++)
@@ -143,6 +144,20 @@ listener_open(struct listener *l, const struct listener_spec *spec,
 	if (spec->addr.u.sa.sa_family == AF_UNIX)
 		note_file(l);
 	return 0;
+}
+
+int
+listener_open(struct listener *l, const struct listener_spec *spec,
+    size_t slots, struct error *err)
+{
+	return open_one(l, spec, slots, false, err);
+}
+
+int
+listener_open_late(struct listener *l, const struct listener_spec *spec,
+    size_t slots, struct error *err)
+{
+	return open_one(l, spec, slots, true, err);
 }
 
 int

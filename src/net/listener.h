@@ -54,6 +54,7 @@ struct listener {
 	/* Of both together, the first ones are another set's too. */
 	size_t kept;
 	bool is_steered; /* see sock_steer() */
+	bool is_late;    /* bound, and does not listen yet */
 	bool is_given;   /* the service manager's: one socket for all */
 	dev_t file_dev;  /* of a Unix socket's file, as we made it */
 	ino_t file_ino;
@@ -81,6 +82,13 @@ void listener_set_close(struct listener_set *set);
 void listener_set_remove_files(const struct listener_set *set);
 /* Of one listener: bind and listen, as of a set.  On failure it is closed. */
 int listener_open(struct listener *l, const struct listener_spec *spec,
+    size_t slots, struct error *err) __attribute__((warn_unused_result));
+/*
+ * The same beside sockets of ours that are about to go, which this address
+ * overlaps: bound, but none of them listens yet.  Those of ours must have
+ * SO_REUSEPORT (sock_allow_reuseport()).
+ */
+int listener_open_late(struct listener *l, const struct listener_spec *spec,
     size_t slots, struct error *err) __attribute__((warn_unused_result));
 /* How many sockets an address has with so many slots. */
 size_t listener_sockets(const struct listener_spec *spec, size_t slots);

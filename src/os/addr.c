@@ -295,6 +295,21 @@ addr_put(struct str *out, const struct addr *a)
 }
 
 bool
+addr_is_any(const struct addr *a)
+{
+	return a->u.sa.sa_family == AF_INET6
+	    ? IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr)
+	    : a->u.in.sin_addr.s_addr == INADDR_ANY;
+}
+
+uint16_t
+addr_port(const struct addr *a)
+{
+	return ntohs(a->u.sa.sa_family == AF_INET6 ? a->u.in6.sin6_port
+						    : a->u.in.sin_port);
+}
+
+bool
 addr_equal(const struct addr *a, const struct addr *b)
 {
 	if (a->u.sa.sa_family != b->u.sa.sa_family)

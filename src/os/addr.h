@@ -59,6 +59,9 @@ int addr_parse(struct span text, uint16_t default_port,
 /* "192.0.2.1:80", "[::1]:80", "unix:/path", "unix:" when unnamed. */
 void addr_put(struct str *out, const struct addr *a);
 bool addr_equal(const struct addr *a, const struct addr *b);
+/* IP alone: 0.0.0.0 or [::]; and the port, in host byte order. */
+bool addr_is_any(const struct addr *a);
+uint16_t addr_port(const struct addr *a);
 
 void addr_ip_from(struct addr_ip *ip, const struct addr *a);
 /* The bare address: "192.0.2.1", "2001:db8::1", "unix:". */

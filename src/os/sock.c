@@ -157,22 +157,6 @@ sock_allow_reuseport(int fd)
 	return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
-/* Without IPv6 in the kernel what was to be [::] is 0.0.0.0. */
-static bool
-is_any(const struct addr *a)
-{
-	return a->u.sa.sa_family == AF_INET6
-	    ? IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr)
-	    : a->u.in.sin_addr.s_addr == INADDR_ANY;
-}
-
-static uint16_t
-port_of(const struct addr *a)
-{
-	return a->u.sa.sa_family == AF_INET6 ? a->u.in6.sin6_port
-					      : a->u.in.sin_port;
-}
-
 bool
 sock_listens_at(int fd, const struct addr *a)
 {
@@ -193,10 +177,11 @@ sock_listens_at(int fd, const struct addr *a)
 	if (local.u.sa.sa_family != AF_INET &&
 	    local.u.sa.sa_family != AF_INET6)
 		return false;
-	if (port_of(a) == 0)
+	if (addr_port(a) == 0)
 		return true;
-	if (is_any(a) && is_any(&local))
-		return port_of(a) == port_of(&local);
+	/* Without IPv6 in the kernel what was to be [::] is 0.0.0.0. */
+	if (addr_is_any(a) && addr_is_any(&local))
+		return addr_port(a) == addr_port(&local);
 	return addr_equal(a, &local);
 }
 

@@ -55,7 +55,7 @@ int sock_defer_accept(int fd, bool on);
  * A TCP listener that is about to go: pass over the first packet of new
  * connections (the client tries again, and is refused then), while those on
  * their way still arrive in the queue.  For all processes that share it, and
- * for good.
+ * for good.  -1 with errno; newer kernels want CAP_NET_ADMIN for it.
  */
 int sock_drop_new(int fd);
 /*

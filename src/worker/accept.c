@@ -26,6 +26,7 @@ struct accept_socket {
 	int fd;          /* -1 = closed */
 	unsigned slot;
 	bool is_shared;  /* one for all slots */
+	bool is_given;   /* the service manager's, who has it open too */
 	bool is_surplus;
 	bool is_last;    /* once its queue is empty it goes */
 };
@@ -48,6 +49,7 @@ add_listener(struct accept *a, struct listener *l, size_t number)
 			.fd = *fd,
 			.slot = (unsigned)(i % a->workers),
 			.is_shared = l->fd_count == 1 && !is_surplus,
+			.is_given = l->is_given,
 			.is_surplus = is_surplus,
 		};
 		*fd = -1;
@@ -322,8 +324,10 @@ start_emptying(struct accept_socket *s)
 	if (!is_served(s)) {
 		close_socket(s);
 	} else if (s->spec->addr.u.sa.sa_family != AF_UNIX) {
-		sock_drop_new(s->fd);
-		sock_defer_accept(s->fd, false);
+		/* The master has done it, where there is one. */
+		if (!s->is_given)
+			(void)sock_drop_new(s->fd);
+		(void)sock_defer_accept(s->fd, false);
 	}
 }
 

@@ -126,11 +126,11 @@ class Requests:
         return self
 
     def __exit__(self, *unused):
+        wait.until(lambda: self.good > 10 or self.wrong, 30)
         self.over.set()
         for thread in self.threads:
             thread.join(20)
         assert not self.wrong, self.wrong[:3]
-        assert self.good > 10
 
     def run(self, keeps):
         client = None
@@ -301,6 +301,86 @@ def test_listeners_come_and_go(a_site):
             return False
     wait.until(is_refused)
     s.settle()
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def refuses(address):
+    """Nobody listens there any more."""
+    def look():
+        try:
+            socket.create_connection(address, 5).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+    wait.until(look, 10, what="%s:%d is refused" % address)
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6")
+@pytest.mark.parametrize("reuseport", [True, False])
+def test_ipv6_only_changes(a_site, reuseport):
+    """IPv4 comes and goes at [::], and no client of IPv6 notices."""
+    s = a_site()
+    port = conf.free_port("::")
+    six, four = ("::1", port), ("127.0.0.1", port)
+
+    def at(only):
+        return s.config(listen=[{"address": "[::]:%d" % port,
+                                 "ipv6_only": only, "reuseport": reuseport}])
+
+    s.reload(at(True))
+    refuses(four)
+    with Requests(six):
+        s.reload(at(False))
+        with Requests(four, 2):
+            s.reload(at(False))
+        s.settle()
+        s.reload(at(True))
+        refuses(four)
+        s.settle()
+    assert len(re.findall("changed listener", s.weir.log)) >= 2
+
+
+@pytest.mark.parametrize("reuseport", [True, False])
+def test_wildcard_and_exact_address(a_site, reuseport):
+    """0.0.0.0 becomes 127.0.0.1 on the same port, and back."""
+    s = a_site()
+    port = conf.free_port("0.0.0.0")
+    near, far = ("127.0.0.1", port), ("127.0.0.2", port)
+
+    def at(*hosts):
+        return s.config(listen=s.listen + [
+            {"address": "%s:%d" % (host, port), "reuseport": reuseport}
+            for host in hosts])
+
+    s.reload(at("0.0.0.0"))
+    with Requests(near):
+        with Requests(far, 2):
+            pass
+        s.reload(at("127.0.0.1"))
+        refuses(far)
+        s.settle()
+        s.reload(at("0.0.0.0"))
+        with Requests(far, 2):
+            pass
+        s.reload(at("127.0.0.1", "127.0.0.2"))
+        with Requests(far, 2):
+            pass
+        s.settle()
+    # What a plain start would refuse is refused here, too.
+    log = s.refused(at("127.0.0.1", "0.0.0.0"))
+    assert "Address already in use" in log
+    log = s.refused(at("0.0.0.0", "127.0.0.3"))
+    assert "Address already in use" in log
+    with Client(near) as client:
+        assert client.get("/own").status == 200
 
 
 @pytest.mark.short
