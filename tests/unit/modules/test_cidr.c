@@ -249,12 +249,16 @@ packed_sets_are_checked(void **state)
 	(void)state;
 	memset(&f, 0, sizeof(f));
 	arena_init(&f.arena, NULL);
-	for (unsigned i = 0; i < 2000; i++) {
+	/* Addresses: ranges so wide would all be joined. */
+	for (unsigned i = 0; i < 600; i++) {
 		draw(&x, &range, &ip);
+		memcpy(range.bytes, ip.bytes, sizeof(range.bytes));
+		range.bits = 128;
 		cidr_list_add(&f.list, &range);
 	}
 	cidr_build(&f.set, &f.arena, &f.list);
-	assert_true(f.set.v4_index != NULL || f.set.v6_index != NULL);
+	assert_non_null(f.set.v4_index);
+	assert_non_null(f.set.v6_index);
 	packed_make(&f.set, &bytes, &len);
 	assert_int_equal(packed_open(&set, span_of(bytes, len), &err), 0);
 	for (unsigned i = 0; i < 2000; i++) {
