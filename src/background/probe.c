@@ -86,7 +86,7 @@ static void
 finish(struct probe *p, enum health_why why, const char *detail)
 {
 	bool keep = why == HEALTH_PASSED && p->conf->reuse && p->keep_alive &&
-	    !p->conn.peer_closed;
+	    !p->conn.peer_closed && tls_stream_is_current(&p->conn);
 
 	p->is_running = false;
 	deadline_clear(&p->timeout);
@@ -498,6 +498,9 @@ probe_start(struct probe *p)
 	p->is_running = true;
 	p->seen = 0;
 	deadline_set(p->loop, &p->timeout, now_ms() + p->conf->timeout_ms);
+	/* Trust may have changed meanwhile. */
+	if (p->conn.watch.fd >= 0 && !tls_stream_is_current(&p->conn))
+		close_conn(p);
 	if (p->conn.watch.fd >= 0) {
 		p->is_reused = true;
 		talk(p);

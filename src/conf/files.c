@@ -256,6 +256,7 @@ add(struct files *f, const struct files_spec *spec,
 		.seen = *stamp, .fd = -1, .asked_fd = -1,
 		.paths = { absolute(spec->path), absolute(spec->more) } };
 	file->spec.read_at = NULL;
+	file->spec.what = NULL;
 	if (asprintf(&file->name, "%s%s%s", spec->what,
 	    spec->path != NULL ? ": " : "",
 	    spec->path != NULL ? spec->path : "") < 0)

@@ -55,7 +55,7 @@ struct files_stamp {
 enum { FILES_BYTES_MAX = 1048576 }; /* where files_spec says nothing */
 
 struct files_spec {
-	/* For the log: "access rule 2"; borrowed. */
+	/* For the log: "access rule 2"; copied. */
 	const char *what;
 	/*
 	 * Counts from the current folder.  NULL: there is no file, contents

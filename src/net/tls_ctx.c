@@ -11,12 +11,13 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
-#include "conf/slurp.h"
 #include "net/tls_private.h"
 #include "net/tls_stream.h"
 #include "net/tls_ticket.h"
@@ -131,59 +132,80 @@ put_alpn(const char *const *names, unsigned char *out, size_t size,
 
 /* ---- towards clients ---- */
 
-/* Sessions of another listener, or with other client CAs, are not ours. */
-static int
-set_session_context(struct tls_server *s, const char *name,
-    struct error *err)
+/*
+ * Sessions of another listener, or made under other client CAs and lists of
+ * revoked certificates, are not ours.
+ */
+static void
+set_session_context(struct tls_server *s)
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	char *ca = NULL;
-	size_t ca_len = 0;
 	uint32_t verify = s->conf->verify;
 
-	if (s->conf->ca_file != NULL &&
-	    slurp_file(s->conf->ca_file, TLS_FILE_MAX * 8, &ca, &ca_len) !=
-	    0) {
-		EVP_MD_CTX_free(md);
-		return error_set(err, "reading %s: %s", s->conf->ca_file,
-		    slurp_reason(errno));
-	}
 	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
-	EVP_DigestUpdate(md, name, strlen(name) + 1);
+	EVP_DigestUpdate(md, s->name, strlen(s->name) + 1);
 	EVP_DigestUpdate(md, &verify, sizeof(verify));
-	EVP_DigestUpdate(md, ca, ca_len);
+	EVP_DigestUpdate(md, s->trust.ca_digest, TLS_DIGEST);
+	EVP_DigestUpdate(md, s->trust.crl_digest, TLS_DIGEST);
 	EVP_DigestFinal_ex(md, digest, NULL);
 	EVP_MD_CTX_free(md);
-	free(ca);
 	SSL_CTX_set_session_id_context(s->ctx, digest, SSL_MAX_SID_CTX_LENGTH);
+}
+
+/* The names that clients are told: whose certificates we take. */
+static STACK_OF(X509_NAME) *
+names_of(STACK_OF(X509) *cas)
+{
+	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+
+	for (int i = 0; i < sk_X509_num(cas); i++)
+		sk_X509_NAME_push(names, X509_NAME_dup(
+		    X509_get_subject_name(sk_X509_value(cas, i))));
+	return names;
+}
+
+/* What the CA and CRL files hold now. */
+static int
+use_trust(void *owner, struct error *err)
+{
+	struct tls_server *s = owner;
+	X509_STORE *store = tls_trust_store(&s->trust, err);
+
+	if (store == NULL)
+		return -1;
+	SSL_CTX_set_cert_store(s->ctx, store);
+	SSL_CTX_set_client_CA_list(s->ctx, names_of(s->trust.cas));
+	set_session_context(s);
 	return 0;
 }
 
 static int
-set_verify(struct tls_server *s, struct error *err)
+set_verify(struct tls_server *s, const struct tls_ctx_about *about,
+    struct error *err)
 {
 	const struct tls_server_conf *conf = s->conf;
-	STACK_OF(X509_NAME) *names;
 	int mode = SSL_VERIFY_PEER;
 
-	if (conf->verify == TLS_VERIFY_OFF)
+	if (conf->verify == TLS_VERIFY_OFF) {
+		set_session_context(s);
 		return 0;
+	}
 	if (conf->verify == TLS_VERIFY_REQUIRE)
 		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-	if (tls_verify_load(s->ctx, conf->ca_file, conf->crl_file, err) != 0)
+	s->trust.apply = use_trust;
+	s->trust.owner = s;
+	if (tls_trust_load(&s->trust, conf->ca_file, conf->crl_file, about,
+	    err) != 0 || use_trust(s, err) != 0)
 		return -1;
-	names = SSL_load_client_CA_file(conf->ca_file);
-	if (names == NULL)
-		return tls_verify_set_error(err, "reading %s", conf->ca_file);
-	SSL_CTX_set_client_CA_list(s->ctx, names);
 	SSL_CTX_set_verify(s->ctx, mode, tls_verify_callback);
 	SSL_CTX_set_verify_depth(s->ctx, (int)conf->verify_depth);
 	return 0;
 }
 
 static int
-set_tickets(struct tls_server *s, struct error *err)
+set_tickets(struct tls_server *s, const struct tls_ctx_about *about,
+    struct error *err)
 {
 	const struct tls_server_conf *conf = s->conf;
 
@@ -195,8 +217,7 @@ set_tickets(struct tls_server *s, struct error *err)
 		return 0;
 	}
 	SSL_CTX_set_timeout(s->ctx, TLS_TICKET_LIFE_S);
-	if (tls_ticket_read_files(&conf->ticket_key_files, &s->ticket_keys,
-	    &s->ticket_key_count, err) != 0)
+	if (tls_ticket_load(s, about, err) != 0)
 		return -1;
 	/* Else keys of the context's own, until it gets the zone's. */
 	if (s->ticket_key_count > 0)
@@ -315,8 +336,7 @@ server_init(struct tls_server *s, const struct tls_ctx_about *about,
 	if (put_alpn(about->alpn, s->alpn, sizeof(s->alpn), &s->alpn_len) !=
 	    0)
 		return error_set(err, "alpn: too long");
-	if (set_verify(s, err) != 0 || set_tickets(s, err) != 0 ||
-	    set_session_context(s, about->name, err) != 0)
+	if (set_verify(s, about, err) != 0 || set_tickets(s, about, err) != 0)
 		return -1;
 	tls_stream_set_callbacks(s->ctx);
 	return s->pair_count > 0 ? set_fallback(s, err) : 0;
@@ -330,6 +350,7 @@ tls_ctx_server_new(const struct tls_server_conf *conf,
 	struct error err;
 
 	s->conf = conf;
+	s->name = strdup(about->name);
 	tls_sni_init(&s->sni);
 	s->ctx = ctx_new(TLS_server_method());
 	if (s->ctx == NULL) {
@@ -360,6 +381,9 @@ tls_ctx_server_free(struct tls_server *s)
 		OPENSSL_cleanse(s->ticket_keys, s->ticket_key_count *
 		    sizeof(*s->ticket_keys));
 	free(s->ticket_keys);
+	free(s->ticket_files);
+	tls_trust_fini(&s->trust);
+	free(s->name);
 	free(s);
 }
 
@@ -381,37 +405,62 @@ tls_ctx_handshake_ms(const struct tls_server *s)
 /* ---- towards backends ---- */
 
 static int
-load_system(SSL_CTX *ctx, struct error *err)
+check_own(const struct tls_pair *pair, struct error *err)
 {
-	const char *const places[] = {
-		getenv(X509_get_default_cert_file_env()),
-		"/etc/ssl/certs/ca-certificates.crt",
-		"/etc/pki/tls/certs/ca-bundle.crt",
-		"/etc/ssl/cert.pem",
-		X509_get_default_cert_file(),
-	};
+	int64_t now = (int64_t)time(NULL);
 
-	/* All of it now: a worker opens no files. */
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		if (places[i] != NULL && access(places[i], R_OK) == 0)
-			return tls_verify_load(ctx, places[i], NULL, err);
+	if (pair->not_after_s <= now)
+		return error_set(err, "it has expired");
+	if (pair->not_before_s > now)
+		return error_set(err, "it is not valid yet");
+	return 0;
+}
+
+static int client_apply(void *owner, struct error *err);
+
+/* The certificate to be shown, and its key: both files, one after the other. */
+static int
+receive_own(void *arg, struct span content, struct error *err)
+{
+	struct tls_client *c = arg;
+	struct tls_pair former = c->own, pair = { .conf = NULL };
+	int result;
+
+	if (tls_cert_parse(&pair, content, content, c->passphrase, err) != 0)
+		return -1;
+	c->own = pair;
+	result = check_own(&pair, err);
+	if (result == 0)
+		result = client_apply(c, err);
+	if (result != 0) {
+		c->own = former;
+		former = pair;
 	}
-	return error_set(err, "use_system_certs: this system has no bundle of "
-	    "certificates (package ca-certificates); set ca_file");
+	tls_cert_fini(&former);
+	return result;
 }
 
 static int
-use_own(SSL_CTX *ctx, const struct tls_client_conf *conf,
-    const struct tls_ctx_about *about, struct error *err)
+load_own(struct tls_client *c, const struct tls_ctx_about *about,
+    struct error *err)
 {
+	const struct tls_client_conf *conf = c->conf;
 	struct tls_pair_conf files = {
 		.cert = conf->cert,
 		.key = conf->key,
 		.passphrase_file = conf->passphrase_file,
 		.passphrase_command = conf->passphrase_command,
 	};
-	struct tls_pair pair;
-	int result;
+	struct files_stamp stamp;
+	char what[256];
+	const struct files_spec file = {
+		.what = what,
+		.path = conf->cert,
+		.more = conf->key,
+		.receive = receive_own,
+		.arg = c,
+		.read_at = &stamp,
+	};
 
 	if (conf->cert == NULL)
 		return 0;
@@ -421,30 +470,40 @@ use_own(SSL_CTX *ctx, const struct tls_client_conf *conf,
 		    "%s: not tested: this user may not read it", conf->key);
 		return 0;
 	}
-	if (tls_cert_load(&pair, &files, about->report, about->place, err) !=
-	    0)
+	snprintf(what, sizeof(what), "certificate and key of %s",
+	    about->name);
+	files_stamp(&file, &stamp);
+	if (tls_cert_load(&c->own, &files, about->report, about->place,
+	    err) != 0)
 		return -1;
-	result = tls_cert_use_ctx(&pair, ctx);
-	tls_cert_fini(&pair);
-	return result == 0 ? 0
-	    : tls_verify_set_error(err, "using %s", conf->cert);
+	c->own.conf = NULL;
+	/* For a new key, which is no other's. */
+	if (tls_cert_passphrase(conf->passphrase_file,
+	    conf->passphrase_command, &c->passphrase, err) != 0)
+		return -1;
+	return files_add(about->files, &file, err);
 }
 
-/* Of which a session with a backend is worth nothing under others. */
-static int
-set_terms(struct tls_client *c, struct error *err)
+/*
+ * Of which a session or a connection with a backend is worth nothing under
+ * others.
+ */
+static void
+set_terms(struct tls_client *c)
 {
 	const struct tls_client_conf *conf = c->conf;
-	const char *files[] = { conf->ca_file, conf->crl_file, conf->cert };
 	const char *texts[] = { conf->alternative_cn, conf->policy.ciphers,
 		conf->policy.suites, conf->policy.groups,
 		conf->policy.signature_algorithms };
 	const uint32_t numbers[] = { conf->verify, conf->verify_hostname,
 		conf->verify_depth, conf->policy.profile,
 		conf->policy.min_version, conf->policy.max_version };
+	unsigned char own[EVP_MAX_MD_SIZE];
+	unsigned own_len = 0;
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	int result = 0;
 
+	if (c->own.cert != NULL)
+		X509_digest(c->own.cert, EVP_sha256(), own, &own_len);
 	EVP_DigestInit_ex(md, EVP_sha256(), NULL);
 	EVP_DigestUpdate(md, numbers, sizeof(numbers));
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
@@ -452,47 +511,58 @@ set_terms(struct tls_client *c, struct error *err)
 
 		EVP_DigestUpdate(md, text, strlen(text) + 1);
 	}
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		char *bytes = NULL;
-		size_t len = 0;
-
-		if (files[i] != NULL && slurp_file(files[i],
-		    TLS_FILE_MAX * 8, &bytes, &len) != 0)
-			result = error_set(err, "reading %s: %s", files[i],
-			    slurp_reason(errno));
-		EVP_DigestUpdate(md, &len, sizeof(len));
-		EVP_DigestUpdate(md, bytes, len);
-		free(bytes);
-	}
+	EVP_DigestUpdate(md, c->trust.ca_digest, TLS_DIGEST);
+	EVP_DigestUpdate(md, c->trust.crl_digest, TLS_DIGEST);
+	EVP_DigestUpdate(md, own, own_len);
 	EVP_DigestFinal_ex(md, c->terms, NULL);
 	EVP_MD_CTX_free(md);
-	return result;
 }
 
 static int
-client_init(struct tls_client *c, const struct tls_ctx_about *about,
-    struct error *err)
+set_up(struct tls_client *c, SSL_CTX *ctx, struct error *err)
 {
 	const struct tls_client_conf *conf = c->conf;
-	unsigned char alpn[64];
-	size_t len = 0;
+	X509_STORE *store;
 
-	tls_stream_set_client_callbacks(c->ctx);
-	if (set_terms(c, err) != 0 ||
-	    apply_policy(c->ctx, &conf->policy, err) != 0 ||
-	    use_own(c->ctx, conf, about, err) != 0)
+	tls_stream_set_client_callbacks(ctx);
+	if (apply_policy(ctx, &conf->policy, err) != 0)
 		return -1;
-	if (put_alpn(about->alpn, alpn, sizeof(alpn), &len) != 0)
-		return error_set(err, "alpn: too long");
-	if (len > 0)
-		SSL_CTX_set_alpn_protos(c->ctx, alpn, (unsigned)len);
-	SSL_CTX_set_verify_depth(c->ctx, (int)conf->verify_depth);
+	if (c->own.cert != NULL && tls_cert_use_ctx(&c->own, ctx) != 0)
+		return tls_verify_set_error(err, "using %s", conf->cert);
+	if (c->alpn_len > 0)
+		SSL_CTX_set_alpn_protos(ctx, c->alpn, (unsigned)c->alpn_len);
+	SSL_CTX_set_verify_depth(ctx, (int)conf->verify_depth);
 	if (!conf->verify)
 		return 0;
-	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, tls_verify_callback);
-	if (conf->ca_file == NULL && load_system(c->ctx, err) != 0)
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, tls_verify_callback);
+	store = tls_trust_store(&c->trust, err);
+	if (store == NULL)
 		return -1;
-	return tls_verify_load(c->ctx, conf->ca_file, conf->crl_file, err);
+	SSL_CTX_set_cert_store(ctx, store);
+	return 0;
+}
+
+/*
+ * A new context of what the files hold now.  Connections keep the one that they
+ * began with; none that is idle is used again.
+ */
+static int
+client_apply(void *owner, struct error *err)
+{
+	struct tls_client *c = owner;
+	SSL_CTX *ctx = ctx_new(TLS_client_method());
+
+	if (ctx == NULL)
+		return tls_verify_set_error(err, "making a TLS context");
+	if (set_up(c, ctx, err) != 0) {
+		SSL_CTX_free(ctx);
+		return -1;
+	}
+	SSL_CTX_free(c->ctx);
+	c->ctx = ctx;
+	c->version++;
+	set_terms(c);
+	return 0;
 }
 
 struct tls_client *
@@ -501,12 +571,22 @@ tls_ctx_client_new(const struct tls_client_conf *conf,
 {
 	struct tls_client *c = heap_alloc_zeroed(1, sizeof(*c));
 	struct error err;
+	int result = 0;
 
 	c->conf = conf;
-	c->ctx = ctx_new(TLS_client_method());
-	if (c->ctx == NULL)
-		tls_verify_set_error(&err, "making a TLS context");
-	else if (client_init(c, about, &err) == 0)
+	c->trust.apply = client_apply;
+	c->trust.owner = c;
+	if (put_alpn(about->alpn, c->alpn, sizeof(c->alpn), &c->alpn_len) !=
+	    0)
+		result = error_set(&err, "alpn: too long");
+	if (result == 0)
+		result = load_own(c, about, &err);
+	if (result == 0 && conf->verify)
+		result = tls_trust_load(&c->trust, conf->ca_file,
+		    conf->crl_file, about, &err);
+	if (result == 0)
+		result = client_apply(c, &err);
+	if (result == 0)
 		return c;
 	conf_report_error(about->report, about->place, "tls: %s", err.text);
 	tls_ctx_client_free(c);
@@ -519,5 +599,10 @@ tls_ctx_client_free(struct tls_client *c)
 	if (c == NULL)
 		return;
 	SSL_CTX_free(c->ctx);
+	tls_trust_fini(&c->trust);
+	tls_cert_fini(&c->own);
+	if (c->passphrase != NULL)
+		OPENSSL_cleanse(c->passphrase, strlen(c->passphrase));
+	free(c->passphrase);
 	free(c);
 }

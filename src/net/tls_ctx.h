@@ -2,8 +2,9 @@
 /*
  * tls_ctx - what handshakes are made with: contexts of options and files.
  *
- * Made at load, in the master, which reads all files; immutable afterwards and
- * inherited by the workers.
+ * Made at load, in the master, which reads all files, and inherited by the
+ * workers; there, what comes of a file is replaced when the file has changed
+ * (conf/files.h).
  */
 #ifndef NET_TLS_CTX_H
 #define NET_TLS_CTX_H
@@ -17,6 +18,7 @@
 
 struct conf_place;
 struct conf_report;
+struct files;
 struct tls_client;
 struct tls_server;
 struct tls_ticket_zone;
@@ -27,6 +29,7 @@ struct tls_ctx_about {
 	const char *const *alpn;    /* spoken, most wanted first; NULL ends */
 	const struct conf_place *place;
 	struct conf_report *report; /* gets errors and warnings */
+	struct files *files;        /* gets files that may change; or NULL */
 	/* Only a test: what this user may not read is a warning. */
 	bool is_test;
 };

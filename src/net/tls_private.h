@@ -9,11 +9,13 @@
 #include <stdint.h>
 
 #include "base/hash.h"
+#include "conf/files.h"
 #include "net/conn.h"
 #include "net/tls_conf.h"
 #include "net/tls_session.h"
 
 struct error;
+struct tls_ctx_about;
 struct tls_ticket_zone;
 
 /* One certificate of each kind of key can serve one name. */
@@ -54,6 +56,27 @@ struct tls_sni {
 	struct hash_map wildcards; /* "example.com" of "*.example.com" */
 };
 
+enum { TLS_DIGEST = 32 };
+
+/* Whom to trust: what the files hold. */
+struct tls_trust {
+	STACK_OF(X509) *cas;
+	STACK_OF(X509_CRL) *crls;
+	unsigned char ca_digest[TLS_DIGEST], crl_digest[TLS_DIGEST];
+	const char *ca_file, *crl_file; /* or NULL */
+	/* One of them has changed: use it, or -1 and err. */
+	int (*apply)(void *owner, struct error *err);
+	void *owner;
+	bool is_loaded;
+	const struct tls_ctx_about *about; /* while it is loaded */
+	struct tls_trust *self;
+};
+
+/* One of ticket_key_files, for its receiver. */
+struct tls_ticket_file {
+	struct tls_ticket_key *key;
+};
+
 /* What a listener's handshakes need. */
 struct tls_server {
 	SSL_CTX *ctx;
@@ -67,10 +90,19 @@ struct tls_server {
 	const struct tls_ticket_zone *tickets; /* NULL: keys from files */
 	struct tls_ticket_key *ticket_keys;
 	size_t ticket_key_count;
+	struct tls_ticket_file *ticket_files; /* as many */
+	struct tls_trust trust;
+	char *name;            /* of the listener */
 };
 
 struct tls_client {
 	SSL_CTX *ctx;
+	unsigned version;      /* counted up when ctx is another */
+	struct tls_trust trust;
+	struct tls_pair own;   /* shown to the backend; cert NULL = none */
+	char *passphrase;      /* of its key; heap, or NULL */
+	unsigned char alpn[64];
+	size_t alpn_len;
 	unsigned char terms[TLS_SESSION_KEY]; /* digest of options, files */
 	const struct tls_client_conf *conf;
 };
@@ -103,6 +135,7 @@ struct tls_stream {
 	char *why;         /* heap: what went wrong, or NULL */
 	/* Towards a backend: under which its sessions are kept. */
 	unsigned char session_key[TLS_SESSION_KEY];
+	unsigned version;  /* of client, when it began */
 	bool is_done;      /* the handshake */
 	bool is_ended;     /* close_notify came */
 	bool is_broken;
@@ -156,12 +189,27 @@ int tls_verify_set_error(struct error *err, const char *fmt, ...)
 int tls_verify_callback(int is_ok, X509_STORE_CTX *store);
 /* Facts of the peer's certificate; false if there is none that is valid. */
 bool tls_verify_fact(SSL *ssl, enum conn_fact fact, struct str *out);
-/* CA and CRL files into ctx's store; -1 and err. */
-int tls_verify_load(SSL_CTX *ctx, const char *ca_file, const char *crl_file,
+/* As in RFC 2253. */
+void tls_verify_put_name(struct str *out, const X509_NAME *name);
+
+/* ---- tls_trust ---- */
+
+/*
+ * Read the files, and watch them: apply and owner are set.  ca_file NULL: what
+ * the system trusts, which is not watched.  -1 and err.
+ */
+int tls_trust_load(struct tls_trust *t, const char *ca_file,
+    const char *crl_file, const struct tls_ctx_about *about,
     struct error *err);
+/* A store for a context; NULL and err. */
+X509_STORE *tls_trust_store(const struct tls_trust *t, struct error *err);
+void tls_trust_fini(struct tls_trust *t);
 
 /* ---- tls_ticket ---- */
 
+/* Keys of conf's ticket_key_files, watched; -1 and err. */
+int tls_ticket_load(struct tls_server *s, const struct tls_ctx_about *about,
+    struct error *err);
 /* Of a SSL_CTX: the callback that finds keys; see tls_ticket.h. */
 int tls_ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_encrypting);

@@ -587,6 +587,7 @@ tls_stream_connect(struct tls_io *io, const struct tls_client *client,
 	if (t == NULL)
 		return NULL;
 	t->client = client;
+	t->version = client->version;
 	if (client->conf->resume && io->sessions != NULL)
 		find_session(t, backend, name);
 	SSL_set_connect_state(t->ssl);
@@ -607,6 +608,17 @@ tls_stream_offer_h1(struct conn_stream *stream)
 	struct tls_stream *t = (struct tls_stream *)(void *)stream;
 
 	SSL_set_alpn_protos(t->ssl, h1, sizeof(h1) - 1);
+}
+
+bool
+tls_stream_is_current(const struct conn *c)
+{
+	const struct tls_stream *t;
+
+	if (c->stream == NULL || c->stream->ops != &ops)
+		return true;
+	t = tls_stream_of(c);
+	return t->client == NULL || t->version == t->client->version;
 }
 
 /* ---- what a server's context asks ---- */

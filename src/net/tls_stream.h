@@ -35,4 +35,10 @@ struct conn_stream *tls_stream_connect(struct tls_io *io,
     const struct tls_client *client, struct span backend, struct span name);
 /* Offer HTTP/1.1 alone, whatever the context offers; before the handshake. */
 void tls_stream_offer_h1(struct conn_stream *stream);
+/*
+ * False: it was made under terms (trust, certificate of our own) that a file
+ * has changed since: not to be used for another request.
+ */
+bool tls_stream_is_current(const struct conn *c);
+
 #endif

@@ -2,16 +2,16 @@
 /* tls_ticket - keys of session tickets: making, sharing, finding them. */
 #include "net/tls_ticket.h"
 
-#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
-#include "conf/slurp.h"
+#include "net/tls_ctx.h"
 #include "net/tls_private.h"
 
 enum { READ_TRIES = 64, NAME_BYTES = 16 };
@@ -67,32 +67,44 @@ tls_ticket_rotate(struct tls_ticket_zone *zone, uint64_t now_s)
 	return TLS_TICKET_ROTATE_S;
 }
 
-int
-tls_ticket_read_files(const struct conf_strings *files,
-    struct tls_ticket_key **keys, size_t *count, struct error *err)
+static int
+receive_key(void *arg, struct span content, struct error *err)
 {
-	*count = 0;
-	*keys = NULL;
+	const struct tls_ticket_file *file = arg;
+
+	if (content.len != TLS_TICKET_FILE_BYTES)
+		return error_set(err, "it has %zu bytes; a key has %d "
+		    "(openssl rand 80)", content.len, TLS_TICKET_FILE_BYTES);
+	memcpy(file->key, content.p, content.len);
+	return 0;
+}
+
+int
+tls_ticket_load(struct tls_server *s, const struct tls_ctx_about *about,
+    struct error *err)
+{
+	const struct conf_strings *files = &s->conf->ticket_key_files;
+	char what[256];
+
 	if (files->count == 0)
 		return 0;
-	*keys = heap_alloc_zeroed(files->count, sizeof(**keys));
+	snprintf(what, sizeof(what), "ticket keys of %s", about->name);
+	s->ticket_keys = heap_alloc_zeroed(files->count,
+	    sizeof(*s->ticket_keys));
+	s->ticket_files = heap_alloc_zeroed(files->count,
+	    sizeof(*s->ticket_files));
 	for (size_t i = 0; i < files->count; i++) {
-		char *bytes = NULL;
-		size_t len;
+		const struct files_spec file = {
+			.what = what,
+			.path = files->items[i],
+			.receive = receive_key,
+			.arg = &s->ticket_files[i],
+		};
 
-		if (slurp_file(files->items[i], TLS_FILE_MAX, &bytes, &len) !=
-		    0)
-			return error_set(err, "reading %s: %s",
-			    files->items[i], slurp_reason(errno));
-		if (len == TLS_TICKET_FILE_BYTES)
-			memcpy(&(*keys)[i], bytes, len);
-		OPENSSL_cleanse(bytes, len);
-		free(bytes);
-		if (len != TLS_TICKET_FILE_BYTES)
-			return error_set(err, "%s has %zu bytes; a key has "
-			    "%d (openssl rand 80)", files->items[i], len,
-			    TLS_TICKET_FILE_BYTES);
-		(*count)++;
+		s->ticket_files[i].key = &s->ticket_keys[i];
+		s->ticket_key_count++;
+		if (files_add(about->files, &file, err) < 0)
+			return -1;
 	}
 	return 0;
 }

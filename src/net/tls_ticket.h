@@ -57,8 +57,5 @@ uint64_t tls_ticket_rotate(struct tls_ticket_zone *zone, uint64_t now_s);
 /* A consistent copy; count is 0 while there are none. */
 void tls_ticket_read(const struct tls_ticket_zone *zone,
     struct tls_ticket_keys *out);
-/* Keys of files, 80 bytes each; *keys is heap.  -1 and err. */
-int tls_ticket_read_files(const struct conf_strings *files,
-    struct tls_ticket_key **keys, size_t *count, struct error *err);
 
 #endif

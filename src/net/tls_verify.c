@@ -35,8 +35,8 @@ tls_verify_set_error(struct error *err, const char *fmt, ...)
 	return error_set(err, "%s: %s", doing, tls_verify_error());
 }
 
-static void
-put_name(struct str *out, const X509_NAME *name)
+void
+tls_verify_put_name(struct str *out, const X509_NAME *name)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *p = NULL;
@@ -158,10 +158,10 @@ tls_verify_fact(SSL *ssl, enum conn_fact fact, struct str *out)
 		return false;
 	switch (fact) {
 	case CONN_FACT_PEER_SUBJECT:
-		put_name(out, X509_get_subject_name(cert));
+		tls_verify_put_name(out, X509_get_subject_name(cert));
 		break;
 	case CONN_FACT_PEER_ISSUER:
-		put_name(out, X509_get_issuer_name(cert));
+		tls_verify_put_name(out, X509_get_issuer_name(cert));
 		break;
 	case CONN_FACT_PEER_SERIAL:
 		put_serial(out, cert);
@@ -206,9 +206,9 @@ tls_verify_callback(int is_ok, X509_STORE_CTX *store)
 	    X509_STORE_CTX_get_error(store)));
 	if (cert != NULL) {
 		str_lit(&out, ": ");
-		put_name(&out, X509_get_subject_name(cert));
+		tls_verify_put_name(&out, X509_get_subject_name(cert));
 		str_lit(&out, ", issued by ");
-		put_name(&out, X509_get_issuer_name(cert));
+		tls_verify_put_name(&out, X509_get_issuer_name(cert));
 	}
 	if (depth > 0)
 		str_printf(&out, " (%d above the peer's own)", depth);
@@ -221,25 +221,5 @@ tls_verify_callback(int is_ok, X509_STORE_CTX *store)
 	if (t->server != NULL)
 		return t->server->conf->verify == TLS_VERIFY_OPTIONAL;
 	t->is_unverified = true;
-	return 0;
-}
-
-int
-tls_verify_load(SSL_CTX *ctx, const char *ca_file, const char *crl_file,
-    struct error *err)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-	X509_LOOKUP *lookup;
-
-	if (ca_file != NULL && SSL_CTX_load_verify_file(ctx, ca_file) != 1)
-		return tls_verify_set_error(err, "reading %s", ca_file);
-	if (crl_file == NULL)
-		return 0;
-	lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
-	if (lookup == NULL || X509_load_crl_file(lookup, crl_file,
-	    X509_FILETYPE_PEM) < 1)
-		return tls_verify_set_error(err, "reading %s", crl_file);
-	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
-	    X509_V_FLAG_CRL_CHECK_ALL);
 	return 0;
 }

@@ -73,8 +73,9 @@ take_idle(struct exchange *ex)
 
 	while ((item = take_item(ex)) != NULL) {
 		bc = LIST_OF(item, struct backend_conn, item);
-		if (bc->conn.readable || bc->conn.peer_closed) {
-			/* Its close was seen in this turn. */
+		if (bc->conn.readable || bc->conn.peer_closed ||
+		    !tls_stream_is_current(&bc->conn)) {
+			/* Its close was seen in this turn, or terms change. */
 			backend_conn_drop(bc);
 			continue;
 		}

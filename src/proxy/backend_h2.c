@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/heap_alloc.h"
+#include "net/tls_stream.h"
 #include "proxy/backend_conn.h"
 #include "proxy/backend_h2_private.h"
 #include "proxy/queue.h"
@@ -90,6 +91,7 @@ has_room_for_stream(const struct backend_h2 *bh)
 	const struct group_keepalive *k = &bh->group->keepalive;
 
 	return !bh->is_closed && !bh->is_leaving && !bh->conn.failed &&
+	    tls_stream_is_current(&bh->conn) &&
 	    (k->requests_max == 0 || bh->served < k->requests_max) &&
 	    bh->load < streams_max(bh);
 }

@@ -582,6 +582,7 @@ build_tls(struct build *b, struct listener_spec *spec,
 		.alpn = listen->http2 ? both : h1,
 		.place = tls != NULL ? &tls->place : &node->place,
 		.report = b->ctx->report,
+		.files = b->files,
 		.is_test = b->is_test,
 	};
 

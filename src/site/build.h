@@ -11,6 +11,7 @@
 #include "conf/item.h"
 #include "proxy/route.h"
 
+struct files;
 struct generation;
 
 /* The options of one level: the proxy's own and every module's. */
@@ -42,6 +43,7 @@ struct build {
 	size_t service_count;
 	struct listener_spec *listeners;
 	size_t listener_count;
+	struct files *files; /* that may change while it serves */
 	bool is_test; /* -t: nothing will be served */
 };
 

@@ -138,7 +138,8 @@ build_groups(struct generation *g)
 			g->groups[g->group_count] =
 			    group_new(&g->arena, &confs[i]);
 		(void)group_tls_open(g->groups[g->group_count],
-		    g->ctx.report, &node->place, g->build.is_test);
+		    g->ctx.report, &node->place, g->files_named,
+		    g->build.is_test);
 		g->groups[g->group_count]->number = (uint32_t)g->group_count;
 		if (hash_map_put(&g->build.groups, span_cstr(confs[i].name),
 		    g->groups[g->group_count]) != NULL)
@@ -267,6 +268,7 @@ generation_load(const struct generation_source *source,
 		.vars = &g->vars, .origins = g->origins, .levels = levels };
 	g->build.ctx = &g->ctx;
 	g->build.is_test = source->is_test;
+	g->build.files = g->files_named;
 	g->tree = source->path != NULL
 	    ? conf_tree_load(&g->arena, source->path, source->conf_dir,
 	    report)

@@ -27,6 +27,7 @@ struct arena;
 struct conf_place;
 struct conf_report;
 struct error;
+struct files;
 
 enum {
 	GROUP_RETRIES_MAX = 16,
@@ -141,7 +142,7 @@ struct group *group_new(struct arena *a, const struct group_conf *conf);
  * struct tls_ctx_about.
  */
 int group_tls_open(struct group *g, struct conf_report *report,
-    const struct conf_place *place, bool is_test);
+    const struct conf_place *place, struct files *files, bool is_test);
 void group_tls_close(struct group *g);
 /* Slots for all backends, or none: -1 and err.  Master, before the fork. */
 int group_bind(struct group *g, struct backend_zone *zone, struct error *err);

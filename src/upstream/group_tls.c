@@ -7,7 +7,8 @@ enum { ALPN_MAX = 8 };
 
 static struct tls_client *
 open_one(const struct group *g, const struct tls_client_conf *conf,
-    struct conf_report *report, const struct conf_place *place, bool is_test)
+    struct conf_report *report, const struct conf_place *place,
+    struct files *files, bool is_test)
 {
 	static const char *const spoken[][3] = {
 		[GROUP_H1] = { "http/1.1" },
@@ -21,6 +22,7 @@ open_one(const struct group *g, const struct tls_client_conf *conf,
 		    : spoken[g->conf->protocol],
 		.place = place,
 		.report = report,
+		.files = files,
 		.is_test = is_test,
 	};
 
@@ -45,7 +47,7 @@ warn(const struct backend *b, struct conf_report *report,
 
 int
 group_tls_open(struct group *g, struct conf_report *report,
-    const struct conf_place *place, bool is_test)
+    const struct conf_place *place, struct files *files, bool is_test)
 {
 	const struct backend_conf *confs = g->conf->backends.items;
 	int result = 0;
@@ -54,7 +56,8 @@ group_tls_open(struct group *g, struct conf_report *report,
 	if (g->backends == NULL || conf_report_errors(report) > 0)
 		return 0;
 	if (g->conf->has_tls) {
-		g->tls = open_one(g, &g->conf->tls, report, place, is_test);
+		g->tls = open_one(g, &g->conf->tls, report, place, files,
+		    is_test);
 		if (g->tls == NULL)
 			return -1;
 	}
@@ -71,7 +74,7 @@ group_tls_open(struct group *g, struct conf_report *report,
 		}
 		if (conf->has_tls) {
 			b->tls_conf = &conf->tls;
-			b->tls = open_one(g, b->tls_conf, report, at,
+			b->tls = open_one(g, b->tls_conf, report, at, files,
 			    is_test);
 			if (b->tls == NULL)
 				result = -1;

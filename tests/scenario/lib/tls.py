@@ -70,6 +70,31 @@ class Certs:
                 "-out", self.path(file + ".pem"), stdin=request)
         return self._finish(file)
 
+    def crl(self, file, ca, *revoked, days=30):
+        """A list of ca's, by which these certificates are revoked; its path.
+
+        days < 0: it has expired.
+        """
+        index, rules = self.path(file + ".index"), self.path(file + ".cnf")
+        with open(index, "w") as f:
+            for path in revoked:
+                serial = openssl("x509", "-in", path, "-noout", "-serial")
+                f.write("R\t350101000000Z\t250101000000Z\t%s\tunknown\t"
+                        "/CN=x\n" % serial.decode().strip().partition(
+                            "=")[2])
+        with open(rules, "w") as f:
+            f.write("[ca]\ndefault_ca = own\n[own]\ndatabase = %s\n"
+                    "default_md = sha256\n" % index)
+
+        def at(seconds):
+            return time.strftime("%y%m%d%H%M%SZ",
+                                 time.gmtime(time.time() + seconds))
+        openssl("ca", "-gencrl", "-config", rules, "-cert", ca[0],
+                "-keyfile", ca[1], "-out", self.path(file),
+                "-crl_lastupdate", at(-86400 * 60),
+                "-crl_nextupdate", at(86400 * days))
+        return self.path(file)
+
     def joined(self, file, *paths):
         """Certificates behind each other: a chain."""
         with open(self.path(file), "w") as out:
