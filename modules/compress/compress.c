@@ -253,6 +253,10 @@ is_worth_it(const struct compress_conf *conf, const struct exchange *ex)
 	if (!ex->is_answered && res->framing == HTTP_FRAMING_LENGTH &&
 	    res->content_length < conf->length_min)
 		return false;
+	/* gRPC codes its messages itself, and no client of it expects this. */
+	if (type.len >= 16 &&
+	    span_ieq(span_of(type.p, 16), SPAN("application/grpc")))
+		return false;
 	/* "text/html+zip" and the like are coded already. */
 	for (size_t i = 0; i + 3 <= type.len; i++) {
 		if (span_ieq(span_of(type.p + i, 3), SPAN("zip")))
