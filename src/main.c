@@ -18,6 +18,7 @@
 #include "master/tell.h"
 #include "master/version.h"
 #include "os/proc.h"
+#include "signer/signer.h"
 #include "site/generation.h"
 #include "site/modules.h"
 #include "worker/worker.h"
@@ -146,6 +147,7 @@ serve(const struct start *start, const struct generation_source *source,
 		.handover_fd = start->handover_fd,
 		.worker_main = worker_main,
 		.background_main = background_main,
+		.signer_main = signer_main,
 	};
 
 	log_set_level(

@@ -40,6 +40,24 @@ read_all(int fd, size_t max, char **bytes, size_t *len)
 }
 
 int
+slurp_fd(int fd, size_t max, char **bytes, size_t *len)
+{
+	int result, saved;
+
+	*bytes = NULL;
+	*len = 0;
+	result = read_all(fd, max, bytes, len);
+	saved = errno;
+	if (result != 0) {
+		free(*bytes);
+		*bytes = NULL;
+		*len = 0;
+	}
+	errno = saved;
+	return result;
+}
+
+int
 slurp_file(const char *path, size_t max, char **bytes, size_t *len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), result, saved;
@@ -48,14 +66,9 @@ slurp_file(const char *path, size_t max, char **bytes, size_t *len)
 	*len = 0;
 	if (fd < 0)
 		return -1;
-	result = read_all(fd, max, bytes, len);
+	result = slurp_fd(fd, max, bytes, len);
 	saved = errno;
 	close(fd);
-	if (result != 0) {
-		free(*bytes);
-		*bytes = NULL;
-		*len = 0;
-	}
 	errno = saved;
 	return result;
 }

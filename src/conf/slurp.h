@@ -10,6 +10,8 @@
  * EISDIR).  *bytes has a NUL behind its *len; caller frees with free().
  */
 int slurp_file(const char *path, size_t max, char **bytes, size_t *len);
+/* The same of a descriptor, which stays the caller's, from where it stands. */
+int slurp_fd(int fd, size_t max, char **bytes, size_t *len);
 /* The text of such an errno, for messages. */
 const char *slurp_reason(int errno_value);
 

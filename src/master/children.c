@@ -44,6 +44,12 @@ static void on_message(struct channel *channel,
     const struct channel_message *m);
 static void on_restart(struct deadline *d);
 
+static bool
+is_worker(const struct child_slot *slot)
+{
+	return !slot->is_background && !slot->is_signer;
+}
+
 struct children *
 children_new(const struct children_config *config)
 {
@@ -57,16 +63,20 @@ children_new(const struct children_config *config)
 	list_init(&c->all);
 	c->stats = metrics_block(&c->shared->metrics, &children_metrics,
 	    SHARED_MASTER, 0);
-	c->slot_count = config->workers + 1;
+	c->slot_count = config->workers + 1 +
+	    generation_has_signer(config->generation);
 	c->slots = heap_alloc_zeroed(c->slot_count, sizeof(*c->slots));
 	for (size_t i = 0; i < c->slot_count; i++) {
 		struct child_slot *s = &c->slots[i];
 
 		s->children = c;
 		s->is_background = i == 0;
+		s->is_signer = i == config->workers + 1;
 		s->number = i == 0 ? 0 : (unsigned)i - 1;
 		if (s->is_background)
 			strcpy(s->name, "background");
+		else if (s->is_signer)
+			strcpy(s->name, "signer");
 		else
 			snprintf(s->name, sizeof(s->name), "worker %u",
 			    s->number);
@@ -181,7 +191,7 @@ arrange_adoption(struct children *c)
 {
 	if (!c->was_ready || c->is_stopping)
 		return;
-	for (size_t i = 1; i < c->slot_count; i++) {
+	for (size_t i = 1; i <= c->config.workers; i++) {
 		struct child_slot *slot = &c->slots[i];
 
 		if (is_serving(slot->current)) {
@@ -259,7 +269,7 @@ on_leaving(struct child *child)
 	child->state = CHILD_LEAVING;
 	slot->quick_deaths = 0;
 	forget_adopter(c, child);
-	if (slot->is_background) {
+	if (!is_worker(slot)) {
 		/* There must not be two: the next one starts at its exit. */
 		channel_send(&child->channel, CHANNEL_STOP, NULL, 0, NULL, 0);
 		return;
@@ -340,8 +350,9 @@ replace(struct child_slot *slot, const struct child *dead)
 	struct children *c = slot->children;
 	uint64_t pause;
 
-	if (slot->is_background ? c->is_ending || c->is_retired
-				: c->is_stopping)
+	/* The signer stays as long as there is anybody to sign for. */
+	if (is_worker(slot) ? c->is_stopping : c->is_ending ||
+	    (slot->is_background && c->is_retired))
 		return;
 	if (dead->state == CHILD_LEAVING) {
 		fork_or_pause(slot);
@@ -365,7 +376,7 @@ was_told(const struct child *child)
 	const struct children *c = child->children;
 
 	return child->state == CHILD_LEAVING ||
-	    (child->slot->is_background ? c->is_ending : c->is_stopping);
+	    (is_worker(child->slot) ? c->is_stopping : c->is_ending);
 }
 
 static void
@@ -500,10 +511,12 @@ children_pass_command(struct children *c, int fd, struct span line,
 }
 
 static void
-stop_restarts(struct children *c, size_t first)
+stop_restarts(struct children *c, bool workers_only)
 {
-	for (size_t i = first; i < c->slot_count; i++)
-		deadline_stop(c->config.loop, &c->slots[i].restart);
+	for (size_t i = 0; i < c->slot_count; i++) {
+		if (!workers_only || is_worker(&c->slots[i]))
+			deadline_stop(c->config.loop, &c->slots[i].restart);
+	}
 }
 
 static void
@@ -511,11 +524,11 @@ tell_workers(struct children *c, enum channel_type type, const void *body,
     size_t len)
 {
 	c->is_stopping = true;
-	stop_restarts(c, 1);
+	stop_restarts(c, true);
 	LIST_EACH(&c->all, node, after) {
 		struct child *child = LIST_OF(node, struct child, node);
 
-		if (!child->slot->is_background)
+		if (is_worker(child->slot))
 			channel_send(&child->channel, type, body, len, NULL,
 			    0);
 	}
@@ -604,14 +617,14 @@ children_stop(struct children *c)
 }
 
 static unsigned
-kill_all(struct children *c, bool background)
+kill_all(struct children *c, bool workers)
 {
 	unsigned killed = 0;
 
 	LIST_EACH(&c->all, node, after) {
 		struct child *child = LIST_OF(node, struct child, node);
 
-		if (child->slot->is_background != background)
+		if (is_worker(child->slot) != workers)
 			continue;
 		kill(child->pid, SIGKILL);
 		children_count(c, CHILDREN_STAT_KILLED);
@@ -624,8 +637,8 @@ unsigned
 children_kill_workers(struct children *c)
 {
 	c->is_stopping = true;
-	stop_restarts(c, 1);
-	return kill_all(c, false);
+	stop_restarts(c, true);
+	return kill_all(c, true);
 }
 
 /* Lines of the workers may wait in the rings: one is started for them. */
@@ -636,21 +649,25 @@ children_end_background(struct children *c)
 	struct error err;
 
 	c->is_ending = true;
-	stop_restarts(c, 0);
+	stop_restarts(c, false);
 	if (slot->current == NULL && c->is_serving && !c->is_retired &&
 	    children_fork(slot, on_message, &err) != 0)
 		log_error(NULL, "%s: starting it: %s", slot->name, err.text);
-	if (slot->current != NULL)
-		channel_send(&slot->current->channel, CHANNEL_STOP, NULL, 0,
-		    NULL, 0);
+	for (size_t i = 0; i < c->slot_count; i++) {
+		const struct child *child = c->slots[i].current;
+
+		if (child != NULL && !is_worker(&c->slots[i]))
+			channel_send(&child->channel, CHANNEL_STOP, NULL, 0,
+			    NULL, 0);
+	}
 }
 
 void
 children_kill_background(struct children *c)
 {
 	c->is_ending = true;
-	stop_restarts(c, 0);
-	kill_all(c, true);
+	stop_restarts(c, false);
+	kill_all(c, false);
 }
 
 static const char *
@@ -678,7 +695,7 @@ children_each(const struct children *c, children_each_fn *fn, void *arg)
 			.started_ms = child->started_ms,
 		};
 
-		if (c->is_stopping && !child->slot->is_background)
+		if (c->is_stopping && is_worker(child->slot))
 			info.state = "leaving";
 		fn(arg, &info);
 	}
@@ -690,7 +707,7 @@ children_count_workers(const struct children *c)
 	unsigned n = 0;
 
 	LIST_EACH(&c->all, node, after)
-		n += !LIST_OF(node, struct child, node)->slot->is_background;
+		n += is_worker(LIST_OF(node, struct child, node)->slot);
 	return n;
 }
 
@@ -698,7 +715,7 @@ bool
 children_has_background(const struct children *c)
 {
 	LIST_EACH(&c->all, node, after) {
-		if (LIST_OF(node, struct child, node)->slot->is_background)
+		if (!is_worker(LIST_OF(node, struct child, node)->slot))
 			return true;
 	}
 	return false;

@@ -39,6 +39,7 @@ struct children_config {
 	int lifeline[2]; /* reading and writing end, see struct process_boot */
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
+	process_main_fn *signer_main;
 	/*
 	 * In each new process: close what is the master's alone, and fill in
 	 * what it is for when the master has died.

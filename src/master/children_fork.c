@@ -44,6 +44,7 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 		.slot = slot->number,
 		.workers = config->workers,
 		.is_background = is_background,
+		.is_signer = slot->is_signer,
 		.is_serving = c->is_serving,
 		.surplus_stays = c->surplus_stays,
 		.channel_fd = channel_fd,
@@ -59,7 +60,13 @@ run_child(struct child_slot *slot, unsigned process, int channel_fd)
 	log_set_level((enum log_level)c->log_level);
 	log_to_ring(config->generation, process);
 	c->config.in_child(c->config.arg, &boot);
+	generation_keep_keys(config->generation, slot->is_signer);
 	close(config->lifeline[is_background ? 1 : 0]);
+	if (slot->is_signer) {
+		/* Nobody waits for its end. */
+		close(config->lifeline[1]);
+		exit(config->signer_main(&boot));
+	}
 	exit(is_background ? config->background_main(&boot)
 			   : config->worker_main(&boot));
 }

@@ -41,6 +41,7 @@ struct child {
 struct child_slot {
 	struct children *children;
 	bool is_background;
+	bool is_signer;
 	unsigned number;        /* of a worker */
 	char name[24];          /* "worker 3" */
 	struct child *current;  /* NULL = empty */

@@ -179,9 +179,10 @@ in_child(void *arg, struct process_boot *boot)
 		    struct generations_live, node);
 
 		children_forget(other->children);
-		if (other != l)
-			listeners_close_others(&other->listeners,
-			    &l->listeners);
+		if (other == l)
+			continue;
+		listeners_close_others(&other->listeners, &l->listeners);
+		generation_forget_keys(other->generation);
 	}
 	if (gs->config.left != NULL)
 		listeners_close_others(gs->config.left, &l->listeners);
@@ -324,6 +325,7 @@ make_children(struct generations_live *l)
 		.lifeline = { config->lifeline[0], config->lifeline[1] },
 		.worker_main = config->worker_main,
 		.background_main = config->background_main,
+		.signer_main = config->signer_main,
 		.in_child = in_child,
 		.on_ready = on_children_ready,
 		.on_failed = on_children_failed,
@@ -534,6 +536,7 @@ generations_forget(struct generations *gs)
 
 		children_forget(l->children);
 		listener_set_close(&l->listeners);
+		generation_forget_keys(l->generation);
 	}
 }
 

@@ -54,6 +54,7 @@ struct generations_config {
 	struct listener_set *left;
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
+	process_main_fn *signer_main;
 	/* In each new process, see struct children_config; own: its sockets. */
 	void (*in_child)(void *arg, struct process_boot *boot,
 	    struct listener_set *own);

@@ -28,6 +28,7 @@ struct master_boot {
 	int handover_fd; /* a predecessor has started us; -1 = no */
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
+	process_main_fn *signer_main;
 };
 
 /*

@@ -209,6 +209,7 @@ open_generation(struct master *m, struct error *err)
 		.left = upgrade_left_listeners(m),
 		.worker_main = m->boot->worker_main,
 		.background_main = m->boot->background_main,
+		.signer_main = m->boot->signer_main,
 		.in_child = in_child,
 		.on_ready = on_ready,
 		.on_failed = on_failed,

@@ -57,7 +57,7 @@ upgrade_prepare_orphan(struct master *m, struct process_boot *boot,
 
 	if (u->orphans.door_fd < 0)
 		return;
-	if (boot->is_background) {
+	if (boot->is_background || boot->is_signer) {
 		/* It could not answer: it has no sockets of clients. */
 		close(u->orphans.door_fd);
 		return;

@@ -6,6 +6,7 @@
  * the master has read.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
@@ -86,36 +88,49 @@ parse_chain(struct tls_pair *pair, struct span pem, struct error *err)
 	return 0;
 }
 
-static int
-parse_key(struct tls_pair *pair, struct span pem, const char *passphrase,
+int
+tls_cert_parse_key(struct span pem, const char *passphrase, EVP_PKEY **key,
     struct error *err)
 {
 	BIO *bio = bio_of(pem);
 	char *copy = passphrase != NULL ? strdup(passphrase) : NULL;
 
-	pair->key = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, copy);
+	*key = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, copy);
+	if (copy != NULL)
+		OPENSSL_cleanse(copy, strlen(copy));
 	free(copy);
 	BIO_free(bio);
-	if (pair->key == NULL)
+	if (*key == NULL)
 		return tls_verify_set_error(err, passphrase == NULL
 		    ? "no private key, or one that needs a passphrase"
 		    : "no private key, or a wrong passphrase");
-	switch (EVP_PKEY_get_base_id(pair->key)) {
+	return 0;
+}
+
+enum tls_key_kind
+tls_cert_kind(EVP_PKEY *key)
+{
+	switch (EVP_PKEY_get_base_id(key)) {
 	case EVP_PKEY_RSA:
 	case EVP_PKEY_RSA_PSS:
-		pair->kind = TLS_KEY_RSA;
-		break;
+		return TLS_KEY_RSA;
 	case EVP_PKEY_EC:
-		pair->kind = TLS_KEY_EC;
-		break;
+		return TLS_KEY_EC;
 	case EVP_PKEY_ED25519:
 	case EVP_PKEY_ED448:
-		pair->kind = TLS_KEY_EDWARDS;
-		break;
+		return TLS_KEY_EDWARDS;
 	default:
-		pair->kind = TLS_KEY_OTHER;
-		break;
+		return TLS_KEY_OTHER;
 	}
+}
+
+static int
+parse_key(struct tls_pair *pair, struct span pem, const char *passphrase,
+    struct error *err)
+{
+	if (tls_cert_parse_key(pem, passphrase, &pair->key, err) != 0)
+		return -1;
+	pair->kind = tls_cert_kind(pair->key);
 	if (X509_check_private_key(pair->cert, pair->key) != 1) {
 		ERR_clear_error();
 		return error_set(err, "the key is not the certificate's");
@@ -182,6 +197,14 @@ seconds_of(const ASN1_TIME *time)
 	return (int64_t)timegm(&tm);
 }
 
+static void
+find_facts(struct tls_pair *pair)
+{
+	find_names(pair);
+	pair->not_before_s = seconds_of(X509_get0_notBefore(pair->cert));
+	pair->not_after_s = seconds_of(X509_get0_notAfter(pair->cert));
+}
+
 int
 tls_cert_parse(struct tls_pair *pair, struct span cert_pem,
     struct span key_pem, const char *passphrase, struct error *err)
@@ -191,9 +214,20 @@ tls_cert_parse(struct tls_pair *pair, struct span cert_pem,
 		tls_cert_fini(pair);
 		return -1;
 	}
-	find_names(pair);
-	pair->not_before_s = seconds_of(X509_get0_notBefore(pair->cert));
-	pair->not_after_s = seconds_of(X509_get0_notAfter(pair->cert));
+	find_facts(pair);
+	return 0;
+}
+
+int
+tls_cert_parse_isolated(struct tls_pair *pair, struct span cert_pem,
+    struct tls_keys *keys, const unsigned char *id, struct error *err)
+{
+	if (parse_chain(pair, cert_pem, err) != 0 ||
+	    tls_keys_adopt(pair, keys, id, err) != 0) {
+		tls_cert_fini(pair);
+		return -1;
+	}
+	find_facts(pair);
 	return 0;
 }
 
@@ -218,7 +252,7 @@ read_command(const char *command, char *text, struct error *err)
 }
 
 int
-tls_cert_passphrase(const char *file, const char *command, char **text,
+tls_cert_passphrase_fd(int fd, const char *command, char **text,
     struct error *err)
 {
 	char *bytes = NULL;
@@ -231,15 +265,33 @@ tls_cert_passphrase(const char *file, const char *command, char **text,
 			free(bytes);
 			return -1;
 		}
-	} else if (file == NULL) {
+	} else if (fd < 0) {
 		return 0;
-	} else if (slurp_file(file, PASSPHRASE_MAX, &bytes, &len) != 0) {
-		return error_set(err, "reading %s: %s", file,
+	} else if (slurp_fd(fd, PASSPHRASE_MAX, &bytes, &len) != 0) {
+		return error_set(err, "reading the passphrase: %s",
 		    slurp_reason(errno));
 	}
 	bytes[strcspn(bytes, "\r\n")] = '\0';
 	*text = bytes;
 	return 0;
+}
+
+int
+tls_cert_passphrase(const char *file, const char *command, char **text,
+    struct error *err)
+{
+	int fd = -1, result;
+
+	if (file != NULL && command == NULL) {
+		fd = open(file, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return error_set(err, "reading %s: %s", file,
+			    slurp_reason(errno));
+	}
+	result = tls_cert_passphrase_fd(fd, command, text, err);
+	if (fd >= 0)
+		close(fd);
+	return result;
 }
 
 static void
@@ -282,6 +334,26 @@ load_ocsp(struct tls_pair *pair, struct error *err)
 	pair->ocsp = (unsigned char *)bytes;
 	pair->ocsp_len = len;
 	return 0;
+}
+
+/* Nothing of the key is read here. */
+static int
+load_isolated(struct tls_pair *pair, struct tls_keys *keys, char **cert,
+    struct error *err)
+{
+	const struct tls_pair_conf *conf = pair->conf;
+	size_t cert_len;
+	struct error why;
+
+	if (slurp_file(conf->cert, TLS_FILE_MAX, cert, &cert_len) != 0)
+		return error_set(err, "reading %s: %s", conf->cert,
+		    slurp_reason(errno));
+	if (parse_chain(pair, span_of(*cert, cert_len), &why) != 0 ||
+	    tls_keys_isolate(pair, keys, &why) != 0)
+		return error_set(err, "%s with %s: %s", conf->cert, conf->key,
+		    why.text);
+	find_facts(pair);
+	return load_ocsp(pair, err);
 }
 
 static int
@@ -329,8 +401,8 @@ tls_cert_stamp(const struct tls_pair_conf *conf, struct tls_stamp *out)
 
 int
 tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
-    struct conf_report *report, const struct conf_place *place,
-    struct error *err)
+    struct tls_keys *keys, struct conf_report *report,
+    const struct conf_place *place, struct error *err)
 {
 	char *cert = NULL, *key = NULL, *passphrase = NULL;
 	int result;
@@ -338,7 +410,8 @@ tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
 	*pair = (struct tls_pair){ .conf = conf };
 	/* Before they are read: what changes meanwhile is seen later. */
 	tls_cert_stamp(conf, &pair->stamp);
-	result = load(pair, &cert, &key, &passphrase, err);
+	result = keys != NULL ? load_isolated(pair, keys, &cert, err)
+	    : load(pair, &cert, &key, &passphrase, err);
 	if (result == 0) {
 		warn_of_mode(report, place, conf->key);
 		warn_of_dates(pair, report, place);

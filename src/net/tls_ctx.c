@@ -63,8 +63,29 @@ as_written(const char *text)
 	return u.out;
 }
 
+/*
+ * A signer signs and does not decrypt: a key exchange by encryption to the
+ * server's key is left out.
+ */
 static int
-apply_policy(SSL_CTX *ctx, const struct tls_policy *p, struct error *err)
+set_ciphers(SSL_CTX *ctx, const char *ciphers, bool is_isolated)
+{
+	static const char without[] = ":!kRSA";
+	size_t len = strlen(ciphers);
+	char *text = heap_alloc(len + sizeof(without));
+	int result;
+
+	memcpy(text, ciphers, len + 1);
+	if (is_isolated)
+		memcpy(text + len, without, sizeof(without));
+	result = SSL_CTX_set_cipher_list(ctx, text) == 1 ? 0 : -1;
+	free(text);
+	return result;
+}
+
+static int
+apply_policy(SSL_CTX *ctx, const struct tls_policy *p, bool is_isolated,
+    struct error *err)
 {
 	int min = p->min_version != 0 ? (int)p->min_version
 				      : profiles[p->profile].min_version;
@@ -80,7 +101,7 @@ apply_policy(SSL_CTX *ctx, const struct tls_policy *p, struct error *err)
 	if (SSL_CTX_set_min_proto_version(ctx, min) != 1 ||
 	    SSL_CTX_set_max_proto_version(ctx, max) != 1)
 		return tls_verify_set_error(err, "min_version, max_version");
-	if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
+	if (set_ciphers(ctx, ciphers, is_isolated) != 0)
 		return tls_verify_set_error(err, "ciphers \"%s\"", ciphers);
 	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1)
 		return tls_verify_set_error(err, "suites \"%s\"", suites);
@@ -290,7 +311,8 @@ load_pair(struct tls_server *s, const struct tls_pair_conf *conf,
 		    "this user may not read it", conf->key);
 		return 1;
 	}
-	if (tls_cert_load(pair, conf, about->report, place, &err) != 0) {
+	if (tls_cert_load(pair, conf, about->keys, about->report, place,
+	    &err) != 0) {
 		conf_report_error(about->report, place, "%s", err.text);
 		return -1;
 	}
@@ -329,7 +351,7 @@ server_init(struct tls_server *s, const struct tls_ctx_about *about,
 	    (policy->prefer_server == 0 &&
 	    profiles[policy->profile].prefer_server);
 
-	if (apply_policy(s->ctx, policy, err) != 0)
+	if (apply_policy(s->ctx, policy, s->keys != NULL, err) != 0)
 		return -1;
 	if (prefer)
 		SSL_CTX_set_options(s->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -351,6 +373,7 @@ tls_ctx_server_new(const struct tls_server_conf *conf,
 
 	s->conf = conf;
 	s->name = strdup(about->name);
+	s->keys = about->keys;
 	tls_sni_init(&s->sni);
 	s->ctx = ctx_new(TLS_server_method());
 	if (s->ctx == NULL) {
@@ -473,10 +496,13 @@ load_own(struct tls_client *c, const struct tls_ctx_about *about,
 	snprintf(what, sizeof(what), "certificate and key of %s",
 	    about->name);
 	files_stamp(&file, &stamp);
-	if (tls_cert_load(&c->own, &files, about->report, about->place,
-	    err) != 0)
+	if (tls_cert_load(&c->own, &files, about->keys, about->report,
+	    about->place, err) != 0)
 		return -1;
 	c->own.conf = NULL;
+	/* What is watched is read here: not a key that is elsewhere. */
+	if (about->keys != NULL)
+		return 0;
 	/* For a new key, which is no other's. */
 	if (tls_cert_passphrase(conf->passphrase_file,
 	    conf->passphrase_command, &c->passphrase, err) != 0)
@@ -525,7 +551,7 @@ set_up(struct tls_client *c, SSL_CTX *ctx, struct error *err)
 	X509_STORE *store;
 
 	tls_stream_set_client_callbacks(ctx);
-	if (apply_policy(ctx, &conf->policy, err) != 0)
+	if (apply_policy(ctx, &conf->policy, false, err) != 0)
 		return -1;
 	if (c->own.cert != NULL && tls_cert_use_ctx(&c->own, ctx) != 0)
 		return tls_verify_set_error(err, "using %s", conf->cert);
@@ -574,6 +600,7 @@ tls_ctx_client_new(const struct tls_client_conf *conf,
 	int result = 0;
 
 	c->conf = conf;
+	c->keys = conf->cert != NULL ? about->keys : NULL;
 	c->trust.apply = client_apply;
 	c->trust.owner = c;
 	if (put_alpn(about->alpn, c->alpn, sizeof(c->alpn), &c->alpn_len) !=

@@ -20,6 +20,7 @@ struct conf_place;
 struct conf_report;
 struct files;
 struct tls_client;
+struct tls_keys;
 struct tls_server;
 struct tls_ticket_zone;
 
@@ -30,6 +31,7 @@ struct tls_ctx_about {
 	const struct conf_place *place;
 	struct conf_report *report; /* gets errors and warnings */
 	struct files *files;        /* gets files that may change; or NULL */
+	struct tls_keys *keys;      /* who gets private keys; NULL = all */
 	/* Only a test: what this user may not read is a warning. */
 	bool is_test;
 };

@@ -16,6 +16,10 @@
 
 struct error;
 struct tls_ctx_about;
+struct loop;
+struct tls_keys;
+struct tls_keys_client;
+struct tls_keys_wait;
 struct tls_ticket_zone;
 
 /* One certificate of each kind of key can serve one name. */
@@ -35,6 +39,8 @@ struct tls_pair {
 	STACK_OF(X509) *chain; /* without cert */
 	EVP_PKEY *key;
 	enum tls_key_kind kind;
+	bool is_isolated;      /* key only asks the signer; its name there: */
+	unsigned char key_id[16];
 	char **names;          /* lower case, heap */
 	size_t name_count;
 	int64_t not_before_s, not_after_s; /* since 1970 */
@@ -85,6 +91,7 @@ struct tls_server {
 	struct tls_sni sni;
 	const struct tls_choice *fallback; /* these are in ctx */
 	const struct tls_server_conf *conf;
+	struct tls_keys *keys; /* NULL: keys are in the pairs */
 	unsigned char alpn[64]; /* in the wire's form, most wanted first */
 	size_t alpn_len;
 	const struct tls_ticket_zone *tickets; /* NULL: keys from files */
@@ -105,6 +112,7 @@ struct tls_client {
 	size_t alpn_len;
 	unsigned char terms[TLS_SESSION_KEY]; /* digest of options, files */
 	const struct tls_client_conf *conf;
+	struct tls_keys *keys; /* as of a server */
 };
 
 /*
@@ -118,6 +126,9 @@ struct tls_io {
 	struct tls_stream *stream;
 	char *in_memory;
 	struct tls_session_zone *sessions;
+	struct loop *loop;
+	_Atomic uint64_t *keys_stats; /* of tls_keys_client_metrics, or NULL */
+	struct tls_keys_client *keys; /* once it is needed */
 	struct span in;   /* received, not yet taken by OpenSSL */
 	char *out_memory; /* records to be sent */
 	size_t out_len;
@@ -136,6 +147,8 @@ struct tls_stream {
 	/* Towards a backend: under which its sessions are kept. */
 	unsigned char session_key[TLS_SESSION_KEY];
 	unsigned version;  /* of client, when it began */
+	struct tls_keys_wait *signing; /* the handshake's; or NULL */
+	bool is_leaving;   /* nothing is asked for any more */
 	bool is_done;      /* the handshake */
 	bool is_ended;     /* close_notify came */
 	bool is_broken;
@@ -162,21 +175,50 @@ int tls_sni_parse(const unsigned char *p, size_t len, char name[256]);
 
 enum { TLS_FILE_MAX = 1048576 };
 
-/* Read and check a pair; -1 and err.  Warnings go to the report. */
+/*
+ * Read and check a pair; -1 and err.  Warnings go to the report.  keys: who is
+ * to have the key; NULL = the pair itself.
+ */
 int tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
-    struct conf_report *report, const struct conf_place *place,
-    struct error *err);
+    struct tls_keys *keys, struct conf_report *report,
+    const struct conf_place *place, struct error *err);
 /* The same of bytes. */
 int tls_cert_parse(struct tls_pair *pair, struct span cert_pem,
     struct span key_pem, const char *passphrase, struct error *err);
+/* Of bytes, with a key that keys has under that name. */
+int tls_cert_parse_isolated(struct tls_pair *pair, struct span cert_pem,
+    struct tls_keys *keys, const unsigned char *id, struct error *err);
+/* A key alone, with its passphrase or NULL; the caller's. */
+int tls_cert_parse_key(struct span pem, const char *passphrase,
+    EVP_PKEY **key, struct error *err);
+enum tls_key_kind tls_cert_kind(EVP_PKEY *key);
 void tls_cert_fini(struct tls_pair *pair);
 void tls_cert_stamp(const struct tls_pair_conf *conf, struct tls_stamp *out);
 /* The key's passphrase of file or command, heap; NULL if there is none. */
 int tls_cert_passphrase(const char *file, const char *command, char **text,
     struct error *err);
+/* The same with a descriptor, -1 = none. */
+int tls_cert_passphrase_fd(int fd, const char *command, char **text,
+    struct error *err);
 /* Use it in a context, or in one connection. */
 int tls_cert_use_ctx(const struct tls_pair *pair, SSL_CTX *ctx);
 int tls_cert_use(const struct tls_pair *pair, SSL *ssl);
+
+/* ---- tls_keys ---- */
+
+/*
+ * In the master: the key of pair's certificate goes to those who may have it,
+ * and pair gets one that asks them.  -1 and err.
+ */
+int tls_keys_isolate(struct tls_pair *pair, struct tls_keys *keys,
+    struct error *err);
+/* The latter alone. */
+int tls_keys_adopt(struct tls_pair *pair, struct tls_keys *keys,
+    const unsigned char *id, struct error *err);
+/* Is its handshake suspended? */
+bool tls_keys_client_is_waiting(const struct tls_stream *t);
+/* It will not be answered: the handshake fails when it goes on. */
+void tls_keys_client_cancel(struct tls_stream *t);
 
 /* ---- tls_verify ---- */
 

@@ -20,6 +20,7 @@
 #include "base/heap_alloc.h"
 #include "base/now.h"
 #include "base/str.h"
+#include "net/tls_keys.h"
 #include "net/tls_private.h"
 
 enum {
@@ -86,11 +87,14 @@ bio_ctrl(BIO *bio, int command, long number, void *p)
 }
 
 struct tls_io *
-tls_stream_io_new(struct tls_session_zone *sessions)
+tls_stream_io_new(struct loop *loop, struct tls_session_zone *sessions,
+    _Atomic uint64_t *keys_stats)
 {
 	struct tls_io *io = heap_alloc_zeroed(1, sizeof(*io));
 
+	io->loop = loop;
 	io->sessions = sessions;
+	io->keys_stats = keys_stats;
 	io->in_memory = heap_alloc(IN_BYTES);
 	io->out_memory = heap_alloc(OUT_BYTES);
 	io->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
@@ -113,6 +117,7 @@ tls_stream_io_free(struct tls_io *io)
 {
 	if (io == NULL)
 		return;
+	tls_keys_client_free(io->keys);
 	BIO_free(io->bio);
 	BIO_meth_free(io->method);
 	free(io->in_memory);
@@ -215,9 +220,19 @@ shake(struct tls_stream *t, struct conn *c)
 
 		if (result == 1) {
 			t->is_done = true;
+			/* Nothing is signed any more: no more jobs. */
+			SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
 			return 0;
 		}
-		if (SSL_get_error(t->ssl, result) != SSL_ERROR_WANT_READ) {
+		switch (SSL_get_error(t->ssl, result)) {
+		case SSL_ERROR_WANT_READ:
+			break;
+		case SSL_ERROR_WANT_ASYNC:
+			return CONN_AGAIN; /* the signer's answer wakes it */
+		case SSL_ERROR_WANT_ASYNC_JOB:
+			note(t, "too many handshakes wait for the signer");
+			/* fall through */
+		default:
 			break_off(t, "handshake failed");
 			return t->is_unverified ? CONN_REFUSED : CONN_FAILED;
 		}
@@ -244,6 +259,9 @@ handshake(struct conn *c)
 		return 0;
 	if (t->is_broken)
 		return CONN_FAILED;
+	/* What comes meanwhile waits in the socket. */
+	if (tls_keys_client_is_waiting(t))
+		return c->failed ? CONN_FAILED : CONN_AGAIN;
 	enter(t, c);
 	if (t->raw.len > 0 || c->readable) {
 		ssize_t n = fetch(t, c, 0);
@@ -434,11 +452,31 @@ fact_of(const struct conn *c, enum conn_fact fact, struct str *out)
 	return out->len > before;
 }
 
+/* A suspended handshake runs to its end, where its stack is given back. */
+static void
+end_job(struct tls_stream *t, struct conn *c)
+{
+	struct tls_io *io = t->io;
+
+	if (t->signing == NULL)
+		return;
+	t->is_leaving = true;
+	tls_keys_client_cancel(t);
+	enter(t, c);
+	(void)SSL_do_handshake(t->ssl);
+	ERR_clear_error();
+	io->in = span_of(NULL, 0);
+	io->out_len = 0;
+	io->conn = NULL;
+	io->stream = NULL;
+}
+
 static void
 free_stream(struct conn *c)
 {
 	struct tls_stream *t = tls_stream_of(c);
 
+	end_job(t, c);
 	SSL_free(t->ssl);
 	pipe_fini(&t->raw, c->pool);
 	free(t->why);
@@ -458,7 +496,7 @@ static const struct conn_stream_ops ops = {
 /* ---- opening ---- */
 
 static struct tls_stream *
-stream_new(struct tls_io *io, SSL_CTX *ctx)
+stream_new(struct tls_io *io, SSL_CTX *ctx, struct tls_keys *keys)
 {
 	struct tls_stream *t;
 	SSL *ssl = SSL_new(ctx);
@@ -473,6 +511,12 @@ stream_new(struct tls_io *io, SSL_CTX *ctx)
 	t->io = io;
 	pipe_init(&t->raw);
 	SSL_set_app_data(ssl, t);
+	if (keys != NULL) {
+		SSL_set_mode(ssl, SSL_MODE_ASYNC);
+		if (io->keys == NULL)
+			io->keys = tls_keys_client_new(keys, io, io->loop,
+			    io->keys_stats);
+	}
 	BIO_up_ref(io->bio);
 	SSL_set_bio(ssl, io->bio, io->bio); /* one reference for both */
 	return t;
@@ -481,7 +525,8 @@ stream_new(struct tls_io *io, SSL_CTX *ctx)
 struct conn_stream *
 tls_stream_accept(struct tls_io *io, const struct tls_server *server)
 {
-	struct tls_stream *t = stream_new(io, server->ctx);
+	struct tls_stream *t = stream_new(io, server->ctx,
+	    server->keys);
 
 	if (t == NULL)
 		return NULL;
@@ -581,7 +626,8 @@ struct conn_stream *
 tls_stream_connect(struct tls_io *io, const struct tls_client *client,
     struct span backend, struct span name)
 {
-	struct tls_stream *t = stream_new(io, client->ctx);
+	struct tls_stream *t = stream_new(io, client->ctx,
+	    client->keys);
 	char text[256];
 
 	if (t == NULL)

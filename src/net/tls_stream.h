@@ -14,14 +14,19 @@
 #include "base/span.h"
 #include "net/conn.h"
 
+struct loop;
 struct tls_client;
 struct tls_io;
 struct tls_server;
 struct tls_session_zone;
 
 /* In a worker, after the fork; aborts when memory is out. */
-/* sessions: of backends, or NULL.  Borrowed. */
-struct tls_io *tls_stream_io_new(struct tls_session_zone *sessions);
+/*
+ * sessions: of backends, or NULL.  keys_stats: a block of tls_keys_client_metrics, or
+ * NULL.  All borrowed.
+ */
+struct tls_io *tls_stream_io_new(struct loop *loop,
+    struct tls_session_zone *sessions, _Atomic uint64_t *keys_stats);
 void tls_stream_io_free(struct tls_io *io);
 
 /* For conn_set_stream(); NULL when memory is out. */

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/log.h"
+#include "net/tls_keys.h"
 #include "net/tls_private.h"
 
 enum {
@@ -24,7 +25,7 @@ enum {
 
 /* What a memfd begins with; the three parts follow. */
 struct header {
-	uint32_t cert_len, key_len, ocsp_len, unused;
+	uint32_t cert_len, key_len, ocsp_len, is_isolated;
 };
 
 size_t
@@ -119,6 +120,8 @@ replace(struct tls_server *s, size_t i, struct tls_pair *pair,
 	old->cert = pair->cert;
 	old->chain = pair->chain;
 	old->key = pair->key;
+	old->is_isolated = pair->is_isolated;
+	memcpy(old->key_id, pair->key_id, sizeof(old->key_id));
 	old->ocsp = pair->ocsp;
 	old->ocsp_len = pair->ocsp_len;
 	old->not_before_s = pair->not_before_s;
@@ -144,7 +147,13 @@ write_parts(const struct tls_pair *pair, int fd)
 	PEM_write_bio_X509(cert, pair->cert);
 	for (int i = 0; i < sk_X509_num(pair->chain); i++)
 		PEM_write_bio_X509(cert, sk_X509_value(pair->chain, i));
-	PEM_write_bio_PrivateKey(key, pair->key, NULL, NULL, 0, NULL, NULL);
+	/* Of a key that is elsewhere, its name. */
+	header.is_isolated = pair->is_isolated;
+	if (pair->is_isolated)
+		BIO_write(key, pair->key_id, sizeof(pair->key_id));
+	else
+		PEM_write_bio_PrivateKey(key, pair->key, NULL, NULL, 0, NULL,
+		    NULL);
 	header.cert_len = (uint32_t)BIO_get_mem_data(cert, &cert_bytes);
 	header.key_len = (uint32_t)BIO_get_mem_data(key, &key_bytes);
 	if (write(fd, &header, sizeof(header)) == sizeof(header) &&
@@ -183,7 +192,7 @@ take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
 	struct tls_pair pair;
 	int result = -1;
 
-	if (tls_cert_load(&pair, old->conf, report, NULL, err) == 0) {
+	if (tls_cert_load(&pair, old->conf, s->keys, report, NULL, err) == 0) {
 		if (check(old, &pair, err) == 0 &&
 		    send_out(&pair, fd, err) == 0)
 			result = replace(s, i, &pair, err);
@@ -194,6 +203,7 @@ take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
 		tls_cert_fini(&pair);
 	}
 	conf_report_free(report);
+	tls_keys_rest(s->keys);
 	return result;
 }
 
@@ -228,9 +238,10 @@ tls_watch_look(struct tls_server *s, size_t i, int *fd)
 /* ---- in a process ---- */
 
 static int
-parse(struct tls_pair *pair, const char *bytes, size_t len,
-    struct error *err)
+parse(struct tls_pair *pair, struct tls_keys *keys, const char *bytes,
+    size_t len, struct error *err)
 {
+	struct span cert, key;
 	struct header h;
 	size_t left = len - sizeof(h);
 
@@ -239,8 +250,14 @@ parse(struct tls_pair *pair, const char *bytes, size_t len,
 	    h.ocsp_len != left - h.cert_len - h.key_len)
 		return error_set(err, "lengths differ");
 	bytes += sizeof(h);
-	if (tls_cert_parse(pair, span_of(bytes, h.cert_len),
-	    span_of(bytes + h.cert_len, h.key_len), NULL, err) != 0)
+	cert = span_of(bytes, h.cert_len);
+	key = span_of(bytes + h.cert_len, h.key_len);
+	if ((h.is_isolated != 0) != (keys != NULL) ||
+	    (keys != NULL && key.len != sizeof(pair->key_id)))
+		return error_set(err, "a key of the wrong kind");
+	if ((keys != NULL ? tls_cert_parse_isolated(pair, cert, keys,
+	    (const unsigned char *)key.p, err) : tls_cert_parse(pair, cert,
+	    key, NULL, err)) != 0)
 		return -1;
 	if (h.ocsp_len > 0) {
 		pair->ocsp = heap_alloc(h.ocsp_len);
@@ -270,7 +287,7 @@ tls_watch_take(struct tls_server *s, size_t i, int fd, struct error *err)
 	if (bytes == MAP_FAILED)
 		return error_set_errno(err, errno, "mapping it");
 	pair = (struct tls_pair){ .conf = s->pairs[i].conf };
-	result = parse(&pair, bytes, len, err);
+	result = parse(&pair, s->keys, bytes, len, err);
 	munmap(bytes, len);
 	if (result == 0)
 		result = replace(s, i, &pair, err);

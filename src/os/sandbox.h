@@ -42,6 +42,7 @@ struct sandbox {
 	const char *root;      /* the only part of the tree to be seen; or NULL */
 	enum sandbox_level level;
 	bool resolves_names;   /* reads what resolvers read, below /etc */
+	bool is_closed;        /* opens nothing: no network, no files */
 	bool may_dump;         /* a crash may leave a core */
 	uint64_t files_max;    /* descriptors; 0 = as it is */
 	uint64_t memory_max;   /* private, in bytes; 0 = as it is */

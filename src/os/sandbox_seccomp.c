@@ -97,6 +97,15 @@ static const char *const memory[] = {
 	"munlock", "munmap", NULL,
 };
 
+/* All that is left to one who works with the descriptors that it has. */
+static const char *const closed[] = {
+	"close", "epoll_create", "epoll_create1", "epoll_ctl",
+	"epoll_pwait", "epoll_wait", "fcntl", "fcntl64", "fstat",
+	"fstat64", "newfstatat", "poll", "ppoll", "pread64", "read",
+	"recv", "recvfrom", "recvmsg", "send", "sendmsg", "sendto",
+	"signalfd", "signalfd4", "statx", "write", NULL,
+};
+
 /* Which files is for Landlock to say. */
 static const char *const looking[] = {
 	"access", "faccessat", "faccessat2", "fstatat64", "fstatfs",
@@ -235,6 +244,22 @@ has_writable(const struct sandbox *s)
 }
 
 static int
+fill_closed(scmp_filter_ctx ctx)
+{
+	const uint64_t self = (uint64_t)getpid();
+	int status;
+
+	if ((status = add(ctx, SCMP_ACT_ALLOW, closed)) != 0 ||
+	    (status = add(ctx, SCMP_ACT_ALLOW, process)) != 0 ||
+	    (status = add(ctx, SCMP_ACT_ALLOW, memory)) != 0 ||
+	    (status = add_mapping(ctx, false)) != 0 ||
+	    (status = add(ctx, SCMP_ACT_ERRNO(EACCES), opening)) != 0)
+		return status;
+	return add_if(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill),
+	    SCMP_A0(SCMP_CMP_EQ, self, 0));
+}
+
+static int
 fill_strict(scmp_filter_ctx ctx, const struct sandbox *s, bool has_files)
 {
 	const char *const *const lists[] = { frequent, network, descriptors,
@@ -284,7 +309,8 @@ sandbox_seccomp_enter(const struct sandbox *s, enum sandbox_level level,
 	if ((status = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
 	    SCMP_ACT_KILL_PROCESS)) == 0 &&
 	    (status = add(ctx, SCMP_ACT_KILL_PROCESS, deadly)) == 0)
-		status = is_strict ? fill_strict(ctx, s, has_files)
+		status = is_strict && s->is_closed ? fill_closed(ctx)
+		    : is_strict ? fill_strict(ctx, s, has_files)
 		    : add(ctx, SCMP_ACT_ERRNO(EPERM), administrative);
 	/* The threads that there are already, too; there should be none. */
 	if (status == 0)

@@ -14,6 +14,7 @@
 #include "base/now.h"
 #include "metrics/histogram.h"
 #include "net/listener.h"
+#include "net/tls_keys.h"
 #include "net/tls_stream.h"
 #include "os/helpers.h"
 #include "proxy/backend_conn.h"
@@ -70,7 +71,9 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	    sizeof(*p->module_memory));
 	p->scratch = heap_alloc(SCRATCH_BYTES);
 	p->out_memory = heap_alloc(OUT_BYTES);
-	p->tls = tls_stream_io_new(boot->tls_sessions);
+	p->tls = tls_stream_io_new(boot->loop, boot->tls_sessions,
+	    metrics_block(boot->metrics, &tls_keys_client_metrics,
+	    boot->metrics_slot, 0));
 	p->connections_max = boot->connections_max;
 	p->accepting = true;
 	p->serving = boot->serving != NULL ? boot->serving : &p->unread;

@@ -29,6 +29,7 @@ struct process_boot {
 	unsigned slot;    /* of a worker */
 	unsigned workers;
 	bool is_background;
+	bool is_signer;
 	bool is_serving; /* else it waits until it is told to serve */
 	bool surplus_stays; /* of its listeners: see struct accept */
 	int channel_fd;

@@ -583,6 +583,7 @@ build_tls(struct build *b, struct listener_spec *spec,
 		.place = tls != NULL ? &tls->place : &node->place,
 		.report = b->ctx->report,
 		.files = b->files,
+		.keys = b->keys,
 		.is_test = b->is_test,
 	};
 

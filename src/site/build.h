@@ -13,6 +13,7 @@
 
 struct files;
 struct generation;
+struct tls_keys;
 
 /* The options of one level: the proxy's own and every module's. */
 struct build_level {
@@ -44,6 +45,7 @@ struct build {
 	struct listener_spec *listeners;
 	size_t listener_count;
 	struct files *files; /* that may change while it serves */
+	struct tls_keys *keys; /* NULL: no isolation */
 	bool is_test; /* -t: nothing will be served */
 };
 

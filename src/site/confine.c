@@ -30,6 +30,10 @@ confine_enter(const struct process_boot *boot, bool is_background,
 	struct sandbox s = sandbox_of(generation_settings(boot->generation),
 	    boot->account, is_background);
 
+	if (boot->is_signer) {
+		s.is_closed = true;
+		s.may_dump = false;
+	}
 	return sandbox_enter(&s, err);
 }
 

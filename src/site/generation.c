@@ -16,6 +16,7 @@
 #include "conf/origins.h"
 #include "metrics/metrics.h"
 #include "net/tls_ctx.h"
+#include "net/tls_keys.h"
 #include "net/tls_ticket.h"
 #include "net/tls_watch.h"
 #include "os/proc_cpu.h"
@@ -120,6 +121,12 @@ build_groups(struct generation *g)
 {
 	const struct group_conf *confs = g->upstream_confs.items;
 	size_t count = g->upstream_confs.count;
+	const struct tls_ctx_about about = {
+		.report = g->ctx.report,
+		.files = g->files_named,
+		.keys = g->build.keys,
+		.is_test = g->build.is_test,
+	};
 
 	hash_map_init(&g->build.groups, false);
 	g->groups = arena_zalloc(&g->arena, (count + 1) * sizeof(*g->groups));
@@ -137,9 +144,8 @@ build_groups(struct generation *g)
 		else
 			g->groups[g->group_count] =
 			    group_new(&g->arena, &confs[i]);
-		(void)group_tls_open(g->groups[g->group_count],
-		    g->ctx.report, &node->place, g->files_named,
-		    g->build.is_test);
+		(void)group_tls_open(g->groups[g->group_count], &about,
+		    &node->place);
 		g->groups[g->group_count]->number = (uint32_t)g->group_count;
 		if (hash_map_put(&g->build.groups, span_cstr(confs[i].name),
 		    g->groups[g->group_count]) != NULL)
@@ -211,6 +217,17 @@ apply_source(struct generation *g, const struct generation_source *source)
 		    err.text);
 }
 
+/* Before the first key is read. */
+static void
+isolate_keys(struct generation *g)
+{
+	struct error err;
+
+	g->build.keys = tls_keys_new(&err);
+	if (g->build.keys == NULL)
+		conf_report_error(g->ctx.report, NULL, "%s", err.text);
+}
+
 static void
 read_tree(struct generation *g, const struct generation_source *source)
 {
@@ -225,6 +242,8 @@ read_tree(struct generation *g, const struct generation_source *source)
 	conf_defaults(&g->ctx, &settings_table, &g->settings);
 	(void)conf_apply(&g->ctx, g->tree, parts, 2);
 	apply_source(g, source);
+	if (g->settings.key_isolation)
+		isolate_keys(g);
 	build_groups(g);
 	(void)build_http(&g->build, http, &g->http);
 	(void)build_services(&g->build, conf_node_get(g->tree, "services"),
@@ -281,6 +300,7 @@ generation_load(const struct generation_source *source,
 	read_unknown_settings(g);
 	read_tree(g, source);
 	files_loaded(g->files_named);
+	tls_keys_rest(g->build.keys);
 	check_drain(g);
 	if (conf_report_errors(report) > 0) {
 		generation_free(g);
@@ -304,6 +324,7 @@ generation_free(struct generation *g)
 	for (size_t i = 0; i < g->build.listener_count; i++)
 		tls_ctx_server_free(g->build.listeners[i].tls);
 	free(g->build.listeners);
+	tls_keys_free(g->build.keys);
 	logtarget_fini(&g->targets);
 	files_free(g->files_named);
 	conf_origins_free(g->origins);
@@ -509,6 +530,33 @@ generation_tend(struct generation *g, const struct generation_send *send)
 		return TEND_MAX_MS;
 	wait_ms = count * TEND_EACH_MS;
 	return wait_ms > TEND_MIN_MS ? wait_ms : TEND_MIN_MS;
+}
+
+bool
+generation_has_signer(const struct generation *g)
+{
+	return g->build.keys != NULL && tls_keys_count(g->build.keys) > 0;
+}
+
+struct tls_keys *
+generation_keys(const struct generation *g)
+{
+	return g->build.keys;
+}
+
+void
+generation_keep_keys(const struct generation *g, bool is_signer)
+{
+	if (is_signer)
+		tls_keys_be_signer(g->build.keys);
+	else
+		tls_keys_be_other(g->build.keys);
+}
+
+void
+generation_forget_keys(const struct generation *g)
+{
+	tls_keys_forget(g->build.keys);
 }
 
 void

@@ -24,6 +24,7 @@ struct channel;
 struct channel_message;
 struct error;
 struct template_vars;
+struct tls_keys;
 struct generation;
 struct group;
 struct lane_set;
@@ -124,6 +125,14 @@ struct generation_send {
  */
 uint64_t generation_tend(struct generation *g,
     const struct generation_send *send);
+/* Are its private keys with a process of their own?  Then it needs one. */
+bool generation_has_signer(const struct generation *g);
+/* NULL: they are in all processes. */
+struct tls_keys *generation_keys(const struct generation *g);
+/* In a new process of g: close what only the signer, or no signer, may have. */
+void generation_keep_keys(const struct generation *g, bool is_signer);
+/* In a process of another generation, or of none. */
+void generation_forget_keys(const struct generation *g);
 /* In a process: what the master sent.  fd stays the caller's; logs. */
 void generation_take_cert(struct generation *g, uint32_t listener,
     uint32_t pair, int fd);

@@ -197,6 +197,8 @@ static const struct conf_item items[] = {
 	    "what workers and background process may ask of the kernel"),
 	CONF_VALUE("chroot", STRING, struct settings, chroot, NULL, 0,
 	    "directory that is all that workers see"),
+	CONF_BOOL("key_isolation", struct settings, key_isolation, "false", 0,
+	    "private keys are in a process of their own, which signs"),
 	CONF_BOOL("core_dumps", struct settings, core_dumps, "false", 0,
 	    "a crash may leave a core dump, with secrets in it"),
 	{ .name = "open_files_max", .type = CONF_TYPE_UINT,

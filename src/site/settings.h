@@ -59,6 +59,7 @@ struct settings {
 	uint32_t sandbox;          /* enum sandbox_level */
 	const char *chroot;        /* of workers; NULL: none */
 	bool core_dumps;
+	bool key_isolation;
 	uint32_t open_files_max;   /* of a process; 0: as it is */
 	uint64_t memory_max_bytes; /* of a process; 0: as it is */
 	struct settings_error_log error_log;

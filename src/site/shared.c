@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/log.h"
+#include "net/tls_keys.h"
 #include "os/proc_cpu.h"
 #include "proxy/serving.h"
 #include "proxy/stats.h"
@@ -29,7 +30,7 @@ enum {
 	WORKERS_MIN = 8,
 	/* What the formula of shared.h can give at most. */
 	PROCESSES_MAX = SHARED_FIRST_CHILD + SETTINGS_WORKERS_MAX +
-	    (SETTINGS_WORKERS_MAX + 1) * (32 + 2),
+	    (SETTINGS_WORKERS_MAX + 2) * (32 + 2),
 };
 
 struct shared_zone {
@@ -46,7 +47,7 @@ count_processes(const struct shared_config *c)
 	size_t workers = c->workers;
 
 	if (c->legacy != NULL && c->legacy->process_count >=
-	    SHARED_FIRST_CHILD + c->legacy->used_count + 2 * (workers + 1) &&
+	    SHARED_FIRST_CHILD + c->legacy->used_count + 2 * (workers + 2) &&
 	    c->legacy->process_count <= PROCESSES_MAX)
 		return c->legacy->process_count;
 	if (workers < proc_cpu_count())
@@ -55,7 +56,7 @@ count_processes(const struct shared_config *c)
 		workers = SETTINGS_WORKERS_MAX;
 	if (workers < WORKERS_MIN)
 		workers = WORKERS_MIN;
-	return SHARED_FIRST_CHILD + workers + (workers + 1) *
+	return SHARED_FIRST_CHILD + workers + (workers + 2) *
 	    ((size_t)c->settings->max_draining_generations + 2);
 }
 
@@ -102,7 +103,8 @@ open_metrics(struct shared *s, const struct shared_config *c,
     struct error *err)
 {
 	static const struct metric_set *const own[] = { &stats_proxy,
-		&stats_route, &stats_upstream, &stats_backend };
+		&stats_route, &stats_upstream, &stats_backend,
+		&tls_keys_client_metrics };
 	enum { OWN_COUNT = sizeof(own) / sizeof(*own) };
 	size_t count = c->metric_set_count + OWN_COUNT;
 	size_t modules = modules_count();

@@ -11,7 +11,7 @@
  * ring of that number.  The master has the first; the others are given away
  * one by one, and there are
  *
- *	1 + (max_draining_generations + 2) * (W + 1) + W
+ *	1 + (max_draining_generations + 2) * (W + 2) + W
  *
  * of them, W being the number of workers at the start, or of the usable CPUs,
  * or 8, whichever is most: for all that drain, the one that serves, the one

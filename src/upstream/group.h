@@ -27,7 +27,7 @@ struct arena;
 struct conf_place;
 struct conf_report;
 struct error;
-struct files;
+struct tls_ctx_about;
 
 enum {
 	GROUP_RETRIES_MAX = 16,
@@ -138,11 +138,11 @@ struct group_tries {
 /* Memory from a; borrows conf. */
 struct group *group_new(struct arena *a, const struct group_conf *conf);
 /*
- * The contexts of its backends' TLS, of files; -1 = reported.  is_test: as in
- * struct tls_ctx_about.
+ * The contexts of its backends' TLS, of files; -1 = reported.  Of about only
+ * what is the same for all.
  */
-int group_tls_open(struct group *g, struct conf_report *report,
-    const struct conf_place *place, struct files *files, bool is_test);
+int group_tls_open(struct group *g, const struct tls_ctx_about *about,
+    const struct conf_place *place);
 void group_tls_close(struct group *g);
 /* Slots for all backends, or none: -1 and err.  Master, before the fork. */
 int group_bind(struct group *g, struct backend_zone *zone, struct error *err);

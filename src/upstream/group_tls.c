@@ -7,8 +7,7 @@ enum { ALPN_MAX = 8 };
 
 static struct tls_client *
 open_one(const struct group *g, const struct tls_client_conf *conf,
-    struct conf_report *report, const struct conf_place *place,
-    struct files *files, bool is_test)
+    const struct tls_ctx_about *from, const struct conf_place *place)
 {
 	static const char *const spoken[][3] = {
 		[GROUP_H1] = { "http/1.1" },
@@ -21,9 +20,10 @@ open_one(const struct group *g, const struct tls_client_conf *conf,
 		.alpn = conf->alpn.count > 0 ? own
 		    : spoken[g->conf->protocol],
 		.place = place,
-		.report = report,
-		.files = files,
-		.is_test = is_test,
+		.report = from->report,
+		.files = from->files,
+		.keys = from->keys,
+		.is_test = from->is_test,
 	};
 
 	for (size_t i = 0; i < conf->alpn.count && i < ALPN_MAX; i++)
@@ -46,9 +46,10 @@ warn(const struct backend *b, struct conf_report *report,
 }
 
 int
-group_tls_open(struct group *g, struct conf_report *report,
-    const struct conf_place *place, struct files *files, bool is_test)
+group_tls_open(struct group *g, const struct tls_ctx_about *about,
+    const struct conf_place *place)
 {
+	struct conf_report *report = about->report;
 	const struct backend_conf *confs = g->conf->backends.items;
 	int result = 0;
 
@@ -56,8 +57,7 @@ group_tls_open(struct group *g, struct conf_report *report,
 	if (g->backends == NULL || conf_report_errors(report) > 0)
 		return 0;
 	if (g->conf->has_tls) {
-		g->tls = open_one(g, &g->conf->tls, report, place, files,
-		    is_test);
+		g->tls = open_one(g, &g->conf->tls, about, place);
 		if (g->tls == NULL)
 			return -1;
 	}
@@ -74,8 +74,7 @@ group_tls_open(struct group *g, struct conf_report *report,
 		}
 		if (conf->has_tls) {
 			b->tls_conf = &conf->tls;
-			b->tls = open_one(g, b->tls_conf, report, at, files,
-			    is_test);
+			b->tls = open_one(g, b->tls_conf, about, at);
 			if (b->tls == NULL)
 				result = -1;
 		} else if (g->tls != NULL) {

@@ -93,6 +93,20 @@ generation_process_ended(const struct generation *g, unsigned process,
 	str_lit(was_serving, " while serving its purpose");
 }
 
+bool
+generation_has_signer(const struct generation *g)
+{
+	(void)g;
+	return false;
+}
+
+void
+generation_keep_keys(const struct generation *g, bool is_signer)
+{
+	(void)g;
+	(void)is_signer;
+}
+
 /* ---- the processes ---- */
 
 static const struct process_boot *own;
