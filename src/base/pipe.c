@@ -120,6 +120,31 @@ pipe_peek(const struct pipe *p)
 	return run;
 }
 
+struct span
+pipe_read(const struct pipe *p, struct pipe_cursor *at, size_t max)
+{
+	const struct pipe_piece *piece;
+	struct span run;
+
+	if (!at->is_begun) {
+		at->is_begun = true;
+		at->piece = p->first;
+	}
+	piece = at->piece;
+	if (piece == NULL)
+		return span_of(NULL, 0);
+	run = span_of(piece->block->data + piece->off + at->off,
+	    piece->len - at->off);
+	if (run.len > max)
+		run.len = max;
+	at->off += run.len;
+	if (at->off == piece->len) {
+		at->piece = piece->next;
+		at->off = 0;
+	}
+	return run;
+}
+
 void
 pipe_drop(struct pipe *p, struct block_pool *pool, size_t len)
 {

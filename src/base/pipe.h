@@ -22,6 +22,13 @@ struct pipe {
 	size_t len; /* bytes */
 };
 
+/* A place in a pipe that is only read meanwhile; zero is its beginning. */
+struct pipe_cursor {
+	const struct pipe_piece *piece;
+	size_t off;
+	bool is_begun;
+};
+
 void pipe_init(struct pipe *p);
 /* Drops what is left. */
 void pipe_fini(struct pipe *p, struct block_pool *pool);
@@ -34,6 +41,9 @@ void pipe_put_block(struct pipe *p, struct block_pool *pool, struct block *b,
 struct span pipe_peek(const struct pipe *p);
 /* The first max runs, for writev; returns how many. */
 size_t pipe_peek_many(const struct pipe *p, struct span *runs, size_t max);
+/* The next bytes, at most max in one run; empty behind the last. */
+struct span pipe_read(const struct pipe *p, struct pipe_cursor *at,
+    size_t max);
 /* Forget the first len bytes; len <= p->len. */
 void pipe_drop(struct pipe *p, struct block_pool *pool, size_t len);
 

@@ -66,7 +66,7 @@ send_head(struct exchange *ex)
 
 	ask_with_key(bc);
 	/* Handlers may change a body's length. */
-	if (req->framing == HTTP_FRAMING_LENGTH &&
+	if (req->framing == HTTP_FRAMING_LENGTH && !ex->is_collected &&
 	    ex->route->phases.chains[PHASE_REQUEST_BODY].count > 0)
 		framing.framing = HTTP_FRAMING_CHUNKED;
 	bc->chunked = framing.framing == HTTP_FRAMING_CHUNKED;

@@ -182,7 +182,8 @@ send_request(struct backend_h2_stream *s)
 	};
 
 	/* Handlers may change a body's length. */
-	if ((ex->route->phases.used & PHASE_BIT(PHASE_REQUEST_BODY)) != 0)
+	if ((ex->route->phases.used & PHASE_BIT(PHASE_REQUEST_BODY)) != 0 &&
+	    !ex->is_collected)
 		framing.has_length = false;
 	if (h2_stream_request(s->bh->session, &s->h2, req, ex->up_target,
 	    ex->up_host, s->bh->conn.stream != NULL ? SPAN("https")

@@ -46,6 +46,7 @@ struct core_conf {
 	uint64_t tunnel_shutdown_timeout_ms; /* 0 = as all else */
 	uint64_t buffer;       /* bytes a direction */
 	uint64_t retry_buffer; /* bytes */
+	uint64_t buffer_request_max; /* bytes */
 	uint32_t keepalive_requests; /* 0 = no limit */
 	uint32_t fields_max;
 	uint32_t client_body_min_rate; /* bytes per second, 0 = off */
@@ -66,6 +67,7 @@ struct core_conf {
 	const char *client_ip_from;
 	struct conf_ranges trusted_proxies;
 	struct conf_list error_pages; /* struct core_error_page */
+	bool buffer_request; /* the whole body before a backend is picked */
 	bool streaming;
 	bool half_close;
 	bool finish_on_abort;

@@ -157,7 +157,7 @@ void
 exchange_release(struct exchange *ex)
 {
 	ex->is_held = false;
-	if (ex->state == EXCHANGE_RESPONSE)
+	if (ex->state == EXCHANGE_RESPONSE || ex->state == EXCHANGE_COLLECT)
 		exchange_walk(ex);
 }
 

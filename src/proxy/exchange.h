@@ -84,6 +84,7 @@ enum exchange_state {
 	EXCHANGE_REQUEST,   /* phase request, then the route's own answer */
 	EXCHANGE_CACHE,     /* phase cache_lookup */
 	EXCHANGE_GATE,      /* phase upstream_gate */
+	EXCHANGE_COLLECT,   /* buffer_request: waiting for the whole body */
 	EXCHANGE_SELECT,    /* phase upstream_select, pick, connect */
 	EXCHANGE_QUEUE,     /* waiting for room at a backend */
 	EXCHANGE_CONNECT,   /* waiting for the backend connection */
@@ -165,6 +166,7 @@ struct exchange {
 	struct loop_task flush;    /* of the bodies' handlers */
 	uint64_t body_skips; /* bits by module: exchange_skip_body() */
 	struct pipe replay;  /* request body, kept for a retry */
+	struct pipe_cursor replay_at; /* what this try sent of it */
 	struct span answer;  /* body of weir's own answer */
 	struct span allow;   /* of a 405; empty = the usual methods */
 
@@ -217,6 +219,7 @@ struct exchange {
 	bool tunnel_ended;  /* by the client */
 	bool is_tunnel;
 	bool reused;        /* this try's backend connection */
+	bool is_collected;  /* the whole request body is in replay */
 	bool replay_lost;   /* request body no longer whole in replay */
 	bool up_head_sent;
 	bool up_accepted;   /* a byte of this try was accepted */

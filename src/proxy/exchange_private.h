@@ -9,6 +9,8 @@
 
 enum { EXCHANGE_MAGIC = 0x65786368 };
 
+#define EXCHANGE_TOO_LARGE "it exceeds buffer_request_max"
+
 /* Does the walk go on, with the state that is set? */
 enum flow { FLOW_ON, FLOW_STOP };
 

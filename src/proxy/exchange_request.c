@@ -219,6 +219,18 @@ copy_fields(struct exchange *ex, struct http_fields *to)
 	to->count = (uint32_t)(item - to->items);
 }
 
+/* The whole body is there: its length is known, whatever came before. */
+static void
+tell_length(const struct exchange *ex, struct http_request *up)
+{
+	if (ex->request_body.trailers != NULL) {
+		up->framing = HTTP_FRAMING_CHUNKED;
+	} else if (ex->replay.len > 0 || up->framing != HTTP_FRAMING_NONE) {
+		up->framing = HTTP_FRAMING_LENGTH;
+		up->content_length = ex->replay.len;
+	}
+}
+
 int
 exchange_request_compose(struct exchange *ex)
 {
@@ -236,6 +248,8 @@ exchange_request_compose(struct exchange *ex)
 	if (ex->up_host.len == 0) /* HTTP/1.0 may come without */
 		ex->up_host = ex->backend->spec->addr.u.sa.sa_family == AF_UNIX
 		    ? SPAN("localhost") : ex->backend->text;
+	if (ex->is_collected)
+		tell_length(ex, up);
 	client_addr_forward(ex, up);
 	if (ex->core->via)
 		add_via(ex, up);

@@ -123,11 +123,20 @@ step_route(struct exchange *ex)
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
-	if (ex->req.framing == HTTP_FRAMING_LENGTH &&
-	    ex->core->body_size_max != 0 &&
-	    ex->req.content_length > ex->core->body_size_max)
+	if (ex->core->body_size_max != 0 &&
+	    ((ex->req.framing == HTTP_FRAMING_LENGTH &&
+	    ex->req.content_length > ex->core->body_size_max) ||
+	    ex->request_body.bytes > ex->core->body_size_max))
 		return exchange_walk_fail(ex, REASON_BODY_TOO_LARGE, NULL);
 	return exchange_walk_enter(ex, EXCHANGE_REQUEST);
+}
+
+/* A handler of the request's body failed inside of the walk. */
+static enum flow
+body_failed(struct exchange *ex)
+{
+	ex->body_failed = false;
+	return exchange_walk_fail(ex, ex->reason, ex->detail);
 }
 
 static enum flow
@@ -139,6 +148,9 @@ step_request(struct exchange *ex)
 		verdict = exchange_answer_route(ex);
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
+	relay_request_routed(ex);
+	if (ex->body_failed)
+		return body_failed(ex);
 	return exchange_walk_enter(ex, EXCHANGE_CACHE);
 }
 
@@ -163,7 +175,57 @@ step_gate(struct exchange *ex)
 	if (total_ms != 0)
 		deadline_set(ex->proxy->loop, &ex->total,
 		    ex->started_us / 1000 + total_ms);
-	return exchange_walk_enter(ex, EXCHANGE_SELECT);
+	return exchange_walk_enter(ex, ex->core->buffer_request
+	    ? EXCHANGE_COLLECT : EXCHANGE_SELECT);
+}
+
+static void
+forget_expect(struct exchange *ex)
+{
+	if (!ex->req.expect_continue)
+		return;
+	ex->req.expect_continue = false;
+	http_fields_remove_id(&ex->req.fields, FIELD_EXPECT);
+}
+
+/* The client waits for this before it sends its body: RFC 9110, 10.1.1. */
+static void
+ask_for_body(struct exchange *ex)
+{
+	const struct http_response res = { .status = 100, .minor = 1,
+		.reason = http_status_phrase(100) };
+
+	if (!ex->req.expect_continue || ex->request_body.bytes > 0)
+		return;
+	forget_expect(ex);
+	exchange_on_interim(ex, &res);
+}
+
+/* buffer_request: no backend before the whole body has come. */
+static enum flow
+step_collect(struct exchange *ex)
+{
+	uint64_t max = ex->core->buffer_request_max;
+
+	if ((ex->req.framing == HTTP_FRAMING_LENGTH &&
+	    ex->req.content_length > max) ||
+	    ex->request_body.waiting.len > max)
+		return exchange_walk_fail(ex, REASON_BODY_TOO_LARGE,
+		    EXCHANGE_TOO_LARGE);
+	if (relay_request_collected(ex)) {
+		forget_expect(ex);
+		return exchange_walk_enter(ex, EXCHANGE_SELECT);
+	}
+	if (ex->body_failed)
+		return body_failed(ex);
+	if (ex->is_held)
+		return FLOW_STOP; /* the body may have come with the head */
+	if (!block_pool_has_room(&ex->proxy->blocks))
+		return exchange_walk_fail(ex, REASON_OUT_OF_RESOURCES,
+		    "body_memory is used up");
+	ask_for_body(ex);
+	ex->client_ops->resume(ex);
+	return FLOW_STOP;
 }
 
 /* The key of a consistent hash, once an exchange. */
@@ -376,6 +438,7 @@ static const struct {
 	[EXCHANGE_REQUEST] = { "request", step_request },
 	[EXCHANGE_CACHE] = { "cache_lookup", step_cache },
 	[EXCHANGE_GATE] = { "upstream_gate", step_gate },
+	[EXCHANGE_COLLECT] = { "buffer_request", step_collect },
 	[EXCHANGE_SELECT] = { "upstream_select", step_select },
 	[EXCHANGE_QUEUE] = { "upstream_queue", step_wait },
 	[EXCHANGE_CONNECT] = { "upstream_connect", step_wait },

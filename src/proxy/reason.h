@@ -34,8 +34,9 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	    "the header block exceeds header_size_max or fields_max",         \
 	    "raise the limit, or look for runaway cookies")                   \
 	X(BODY_TOO_LARGE, "body_too_large", 413, CLIENT,                      \
-	    "http_request_denied", "the body exceeds body_size_max",          \
-	    "raise body_size_max on that route")                              \
+	    "http_request_denied",                                            \
+	    "the body exceeds body_size_max or buffer_request_max",           \
+	    "raise the limit on that route")                                  \
 	X(CODING_UNKNOWN, "coding_unknown", 501, CLIENT,                      \
 	    "http_request_error", "unknown transfer coding",                  \
 	    "weir knows chunked only")                                        \

@@ -11,6 +11,8 @@
 
 /* retry_buffer is at most 1 MB, in blocks that are filled one by one. */
 enum { REPLAY_RUNS_MAX = 1048576 / BLOCK_BYTES + 2 };
+/* Room for what is no body: to see its end, or that it is too large. */
+enum { COLLECT_SPARE = 4096 };
 
 /* ---- sinks ---- */
 
@@ -40,6 +42,16 @@ end_request(struct exchange *ex)
 		ex->backend_ops->send_end(ex, r->trailers);
 }
 
+/* Beyond what buffer_request may collect. */
+static void
+fail_too_large(struct exchange *ex)
+{
+	if (ex->body_failed)
+		return;
+	exchange_note(ex, REASON_BODY_TOO_LARGE, EXCHANGE_TOO_LARGE);
+	ex->body_failed = true;
+}
+
 static void
 request_sink(struct exchange *ex, struct span bytes, bool is_end)
 {
@@ -52,6 +64,10 @@ request_sink(struct exchange *ex, struct span bytes, bool is_end)
 	if (!ex->up_head_sent) {
 		pipe_put(&r->waiting, &ex->proxy->blocks, bytes);
 		r->waiting_end |= is_end;
+		if (ex->core->buffer_request &&
+		    r->waiting.len > ex->core->buffer_request_max &&
+		    ex->state <= EXCHANGE_COLLECT)
+			fail_too_large(ex);
 		return;
 	}
 	if (bytes.len > 0) {
@@ -195,6 +211,10 @@ relay_resume(struct exchange *ex)
 		proxy_flush(proxy);
 		return;
 	}
+	if (relay_wake(ex)) {
+		proxy_flush(proxy);
+		return;
+	}
 	if (!ex->request_body.in_ended)
 		ex->client_ops->resume(ex);
 	if (ex->backend_conn != NULL && !ex->response_body.in_ended)
@@ -204,6 +224,89 @@ relay_resume(struct exchange *ex)
 }
 
 /* ---- the request's body ---- */
+
+bool
+relay_wake(struct exchange *ex)
+{
+	if (ex->state != EXCHANGE_COLLECT || !ex->request_body.waiting_end)
+		return false;
+	exchange_walk(ex);
+	return true;
+}
+
+/* More has come of a body that is collected; may end the exchange. */
+static void
+collect(struct exchange *ex)
+{
+	if (relay_wake(ex) || block_pool_has_room(&ex->proxy->blocks))
+		return;
+	/* Who collects too might wait for this one's memory. */
+	exchange_on_client_failed(ex, REASON_OUT_OF_RESOURCES,
+	    "body_memory is used up");
+}
+
+/* Body for which the route's handlers are not known yet. */
+static void
+put_early(struct exchange *ex, struct span bytes, bool is_end)
+{
+	struct relay *r = &ex->request_body;
+
+	pipe_put(&r->waiting, &ex->proxy->blocks, bytes);
+	r->in_ended |= is_end;
+	r->waiting_end |= is_end;
+}
+
+void
+relay_request_routed(struct exchange *ex)
+{
+	struct relay *r = &ex->request_body;
+	struct pipe early = r->waiting;
+	bool is_end = r->waiting_end;
+
+	if ((early.len == 0 && !is_end) || (ex->route->phases.used &
+	    PHASE_BIT(PHASE_REQUEST_BODY)) == 0)
+		return;
+	pipe_init(&r->waiting);
+	r->waiting_end = false;
+	relay_push_pipe(ex, &relay_push_request, 0, &early,
+	    is_end ? BODY_END : 0);
+}
+
+bool
+relay_request_collected(struct exchange *ex)
+{
+	struct relay *r = &ex->request_body;
+
+	relay_push_full(ex, &relay_push_request);
+	if (!r->waiting_end || ex->body_failed)
+		return false;
+	ex->is_collected = true;
+	ex->replay = r->waiting;
+	r->sent = r->waiting.len;
+	pipe_init(&r->waiting);
+	r->waiting_end = false;
+	return true;
+}
+
+/* A collected body, from where this try is, as far as the backend takes it. */
+static void
+send_collected(struct exchange *ex)
+{
+	struct relay *r = &ex->request_body;
+
+	while (ex->backend_conn != NULL && !r->out_ended) {
+		size_t room = ex->backend_ops->room(ex);
+		struct span run;
+
+		if (room == 0)
+			return;
+		run = pipe_read(&ex->replay, &ex->replay_at, room);
+		if (run.len > 0)
+			ex->backend_ops->send_body(ex, run);
+		else
+			end_request(ex);
+	}
+}
 
 void
 relay_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
@@ -215,6 +318,10 @@ relay_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
 	r->bytes += bytes.len;
 	if (trailers != NULL)
 		r->trailers = trailers;
+	if (ex->state <= EXCHANGE_REQUEST && !ex->discard_request) {
+		put_early(ex, bytes, is_end);
+		return;
+	}
 	if (ex->core->body_size_max != 0 && !ex->discard_request &&
 	    r->bytes > ex->core->body_size_max) {
 		exchange_on_client_failed(ex, REASON_BODY_TOO_LARGE, NULL);
@@ -226,7 +333,12 @@ relay_on_request_body(struct exchange *ex, struct span bytes, bool is_end,
 		return;
 	}
 	relay_push_first(ex, &relay_push_request, bytes, is_end);
-	relay_after_push(ex);
+	if (ex->body_failed)
+		relay_after_push(ex);
+	else if (ex->state == EXCHANGE_COLLECT)
+		collect(ex);
+	else if (is_end && ex->response_body.out_ended)
+		exchange_settle(ex);
 }
 
 void
@@ -250,6 +362,12 @@ relay_request_begin(struct exchange *ex)
 	struct pipe waiting = r->waiting;
 	bool is_end = r->waiting_end;
 
+	if (ex->is_collected) {
+		ex->replay_at = (struct pipe_cursor){ .is_begun = false };
+		r->out_ended = false;
+		send_collected(ex);
+		return;
+	}
 	/* What an earlier try has sent already. */
 	if (ex->replay.len > 0) {
 		struct span runs[REPLAY_RUNS_MAX];
@@ -287,12 +405,16 @@ relay_request_room(struct exchange *ex)
 
 	if (ex->discard_request)
 		return SIZE_MAX;
-	if (r->stopped > 0 || !block_pool_has_room(&ex->proxy->blocks))
+	if (r->stopped > 0)
+		return 0;
+	if (ex->state == EXCHANGE_COLLECT)
+		return relay_waiting_max(ex) - held + COLLECT_SPARE;
+	if (!block_pool_has_room(&ex->proxy->blocks))
 		return 0;
 	if (held > 0 || !ex->up_head_sent) {
-		size_t buffer = (size_t)ex->core->buffer;
+		size_t max = relay_waiting_max(ex);
 
-		return held < buffer ? buffer - held : 0;
+		return held < max ? max - held : 0;
 	}
 	if (ex->backend_conn == NULL)
 		return 0;
@@ -302,9 +424,16 @@ relay_request_room(struct exchange *ex)
 void
 relay_on_backend_writable(struct exchange *ex)
 {
+	if (ex->is_collected)
+		send_collected(ex);
 	relay_push_full(ex, &relay_push_request);
 	if (ex->body_failed) {
 		relay_after_push(ex);
+		return;
+	}
+	if (ex->request_body.out_ended && ex->response_body.out_ended &&
+	    !ex->is_tunnel) {
+		exchange_settle(ex);
 		return;
 	}
 	if (!ex->request_body.in_ended || ex->is_tunnel)
@@ -348,6 +477,9 @@ relay_response_begin(struct exchange *ex)
 	struct pipe waiting = r->waiting;
 	bool is_end = r->waiting_end;
 
+	if (ex->request_body.out_ended)
+		/* There will be no other try. */
+		pipe_fini(&ex->replay, &ex->proxy->blocks);
 	pipe_init(&r->waiting);
 	r->waiting_end = false;
 	if (ex->is_answered) {

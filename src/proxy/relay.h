@@ -42,6 +42,13 @@ void relay_on_backend_writable(struct exchange *ex);
 
 /* ---- for the exchange ---- */
 
+/* The route is known: body that came before goes to its handlers. */
+void relay_request_routed(struct exchange *ex);
+/*
+ * With buffer_request: true once the whole body has come, which is kept for
+ * all tries then; false = not yet.
+ */
+bool relay_request_collected(struct exchange *ex);
 /* A backend is there and has the head: give it what waits. */
 void relay_request_begin(struct exchange *ex);
 /* The response head is out: give the client what waits. */

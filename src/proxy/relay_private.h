@@ -31,6 +31,16 @@ relay_chain(const struct exchange *ex, enum phase phase)
 	return &ex->route->phases.chains[phase];
 }
 
+/* How much of a request's body may wait for a backend. */
+static inline size_t
+relay_waiting_max(const struct exchange *ex)
+{
+	const struct core_conf *core = ex->core;
+
+	return (size_t)(core->buffer_request ? core->buffer_request_max
+					     : core->buffer);
+}
+
 /* A handler failed: the exchange is told by relay_after_push(). */
 static inline void
 relay_fail(struct exchange *ex, const char *detail)
@@ -47,6 +57,9 @@ void relay_sink(struct exchange *ex, const struct relay_path *path,
     struct span in, bool is_end);
 /* Tell the exchange of a handler that failed; may end it. */
 void relay_after_push(struct exchange *ex);
+
+/* The body that was waited for is whole: on; may end the exchange. */
+bool relay_wake(struct exchange *ex);
 
 /* ---- relay_push.c: through the handlers; nothing ends inside ---- */
 

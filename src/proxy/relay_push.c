@@ -124,7 +124,7 @@ sink_has_room(struct exchange *ex, const struct relay_path *path, uint32_t at)
 	if (ex->discard_request)
 		return true;
 	if (!ex->up_head_sent)
-		return r->waiting.len < ex->core->buffer;
+		return r->waiting.len < relay_waiting_max(ex);
 	return ex->backend_conn == NULL || ex->backend_ops->room(ex) > 0;
 }
 
@@ -277,7 +277,7 @@ on_flush(struct loop_task *t)
 		flush(ex, &relay_push_response);
 	if (ex->body_failed)
 		relay_after_push(ex);
-	else if (ex->response_body.out_ended)
+	else if (!relay_wake(ex) && ex->response_body.out_ended)
 		exchange_settle(ex);
 	proxy_flush(proxy);
 }

@@ -236,6 +236,11 @@ def test_upload_to_a_backend_that_answers_first(weir, origin, size):
         assert response.status == 200 and response.body == b"x" * 320
         sender.join(10)
         assert not sender.is_alive()
+        # The exchange has ended: the connection goes on, or is closed.
+        if "close" in response.fields.tokens("connection"):
+            assert client.closed()
+        else:
+            assert client.get("/hello").status == 200
 
 
 # -- back-pressure ---------------------------------------------------------

@@ -73,8 +73,12 @@ def weir(start_shared, origin):
     log = [{"path": "@DIR@/a.log", "format": "${request.path} "
             "${response.status} ${error.reason:--}"}]
     # Before routing only a service's options are known.
-    early = [conf.service({"path": "/", "upstream": "up"}, name=name,
-                          accesslog=log, test=test)
+    early = [conf.service(
+        {"path": "/", "upstream": "up"},
+        # Without it the handler is not even in the chain of the service.
+        {"path_exact": "/echo/early", "upstream": "up",
+         "test": {"fail_in": "request_body"}},
+        name=name, accesslog=log, test=test)
              for name, test in (
                  ("pause", {"pause": "40ms", "phases": [WALK[0]]}),
                  ("stuck", {"pause": "30s", "phases": [WALK[0]]}),
@@ -208,6 +212,17 @@ def test_pause_and_pipelining(client):
                          for i in range(5)))
     for i in range(5):
         assert Echo(client.response()).target == "/all/echo/%d" % i
+
+
+def test_body_waits_for_its_route(weir):
+    """Handlers of the route see what came before it was known."""
+    for size in (4, 300000):
+        with Client(weir.addresses[1]) as client:
+            response = client.request("POST", "/echo/early",
+                                      body=b"x" * size)
+            assert response.status == 500
+    with Client(weir.addresses[1]) as client:
+        assert client.request("POST", "/echo", body=b"x").status == 200
 
 
 def test_others_go_on_meanwhile(weir, client):

@@ -189,6 +189,45 @@ test_limit(void **state)
 	assert_int_equal(pool.spare_count, 2);
 }
 
+/* Reading leaves the bytes where they are, and may begin anew. */
+static void
+test_read(void **state)
+{
+	static const size_t steps[] = { 1, 7, BLOCK_BYTES, 40000, SIZE_MAX };
+	static char bytes[3 * BLOCK_BYTES + 100];
+	struct pipe p;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = byte_at(i);
+	pipe_init(&p);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct pipe_cursor at = { .is_begun = false };
+		size_t done = 0;
+
+		while (done < p.len) {
+			struct span run = pipe_read(&p, &at, steps[i]);
+
+			assert_true(run.len > 0 && run.len <= steps[i]);
+			assert_memory_equal(run.p, bytes + done, run.len);
+			done += run.len;
+		}
+		assert_int_equal(pipe_read(&p, &at, steps[i]).len, 0);
+		assert_int_equal(pipe_read(&p, &at, steps[i]).len, 0);
+		/* The first round was of an empty one. */
+		if (p.len == 0)
+			pipe_put(&p, &pool, span_of(bytes, sizeof(bytes)));
+	}
+	assert_int_equal(p.len, sizeof(bytes));
+	pipe_drop(&p, &pool, 5);
+	{
+		struct pipe_cursor at = { .is_begun = false };
+
+		assert_memory_equal(pipe_read(&p, &at, 9).p, bytes + 5, 9);
+	}
+	pipe_fini(&p, &pool);
+}
+
 int
 main(void)
 {
@@ -203,6 +242,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_block_left_alone, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
