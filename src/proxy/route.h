@@ -146,6 +146,7 @@ struct service {
 /* Options of a route and of a service, without what they inherit. */
 extern const struct conf_table route_conf_table;
 extern const struct conf_table route_conf_service_table;
+extern const struct conf_table route_conf_listen_table;
 
 /* listen = ( { … } ) of a service. */
 struct service_listen {

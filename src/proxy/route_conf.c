@@ -251,7 +251,7 @@ static const struct conf_item listen_items[] = {
 	CONF_END,
 };
 
-static const struct conf_table listen_table = {
+const struct conf_table route_conf_listen_table = {
 	.name = "listen",
 	.items = listen_items,
 	.struct_bytes = sizeof(struct service_listen),
@@ -272,7 +272,7 @@ parse_routes(struct conf_ctx *ctx, const struct conf_node *node, void *field)
 static const struct conf_item service_items[] = {
 	CONF_VALUE("name", STRING, struct service, name, NULL, CONF_REQUIRED,
 	    "name in logs and counters"),
-	CONF_LIST("listen", struct service, listens, &listen_table, 0,
+	CONF_LIST("listen", struct service, listens, &route_conf_listen_table, 0,
 	    "addresses it listens on"),
 	{ .name = "routes", .type = CONF_TYPE_CUSTOM,
 	    .offset = offsetof(struct service, route_confs),

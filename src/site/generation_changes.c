@@ -110,8 +110,9 @@ add(struct things *t, uint64_t print, const char *kind, const char *outer,
 	t->items[t->count++] = (struct thing){ .name = text, .print = print };
 }
 
+/* A route without a name is called "web/2", one with a name "web/api". */
 static void
-add_route(struct things *t, const struct route *r)
+add_route(struct things *t, const char *service, const struct route *r)
 {
 	uint64_t print = print_table(t, &route_conf_table, r);
 
@@ -119,7 +120,8 @@ add_route(struct things *t, const struct route *r)
 	for (size_t i = 0; i < modules_count(); i++)
 		print = mix(print, print_level(t, modules_get(i)->table,
 		    r->module_confs[i]));
-	add(t, print, "route", "", r->name);
+	add(t, print, "route", strchr(r->name, '/') != NULL ? "" : service,
+	    r->name);
 }
 
 static void
@@ -132,7 +134,21 @@ add_service(struct things *t, const struct service *service)
 		    service->fallback.module_confs[i]));
 	add(t, print, "service", "", service->name);
 	for (size_t i = 0; i < service->route_count; i++)
-		add_route(t, service->routes[i]);
+		add_route(t, service->name, service->routes[i]);
+}
+
+/* What was written for it; NULL: the admin's, which has an address alone. */
+static const struct service_listen *
+listen_of(const struct listener_spec *spec)
+{
+	const struct service *service = spec->service;
+	const struct service_listen *listens = service->listens.items;
+
+	for (size_t i = 0; i < service->listens.count; i++) {
+		if (addr_equal(&listens[i].address->addr, &spec->addr))
+			return &listens[i];
+	}
+	return NULL;
 }
 
 static void
@@ -142,16 +158,15 @@ add_listeners(struct things *t)
 
 	for (size_t i = 0; i < g->build.listener_count; i++) {
 		const struct listener_spec *spec = &g->build.listeners[i];
+		const struct service_listen *listen = listen_of(spec);
 		const struct service *service = spec->service;
+		uint64_t print = hash_stable(span_cstr(
+		    service->name != NULL ? service->name : ""));
 
-		start_print(t);
-		fprintf(t->out, "%d %d %d %d %u %u %u %d %ld %ld %d %s",
-		    spec->reuseport, spec->defer_accept, spec->ipv6_only,
-		    spec->is_admin, spec->backlog, spec->keepalive_s,
-		    spec->mode, spec->has_owner, (long)spec->uid,
-		    (long)spec->gid, spec->tls != NULL,
-		    service != NULL ? service->name : "");
-		add(t, end_print(t), "listener", "", spec->text);
+		if (listen != NULL)
+			print = mix(print, print_table(t,
+			    &route_conf_listen_table, listen));
+		add(t, print, "listener", "", spec->text);
 	}
 }
 

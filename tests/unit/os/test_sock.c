@@ -288,6 +288,95 @@ test_connect_refused(void **state)
 	close(client);
 }
 
+/* How many of so many clients come to each of the sockets. */
+static void
+count_clients(const struct addr *a, const int *fds, unsigned *counts,
+    unsigned sockets, unsigned clients)
+{
+	for (unsigned i = 0; i < clients; i++) {
+		int client = socket(AF_INET, SOCK_STREAM, 0);
+
+		assert_int_equal(connect(client, &a->u.sa, a->len), 0);
+		for (unsigned j = 0; j < sockets; j++) {
+			int fd = accept(fds[j], NULL, NULL);
+
+			if (fd < 0)
+				continue;
+			counts[j]++;
+			close(fd);
+		}
+		close(client);
+	}
+}
+
+/* Only the first ones of a group get anybody, however often that changes. */
+static void
+test_steer(void **state)
+{
+	enum { SOCKETS = 4, CLIENTS = 64 };
+	static const unsigned firsts[] = { 1, 3, 2, 4 };
+	struct sock_listen_options o = plain;
+	struct error err;
+	int fds[SOCKETS];
+	struct addr a;
+
+	(void)state;
+	o.backlog = CLIENTS;
+	fds[0] = listen_any(&o, &a);
+	assert_int_equal(sock_allow_reuseport(fds[0]), 0);
+	o.reuseport = true;
+	for (size_t i = 1; i < SOCKETS; i++)
+		assert_true((fds[i] = sock_listen(&a, &o, &err)) >= 0);
+	for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {
+		unsigned counts[SOCKETS] = { 0 };
+
+		assert_int_equal(sock_steer(fds[0], firsts[i]), 0);
+		count_clients(&a, fds, counts, SOCKETS, CLIENTS);
+		for (unsigned j = 0; j < SOCKETS; j++)
+			assert_int_equal(counts[j] > 0, j < firsts[i]);
+	}
+	for (size_t i = 0; i < SOCKETS; i++)
+		close(fds[i]);
+}
+
+static void
+test_steer_alone(void **state)
+{
+	struct addr a;
+	int fd = listen_any(&plain, &a);
+
+	(void)state;
+	assert_int_equal(sock_steer(fd, 1), -1);
+	close(fd);
+}
+
+/* Who knocks is not heard; who is in the queue already is. */
+static void
+test_drop_new(void **state)
+{
+	struct addr a;
+	int fd = listen_any(&plain, &a), first, second;
+	bool in_progress;
+	struct pollfd p = { .events = POLLOUT };
+
+	(void)state;
+	first = sock_connect(&a, &in_progress);
+	wait_for(first, POLLOUT);
+	if (sock_drop_new(fd) != 0) {
+		assert_true(geteuid() != 0 && errno == EPERM);
+		skip();
+	}
+	second = sock_connect(&a, &in_progress);
+	assert_true(in_progress);
+	p.fd = second;
+	assert_int_equal(poll(&p, 1, 50), 0);
+	assert_int_equal(sock_error(first), 0);
+	close(accept_one(fd));
+	close(first);
+	close(second);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -299,6 +388,9 @@ main(void)
 		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_connect_refused),
+		cmocka_unit_test(test_steer),
+		cmocka_unit_test(test_steer_alone),
+		cmocka_unit_test(test_drop_new),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
