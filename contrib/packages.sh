@@ -7,13 +7,14 @@
 build_packages="autoconf automake make gcc libc6-dev pkg-config
 	libssl-dev libconfig-dev libpcre2-dev zlib1g-dev"
 optional_packages="libnghttp2-dev libc-ares-dev libjansson-dev
-	libseccomp-dev libbrotli-dev libzstd-dev libhiredis-dev"
+	libseccomp-dev libbrotli-dev libzstd-dev libhiredis-dev
+	libcrypt-dev"
 # Unit tests, scenarios, lint.
 test_packages="libcmocka-dev clang libclang-rt-dev python3 python3-pytest
 	python3-pytest-xdist mandoc curl openssl procps"
 # Servers and clients nobody here wrote; scenarios without theirs are skipped.
 real_packages="systemd nginx-light nodejs chromium python3-websockets python3-hpack
-	nghttp2-client nghttp2-server dnsmasq-base"
+	nghttp2-client nghttp2-server dnsmasq-base apache2-utils whois"
 
 # packages_missing PACKAGE...: print those that are not installed.
 packages_missing()

@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "conf/files.h"
 #include "conf/item.h"
+#include "conf/keyfile.h"
 #include "conf/slurp.h"
 #include "conf/template.h"
 #include "http/date.h"

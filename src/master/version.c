@@ -39,6 +39,9 @@ static const char *const left_out[] = {
 #ifndef HAVE_ZSTD
 	"zstd: no zstd compression",
 #endif
+#ifndef HAVE_LIBCRYPT
+	"libcrypt: of passwords' hashes only apr1",
+#endif
 #ifndef HAVE_HIREDIS
 	"hiredis: no Redis",
 #endif

@@ -247,6 +247,14 @@ exchange_ctx(struct exchange *ex, size_t size)
 }
 
 void
+exchange_show_target(struct exchange *ex, struct span target)
+{
+	ex->req.target = target;
+	/* To be filled anew: it has the other one. */
+	ex->proxy->serving->owner = 0;
+}
+
+void
 exchange_skip_body(struct exchange *ex)
 {
 	ex->body_skips |= UINT64_C(1) << ex->module_index;

@@ -154,6 +154,9 @@ struct exchange {
 	struct span match_path;     /* decoded; what routes see */
 	struct addr_ip client_ip;   /* after trusted_proxies */
 	struct span identity;       /* who it is, as `auth` found; or empty */
+	struct span auth_scopes;    /* "a,b", likewise */
+	struct span auth_method;    /* how it was found */
+	struct span challenge;      /* WWW-Authenticate of a 401; or empty */
 	const struct span *rewrite_groups; /* of the regex of a rule */
 	uint32_t rewrite_group_count; /* 0 but while a rule is applied */
 	struct span request_id;     /* as `requestid` has it; or empty */
@@ -253,6 +256,11 @@ enum verdict exchange_answer(struct exchange *ex, unsigned status);
 /* The same with a body of its own (borrowed from the arena or for ever). */
 enum verdict exchange_answer_body(struct exchange *ex, unsigned status,
     struct span content_type, struct span body);
+/*
+ * What logs and templates show as the target from now on, where the one that
+ * came has a secret in it; from handlers, and in the arena.
+ */
+void exchange_show_target(struct exchange *ex, struct span target);
 /* End with a reason; the fail phase makes an answer of it. */
 enum verdict exchange_fail(struct exchange *ex, enum reason reason,
     const char *detail);

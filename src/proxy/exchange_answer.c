@@ -164,6 +164,14 @@ add_retry_after(struct exchange *ex)
 	    span_cstr(arena_printf(&ex->arena, "%u", seconds)));
 }
 
+/* RFC 9110, section 11.6.1. */
+static void
+add_challenge(struct exchange *ex)
+{
+	if (ex->challenge.len > 0)
+		add(ex, SPAN("WWW-Authenticate"), ex->challenge);
+}
+
 /* RFC 9209: who failed, and in its words why. */
 static void
 add_proxy_status(struct exchange *ex, const struct reason_info *info)
@@ -182,6 +190,8 @@ exchange_answer_error(struct exchange *ex)
 
 	begin(ex, status);
 	add(ex, SPAN("Cache-Control"), SPAN("private, no-store"));
+	if (status == 401)
+		add_challenge(ex);
 	if (status == 405)
 		add_allow(ex);
 	if (status == 503 || ex->retry_after_s != 0)

@@ -39,6 +39,11 @@ struct module_env {
 	struct logtargets *log_targets;
 	/* In start: what it reads it adds to these, see files_add(). */
 	struct files *files;
+	/*
+	 * In start: a place for what all structures of this module in this
+	 * configuration share; NULL at first.
+	 */
+	void **common;
 	unsigned workers;
 	unsigned processes; /* in attach: process slots there may ever be */
 	/* Where the conf struct was made: "http", "web", "web/route". */

@@ -72,6 +72,22 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	    "look for slow backends or short client timeouts")                \
 	X(DENIED, "denied", 403, CLIENT, "http_request_denied",               \
 	    "refused by a rule", "see the module named in the log")           \
+	X(AUTH_MISSING, "auth_missing", 401, CLIENT, "http_request_denied",   \
+	    "the request has no credentials",                                 \
+	    "see auth: the log line's detail says what was asked for")        \
+	X(AUTH_INVALID, "auth_invalid", 401, CLIENT, "http_request_denied",   \
+	    "the credentials are not good",                                   \
+	    "the log line's detail says what is wrong with them")             \
+	X(AUTH_EXPIRED, "auth_expired", 401, CLIENT, "http_request_denied",   \
+	    "the API key has expired",                                        \
+	    "give the client another one with weirctl apikey add")            \
+	X(AUTH_FORBIDDEN, "auth_forbidden", 403, CLIENT,                      \
+	    "http_request_denied",                                            \
+	    "who it is was found, and may not have this",                     \
+	    "see require of auth; the detail says what does not hold")        \
+	X(AUTH_BUSY, "auth_busy", 503, PROXY, "proxy_internal_error",         \
+	    "too many passwords wait to be checked",                          \
+	    "raise helper_threads or helper_queue, or use cheaper hashes")    \
 	X(LIMITED, "limited", 429, CLIENT, "http_request_denied",             \
 	    "a limit of ratelimit has no room for the request",               \
 	    "the log line's detail names the limit")                          \

@@ -420,6 +420,18 @@ VAR(auth_identity)
 	return put(out, ex->identity);
 }
 
+VAR(auth_scopes)
+{
+	EX;
+	return put(out, ex->auth_scopes);
+}
+
+VAR(auth_method)
+{
+	EX;
+	return put(out, ex->auth_method);
+}
+
 VAR(error_reason)
 {
 	EX;
@@ -615,6 +627,8 @@ static const struct template_var all[] = {
 	    NULL },
 	{ "auth.identity", auth_identity, "who the client is, after auth",
 	    NULL },
+	{ "auth.method", auth_method, "by what that was found", NULL },
+	{ "auth.scopes", auth_scopes, "what its key may be used for", NULL },
 	{ "error.reason", error_reason, "why it failed; see weir-errors(7)",
 	    NULL },
 	{ "error.phase", error_phase, "in which phase or state it failed",

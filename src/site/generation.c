@@ -156,9 +156,21 @@ build_groups(struct generation *g)
 	}
 }
 
+static size_t
+module_number(const struct module *m)
+{
+	size_t i = 0;
+
+	while (modules_get(i) != m)
+		i++;
+	return i;
+}
+
 static void
 start_modules(struct generation *g)
 {
+	void **commons = arena_zalloc(&g->arena,
+	    modules_count() * sizeof(*commons));
 	struct module_env env = {
 		.arena = &g->arena,
 		.log_targets = &g->targets,
@@ -174,6 +186,7 @@ start_modules(struct generation *g)
 		    NULL && !s->module->is_active(s->conf)))
 			continue;
 		env.place = build_place(&g->arena, s);
+		env.common = &commons[module_number(s->module)];
 		if (s->module->start(&env, s->conf, &err) != 0)
 			conf_report_error(g->ctx.report, &s->place, "%s: %s",
 			    s->module->name, err.text);
