@@ -11,6 +11,7 @@ enum {
 	NAME_MAX_BYTES = 200, /* from the configuration */
 	TARGET_MAX = 2600,
 	FIELD_MAX = 1500,
+	IDENTITY_MAX = 1000,
 	VALUE_MAX = 2000, /* of a template */
 	VALUE_SCRATCH = 65536,
 };
@@ -121,13 +122,30 @@ put_quoted(struct str *out, struct span value)
 	str_char(out, '"');
 }
 
+/* A word of the line: blanks would make two of it. */
+static void
+escape_word(struct str *out, struct span value)
+{
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.p[i] == ' ')
+			str_lit(out, "\\x20");
+		else
+			str_escaped(out, span_of(value.p + i, 1));
+	}
+}
+
 void
 line_combined(struct str *out, const struct exchange *ex)
 {
 	update_clock();
 	begin_line(out);
 	addr_ip_put(out, &ex->client_ip);
-	str_lit(out, " - - [");
+	str_lit(out, " - ");
+	if (ex->identity.len > 0)
+		put_value(out, ex->identity, IDENTITY_MAX, escape_word);
+	else
+		str_char(out, '-');
+	str_lit(out, " [");
 	str_cstr(out, clock_text.common);
 	str_lit(out, "] \"");
 	if (ex->req.method.len > 0) {
@@ -214,6 +232,7 @@ put_request(struct str *out, const struct exchange *ex)
 
 	put_string(out, "request_id", ex->request_id, FIELD_MAX);
 	put_string(out, "trace_id", ex->trace_id, FIELD_MAX);
+	put_string(out, "identity", ex->identity, IDENTITY_MAX);
 	put_string(out, "request_method", req->method, METHOD_MAX);
 	put_string(out, "request_host", req->host, HOST_MAX);
 	put_string(out, "request_target", req->target, TARGET_MAX);
