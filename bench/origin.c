@@ -2,7 +2,7 @@
 /*
  * origin - a web server that costs next to nothing, behind a proxy.
  *
- * Answers /b/N with a body of N bytes, on any number of ports, over kept-alive
+ * Answers /b/N with a body of N bytes, /t/N with one of N bytes of words, on any number of ports, over kept-alive
  * connections; takes uploads and answers when the last byte is there.  Counts
  * requests and the connections that carried any, per port: /_stats tells them,
  * and SIGTERM prints them and ends.  What it cannot read is answered with 400
@@ -38,6 +38,7 @@
 struct response {
 	size_t body_len;
 	size_t len; /* head and body */
+	bool is_text; /* words, for what compresses */
 	char *bytes;
 };
 
@@ -100,18 +101,51 @@ response_make(struct response *response, size_t body_len, const char *status)
 	return response->bytes + n;
 }
 
+/* The same each time, and about as good to compress as a page: some 3 : 1. */
+static void
+fill_words(char *body, size_t len)
+{
+	static const char *const words[] = { "the ", "request ", "of ", "a ",
+		"client ", "goes ", "to ", "server ", "\"name\": ", "value",
+		"<p>", "</p>\n", "and ", "comes ", "back ", "with " };
+	uint32_t state = 1;
+	size_t at = 0;
+
+	while (at < len) {
+		const char *word;
+		char number[16];
+
+		state = state * 1664525 + 1013904223;
+		word = words[state >> 28];
+		if ((state >> 24 & 7) == 0) {
+			(void)snprintf(number, sizeof(number), "%u ",
+				       state >> 12);
+			word = number;
+		}
+		for (; *word != '\0' && at < len; word++)
+			body[at++] = *word;
+	}
+}
+
 static const struct response *
-response_of_size(struct origin *origin, size_t body_len)
+response_of_size(struct origin *origin, size_t body_len, bool is_text)
 {
 	struct response *response;
+	char *body;
 
 	for (size_t i = 0; i < origin->response_count; i++)
-		if (origin->responses[i].body_len == body_len)
+		if (origin->responses[i].body_len == body_len &&
+		    origin->responses[i].is_text == is_text)
 			return &origin->responses[i];
 	if (origin->response_count == RESPONSES_MAX || body_len > BODY_MAX)
 		return NULL;
 	response = &origin->responses[origin->response_count++];
-	memset(response_make(response, body_len, "200 OK"), 'd', body_len);
+	body = response_make(response, body_len, "200 OK");
+	response->is_text = is_text;
+	if (is_text)
+		fill_words(body, body_len);
+	else
+		memset(body, 'd', body_len);
 	return response;
 }
 
@@ -204,7 +238,11 @@ request_read(struct origin *origin, struct conn *conn, const char *head,
 		conn->response = stats_response(origin);
 	} else if (strncmp(path, " /b/", 4) == 0) {
 		conn->response = response_of_size(
-			origin, strtoul(path + 4, NULL, 10));
+			origin, strtoul(path + 4, NULL, 10), false);
+		conn_count(conn);
+	} else if (strncmp(path, " /t/", 4) == 0) {
+		conn->response = response_of_size(
+			origin, strtoul(path + 4, NULL, 10), true);
 		conn_count(conn);
 	}
 	for (conn->left = 0; line != NULL && ++line < end;

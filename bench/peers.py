@@ -5,6 +5,7 @@ Each is started here, bounded in time, and ended by its own process id.
 """
 
 import grp
+import hashlib
 import json
 import os
 import pwd
@@ -30,6 +31,11 @@ TOOLS = {  # what is built, of which sources, with which libraries
     "handshakes": (["handshakes.c"], ["-lssl", "-lcrypto", "-lpthread"]),
 }
 NICE = 0
+
+
+# Of the one client of the profile "complete".
+KEY = "5f0c1c3e8a7d49b2a6c40d7c1f3e9b58"
+USER_AGENT = "load/1"  # of load.c: a key that it sends in any case
 
 
 class PeerError(Exception):
@@ -238,7 +244,7 @@ class Proxy:
     stop_signals = [signal.SIGTERM]
 
     def __init__(self, path, folder, port, backends, workers=1, idle_s=60,
-                 wrapper=(), connections=16384):
+                 wrapper=(), connections=16384, profile="", modules=""):
         self.folder = tempfile.mkdtemp(prefix=self.name + "-", dir=folder)
         self.port = port
         self.path = path
@@ -252,11 +258,14 @@ class Proxy:
             "IDLE": idle_s, "CONNECTIONS": connections, "USER": self.user(),
             "FILES": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "MASTER": "off" if wrapper else "on",
+            "KEY": KEY, "MODULES": modules.replace("@DIR@", self.folder),
             "BACKENDS": self.separator.join(
                 self.backend.format(port=number) for number in backends),
         }
-        self.conf = os.path.join(self.folder, self.template)
-        with open(os.path.join(HERE, "conf", self.template),
+        self.write_keys()
+        template = profile + self.template
+        self.conf = os.path.join(self.folder, template)
+        with open(os.path.join(HERE, "conf", template),
                   encoding="ascii") as file:
             text = re.sub(r"@([A-Z]+)@", lambda m: str(values[m.group(1)]),
                           file.read())
@@ -273,6 +282,16 @@ class Proxy:
                                   self.nobody if wrapper else None))
         self.await_answer(60 if wrapper else 10)
 
+    def write_keys(self):
+        """For those that read them: hashed, as weir has them, and plain."""
+        hashed = "".join(f"{who} sha256:" + hashlib.sha256(
+            key.encode()).hexdigest() + "\n" for who, key in (
+                ("bench", KEY), ("load", USER_AGENT)))
+        for name, text in (("keys", hashed), ("keys.plain", KEY + "\n")):
+            with open(os.path.join(self.folder, name), "w",
+                      encoding="ascii") as file:
+                file.write(text)
+
     def user(self):
         """The line that makes workers unprivileged; nothing without root."""
         if not self.switches:
@@ -286,7 +305,7 @@ class Proxy:
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 status, _ = fetch(self.port, "/b/16", patience)
-                if status == "200":
+                if status in ("200", "401"):
                     return
             except OSError as error:
                 status = str(error)

@@ -7,6 +7,7 @@ import shlex
 import statistics
 import sys
 
+import complete
 import peers
 
 REFERENCE = "nginx"
@@ -50,10 +51,11 @@ class Results:
         self.cpu, self.calls, self.instructions = {}, {}, {}
         self.idle, self.idle_tls = {}, {}
         self.latency, self.reuse = {}, {}
+        self.modules = []
 
     def text(self):
         parts = [self.introduction(), self.cpu_text(), self.calls_text(),
-                 self.instructions_text(),
+                 self.instructions_text(), self.modules_text(),
                  self.idle_text("connection", self.idle),
                  self.idle_text("TLS connection", self.idle_tls),
                  self.latency_text(), self.reuse_text()]
@@ -80,13 +82,19 @@ class Results:
         if REFERENCE not in self.names:
             others = []
         head = ["scenario"] + self.names + \
-            [f"{name} : {REFERENCE}" for name in others] + ["aim"]
+            [f"{name} : {REFERENCE}" for name in others]
+        pair = [name for name in ("weir", "haproxy") if name in self.names]
+        if len(pair) == 2:
+            head.append("weir : haproxy")
+        head.append("aim")
         rows = []
         for scenario in self.scenarios:
             got = self.cpu[scenario.name]
             row = [f"{scenario.name} {scenario.title}"]
             row += [cpu_cell(got[name]) for name in self.names]
             row += [ratio_cell(got[name], got[REFERENCE]) for name in others]
+            if len(pair) == 2:
+                row.append(ratio_cell(got[pair[0]], got[pair[1]]))
             row.append(f"{scenario.aim:.2f}" if scenario.aim else "")
             rows.append(row)
         return ("## CPU time per request, µs: all (user + system)\n\n"
@@ -136,6 +144,9 @@ class Results:
         return ("## User-space instructions per request\n\n" +
                 table(["scenario"] + self.names, rows) +
                 ("\n" + "\n".join(details) + "\n" if details else ""))
+
+    def modules_text(self):
+        return self.modules and complete.table_text(table, self.modules)
 
     def simple(self, title, head, figures, cells):
         empty = [""] * (len(head) - 1)
