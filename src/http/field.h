@@ -160,15 +160,12 @@ void http_fields_add(struct http_fields *f, struct arena *a, struct span name,
 /* The same for a known name, in the list's spelling: no search for its id. */
 void http_fields_add_id(struct http_fields *f, struct arena *a,
     enum http_field_id id, struct span value);
-/* Bytes of a known name's line without its value: "Name: " and CRLF. */
-size_t http_fields_line_bytes(enum http_field_id id);
 /*
- * The same, written as a line at `to`, which lives as long as the fields and
- * has room for it; returns its end.  Lines written one behind the other are
- * sent in one piece.
+ * The same for a whole line, "Name: value\r\n", that lives as long as the
+ * fields.  Lines that lie one behind the other are sent in one piece.
  */
-char *http_fields_add_line(struct http_fields *f, struct arena *a,
-    enum http_field_id id, struct span value, char *to);
+void http_fields_add_line(struct http_fields *f, struct arena *a,
+    enum http_field_id id, size_t name_len, struct span line);
 /* Replace all of that name by one. */
 void http_fields_set(struct http_fields *f, struct arena *a, struct span name,
     struct span value);

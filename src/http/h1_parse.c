@@ -419,6 +419,17 @@ read_target(struct pass *s, const char *p, struct http_request *req,
 
 #if SCAN_SSE2
 
+/* Whether uri_path_check() has nothing to see; SCAN_WIDTH bytes are there. */
+static inline bool
+is_free_of_marks(struct span path)
+{
+	if (path.len < SCAN_WIDTH)
+		return (scan_mark_stops(path.p) &
+		    ((UINT64_C(1) << path.len) - 1)) == 0;
+	return scan_until(path.p, path.p + path.len, scan_mark_stops) ==
+	    path.p + path.len;
+}
+
 /*
  * The usual line: GET or POST, a path and maybe a query, HTTP/1.0 or 1.1.  All
  * others, right and wrong, are left as they are: false.
@@ -447,6 +458,7 @@ read_plain_request_line(struct pass *s, struct http_request *req,
 		return false;
 	stop = scan_until(p, s->end, scan_target_stops);
 	req->path = span_of(p, (size_t)(stop - p));
+	req->path_is_plain = is_free_of_marks(req->path);
 	req->query = span_of(stop, 0);
 	req->has_query = stop < s->end && *stop == '?';
 	if (req->has_query) {

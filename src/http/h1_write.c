@@ -138,13 +138,15 @@ h1_write_fields(struct str *out, const struct http_fields *fields)
 static char *
 put_u64(char *to, uint64_t n)
 {
-	char digits[20];
-	char *p = digits + sizeof(digits);
+	char *end = to + 1;
+	char *p;
 
-	for (; n >= 10; n /= 10)
-		*--p = (char)('0' + n % 10);
-	*--p = (char)('0' + n);
-	return put(to, p, (size_t)(digits + sizeof(digits) - p));
+	for (uint64_t rest = n; rest >= 10; rest /= 10)
+		end++;
+	for (p = end - 1; p > to; n /= 10)
+		*p-- = (char)('0' + n % 10);
+	*p = (char)('0' + n);
+	return end;
 }
 
 /* The next of the options of one Connection field. */

@@ -139,32 +139,17 @@ http_fields_add_id(struct http_fields *f, struct arena *a,
 		grow_and_add_known(f, a, id, value);
 }
 
-size_t
-http_fields_line_bytes(enum http_field_id id)
-{
-	return http_field_spellings[id].len + sizeof(": \r\n") - 1;
-}
-
-char *
+void
 http_fields_add_line(struct http_fields *f, struct arena *a,
-    enum http_field_id id, struct span value, char *to)
+    enum http_field_id id, size_t name_len, struct span line)
 {
-	struct span name = http_field_spellings[id];
-	struct http_field *field = append(f, a);
+	size_t value_at = name_len + 2; /* behind ": " */
 
-	memcpy(to, name.p, name.len);
-	memcpy(to + name.len, ": ", 2);
-	*field = (struct http_field){ .name = to,
-		.name_len = (uint16_t)name.len, .id = (uint8_t)id,
-		.flags = HTTP_FIELD_VERBATIM, .value = to + name.len + 2,
-		.value_len = (uint32_t)value.len };
-	to += name.len + 2;
-	if (value.len > 0)
-		memcpy(to, value.p, value.len);
-	to += value.len;
-	memcpy(to, "\r\n", 2);
+	*append(f, a) = (struct http_field){ .name = line.p,
+		.name_len = (uint16_t)name_len, .id = (uint8_t)id,
+		.flags = HTTP_FIELD_VERBATIM, .value = line.p + value_at,
+		.value_len = (uint32_t)(line.len - value_at - 2) };
 	f->present |= UINT64_C(1) << id;
-	return to + 2;
 }
 
 void

@@ -53,6 +53,7 @@ struct http_request {
 	bool expect_continue;
 	bool upgrade_websocket; /* asked for, by Upgrade and Connection */
 	bool te_trailers;      /* TE: trailers */
+	bool path_is_plain;    /* seen on the way: neither '%' nor '.' in it */
 	uint64_t content_length;
 	struct http_fields fields;
 };

@@ -74,6 +74,7 @@ uri_split_target(struct http_request *req)
 	req->path = span_of(target.p, 0);
 	req->query = span_of(target.p, 0);
 	req->has_query = false;
+	req->path_is_plain = false;
 	if (target.len == 0)
 		return false;
 	/* CONNECT names a port, always (RFC 9110, section 9.3.6). */

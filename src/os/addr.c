@@ -225,36 +225,57 @@ addr_parse(struct span text, uint16_t default_port, struct addr_spec *spec,
 	return parse_host(text, span_of(text.p, len), spec, err);
 }
 
+static inline char *
+put_octet(char *p, unsigned n)
+{
+	if (n >= 100) {
+		*p++ = (char)('0' + n / 100);
+		n %= 100;
+		*p++ = (char)('0' + n / 10);
+		n %= 10;
+	} else if (n >= 10) {
+		*p++ = (char)('0' + n / 10);
+		n %= 10;
+	}
+	*p++ = (char)('0' + n);
+	return p;
+}
+
 /* By hand: inet_ntop(3) prints with sprintf, and each request needs one. */
 static void
 put_ipv4(struct str *out, const uint8_t bytes[4])
 {
-	char text[16];
-	size_t len = 0;
+	char *p = out->p + out->len;
 
-	for (unsigned i = 0; i < 4; i++) {
-		unsigned n = bytes[i];
-
-		if (i > 0)
-			text[len++] = '.';
-		if (n >= 100)
-			text[len++] = (char)('0' + n / 100);
-		if (n >= 10)
-			text[len++] = (char)('0' + n / 10 % 10);
-		text[len++] = (char)('0' + n % 10);
+	/* No memory of its own, which would cost a stack guard. */
+	if (out->overflow || out->cap - out->len < INET_ADDRSTRLEN) {
+		out->overflow = true;
+		return;
 	}
-	str_put(out, text, len);
+	p = put_octet(p, bytes[0]);
+	for (unsigned i = 1; i < 4; i++) {
+		*p++ = '.';
+		p = put_octet(p, bytes[i]);
+	}
+	out->len = (size_t)(p - out->p);
+}
+
+static __attribute__((noinline)) void
+put_ipv6(struct str *out, const uint8_t bytes[16])
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (inet_ntop(AF_INET6, bytes, text, sizeof(text)) != NULL)
+		str_cstr(out, text);
 }
 
 static void
 put_ip(struct str *out, const uint8_t bytes[16])
 {
-	char text[INET6_ADDRSTRLEN];
-
 	if (memcmp(bytes, mapped_prefix, sizeof(mapped_prefix)) == 0)
 		put_ipv4(out, bytes + 12);
-	else if (inet_ntop(AF_INET6, bytes, text, sizeof(text)) != NULL)
-		str_cstr(out, text);
+	else
+		put_ipv6(out, bytes);
 }
 
 static void

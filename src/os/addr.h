@@ -32,6 +32,9 @@ struct addr {
 };
 
 /* The same of an IP peer in 20 bytes; family AF_UNIX has neither. */
+/* Room for what addr_ip_put() writes; an IPv4 address may want 16 of it. */
+enum { ADDR_IP_TEXT_MAX = INET6_ADDRSTRLEN };
+
 struct addr_ip {
 	uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
 	uint16_t port;     /* host byte order */

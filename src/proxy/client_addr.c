@@ -89,20 +89,15 @@ collect(const struct exchange *ex, struct span name, struct span *items)
 	return count;
 }
 
-void
-client_addr_find(struct exchange *ex)
+/* The peer is trusted: whom does it name? */
+static __attribute__((noinline)) void
+believe(struct exchange *ex)
 {
 	const struct core_conf *core = ex->core;
-	struct addr_ip ip = ex->client_ops->peer(ex);
 	struct span name = span_cstr(core->client_ip_from);
 	struct span items[LIST_MAX];
-	bool forwarded;
+	bool forwarded = span_ieq(name, SPAN("Forwarded"));
 
-	ex->client_ip = ip;
-	if (core->trusted_proxies.count == 0 || !client_addr_is_trusted(core, &ip))
-		return;
-	ex->peer_trusted = true;
-	forwarded = span_ieq(name, SPAN("Forwarded"));
 	for (size_t i = collect(ex, name, items); i-- > 0;) {
 		struct addr_ip before;
 		int bad = forwarded ? parse_forwarded(items[i], &before)
@@ -115,6 +110,28 @@ client_addr_find(struct exchange *ex)
 		if (!client_addr_is_trusted(core, &before))
 			return;
 	}
+}
+
+static inline void
+put_node(struct str *out, const struct addr_ip *peer)
+{
+	if (peer->family == AF_UNIX)
+		str_lit(out, "unknown");
+	else
+		addr_ip_put(out, peer);
+}
+
+void
+client_addr_find(struct exchange *ex)
+{
+	const struct core_conf *core = ex->core;
+
+	ex->client_ip = ex->client_ops->peer(ex);
+	if (core->trusted_proxies.count == 0 ||
+	    !client_addr_is_trusted(core, &ex->client_ip))
+		return;
+	ex->peer_trusted = true;
+	believe(ex);
 }
 
 /* name: what was there (if the peer is trusted), then value. */
@@ -158,7 +175,7 @@ replace(struct exchange *ex, struct http_request *up,
 		http_fields_add_id(&up->fields, &ex->arena, id, value);
 }
 
-static void
+static __attribute__((noinline)) void
 put_forwarded(struct exchange *ex, struct http_request *up,
     const struct addr_ip *peer)
 {
@@ -186,24 +203,66 @@ put_forwarded(struct exchange *ex, struct http_request *up,
 	append(ex, up, FIELD_FORWARDED, str_view(&out));
 }
 
+/* Names as they begin a line. */
+#define FOR "X-Forwarded-For: "
+#define PROTO "X-Forwarded-Proto: "
+#define HOST "X-Forwarded-Host: "
+
+/* Without ": " */
+#define NAME_LEN(name) (sizeof(name) - 3)
+
+/* A line is written at out->len; it becomes a field. */
+static inline void
+end_line(struct exchange *ex, struct http_request *up, struct str *out,
+    size_t at, enum http_field_id id, size_t name_len)
+{
+	str_lit(out, "\r\n");
+	http_fields_add_line(&up->fields, &ex->arena, id, name_len,
+	    span_of(out->p + at, out->len - at));
+}
+
 /* The usual case: nobody before us said anything of the kind. */
 static void
-add_all(struct exchange *ex, struct http_request *up, struct span ip)
+add_all(struct exchange *ex, struct http_request *up,
+    const struct addr_ip *peer)
 {
-	struct span scheme = exchange_scheme(ex);
 	struct span host = ex->req.authority;
-	char *to = arena_alloc(&ex->arena, ip.len + scheme.len + host.len +
-	    http_fields_line_bytes(FIELD_X_FORWARDED_FOR) +
-	    http_fields_line_bytes(FIELD_X_FORWARDED_PROTO) +
-	    http_fields_line_bytes(FIELD_X_FORWARDED_HOST));
+	size_t room = sizeof(FOR) + ADDR_IP_TEXT_MAX + sizeof(PROTO "https") +
+	    sizeof(HOST) + 3 * sizeof("\r\n") + host.len;
+	struct str out;
+	size_t at;
 
-	to = http_fields_add_line(&up->fields, &ex->arena,
-	    FIELD_X_FORWARDED_FOR, ip, to);
-	to = http_fields_add_line(&up->fields, &ex->arena,
-	    FIELD_X_FORWARDED_PROTO, scheme, to);
-	if (host.len > 0)
-		http_fields_add_line(&up->fields, &ex->arena,
-		    FIELD_X_FORWARDED_HOST, host, to);
+	str_init(&out, arena_alloc(&ex->arena, room), room);
+	str_lit(&out, FOR);
+	put_node(&out, peer);
+	end_line(ex, up, &out, 0, FIELD_X_FORWARDED_FOR, NAME_LEN(FOR));
+	at = out.len;
+	if (ex->is_secure)
+		str_lit(&out, PROTO "https");
+	else
+		str_lit(&out, PROTO "http");
+	end_line(ex, up, &out, at, FIELD_X_FORWARDED_PROTO, NAME_LEN(PROTO));
+	if (host.len == 0)
+		return;
+	at = out.len;
+	str_lit(&out, HOST);
+	str_span(&out, host);
+	end_line(ex, up, &out, at, FIELD_X_FORWARDED_HOST, NAME_LEN(HOST));
+}
+
+/* Somebody did: to be kept, continued, or replaced. */
+static __attribute__((noinline)) void
+merge_all(struct exchange *ex, struct http_request *up,
+    const struct addr_ip *peer)
+{
+	char memory[ADDR_IP_TEXT_MAX];
+	struct str out;
+
+	str_init(&out, memory, sizeof(memory));
+	put_node(&out, peer);
+	append(ex, up, FIELD_X_FORWARDED_FOR, str_view(&out));
+	replace(ex, up, FIELD_X_FORWARDED_PROTO, exchange_scheme(ex));
+	replace(ex, up, FIELD_X_FORWARDED_HOST, ex->req.authority);
 }
 
 void
@@ -211,24 +270,12 @@ client_addr_forward(struct exchange *ex, struct http_request *up)
 {
 	struct addr_ip peer = ex->client_ops->peer(ex);
 	uint32_t which = ex->core->forwarded;
-	char memory[64];
-	struct str out;
 
 	if ((which & CORE_FORWARDED_X) != 0) {
-		str_init(&out, memory, sizeof(memory));
-		if (peer.family == AF_UNIX)
-			str_lit(&out, "unknown");
+		if ((up->fields.present & x_forwarded) == 0)
+			add_all(ex, up, &peer);
 		else
-			addr_ip_put(&out, &peer);
-		if ((up->fields.present & x_forwarded) == 0) {
-			add_all(ex, up, str_view(&out));
-		} else {
-			append(ex, up, FIELD_X_FORWARDED_FOR, str_view(&out));
-			replace(ex, up, FIELD_X_FORWARDED_PROTO,
-			    exchange_scheme(ex));
-			replace(ex, up, FIELD_X_FORWARDED_HOST,
-			    ex->req.authority);
-		}
+			merge_all(ex, up, &peer);
 	} else if (!ex->peer_trusted) {
 		http_fields_remove_id(&up->fields, FIELD_X_FORWARDED_FOR);
 		http_fields_remove_id(&up->fields, FIELD_X_FORWARDED_PROTO);

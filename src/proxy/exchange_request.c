@@ -28,6 +28,8 @@ normalise_path(struct exchange *ex)
 	struct str out;
 
 	ex->match_path = req->path;
+	if (req->path_is_plain)
+		return REASON_NONE;
 	switch (uri_path_check(req->path)) {
 	case URI_PATH_PLAIN:
 		return REASON_NONE;
@@ -79,7 +81,7 @@ treat_underscores(struct exchange *ex)
  * A certificate was shown to the name of the handshake: a request for another
  * one on the same connection might pass where its holder was never let in.
  */
-static bool
+static __attribute__((noinline)) bool
 is_misdirected(const struct exchange *ex)
 {
 	const struct conn *conn = ex->client_ops->conn(ex);
@@ -127,7 +129,7 @@ exchange_request_prepare(struct exchange *ex)
 }
 
 /* Bytes of a template in the arena; controls make it empty, counted. */
-static struct span
+static __attribute__((noinline)) struct span
 evaluate(struct exchange *ex, const struct template *t)
 {
 	char memory[VALUE_MAX];
@@ -190,12 +192,13 @@ static void
 add_via(struct exchange *ex, struct http_request *up)
 {
 	/* RFC 9110, section 7.6.3: the version received, and a pseudonym. */
-	struct span value = ex->req.minor >= 1 ? SPAN("1.1 weir")
-					       : SPAN("1.0 weir");
+	struct span line = ex->req.minor >= 1 ? SPAN("Via: 1.1 weir\r\n")
+					      : SPAN("Via: 1.0 weir\r\n");
 
 	if (ex->req.is_h2)
-		value = SPAN("2 weir");
-	http_fields_add_id(&up->fields, &ex->arena, FIELD_VIA, value);
+		line = SPAN("Via: 2 weir\r\n");
+	http_fields_add_line(&up->fields, &ex->arena, FIELD_VIA,
+	    sizeof("Via") - 1, line);
 }
 
 /* A table of its own for this try: what goes on to a backend, but Host. */
