@@ -154,7 +154,7 @@ compress_start(const struct module_env *env, void *conf_ptr,
 	(void)err;
 	conf->kind_count = 0;
 	for (size_t i = 0; i < conf->codings.count; i++) {
-		enum coder_kind kind;
+		enum coder_kind kind = CODER_KIND_COUNT;
 		bool is_new = coder_find(span_cstr(conf->codings.items[i]),
 		    &kind);
 

@@ -34,7 +34,7 @@ drop_first(struct pipe *p, struct block_pool *pool)
 }
 
 void
-pipe_fini(struct pipe *p, struct block_pool *pool)
+pipe_drop_all(struct pipe *p, struct block_pool *pool)
 {
 	while (p->first != NULL)
 		drop_first(p, pool);

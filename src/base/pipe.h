@@ -30,8 +30,16 @@ struct pipe_cursor {
 };
 
 void pipe_init(struct pipe *p);
-/* Drops what is left. */
-void pipe_fini(struct pipe *p, struct block_pool *pool);
+void pipe_drop_all(struct pipe *p, struct block_pool *pool);
+
+/* Drops what is left, mostly nothing. */
+static inline void
+pipe_fini(struct pipe *p, struct block_pool *pool)
+{
+	if (p->first != NULL)
+		pipe_drop_all(p, pool);
+}
+
 /* Copies the bytes behind what is there. */
 void pipe_put(struct pipe *p, struct block_pool *pool, struct span bytes);
 /* Adds bytes that lie in block b, sharing it (takes a reference of its own). */

@@ -658,16 +658,20 @@ void
 conf_dump_items_json(FILE *out, const struct conf_table *table,
     const char *path)
 {
-	char inner[256];
+	char memory[256];
+	struct str inner;
 
 	for (const struct conf_item *item = table->items; item->name != NULL;
 	    item++) {
 		json_item(out, item, path);
 		if (item->table == NULL)
 			continue;
-		snprintf(inner, sizeof(inner), "%s%s%s", path,
-		    path[0] != '\0' ? "." : "", item->name);
-		conf_dump_items_json(out, item->table, inner);
+		str_init(&inner, memory, sizeof(memory));
+		str_cstr(&inner, path);
+		if (inner.len > 0)
+			str_char(&inner, '.');
+		str_cstr(&inner, item->name);
+		conf_dump_items_json(out, item->table, str_terminate(&inner));
 	}
 }
 

@@ -270,20 +270,26 @@ generation_changes(const struct generation *a, const struct generation *b,
 
 /* ---- files ---- */
 
+/* Another one, or other content, has another; 0 = it cannot be looked at. */
+static __attribute__((noinline)) uint64_t
+sign_of(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return 0;
+	return mix(mix(mix((uint64_t)st.st_mtim.tv_sec,
+	    (uint64_t)st.st_mtim.tv_nsec), (uint64_t)st.st_ino),
+	    (uint64_t)st.st_size);
+}
+
 static void
 note_file(struct generation *g, const char *path)
 {
-	struct generation_file *f = &g->files[g->file_count];
-	struct stat st;
-
 	if (path == NULL)
 		return;
-	f->path = path;
-	if (stat(path, &st) == 0)
-		f->sign = mix(mix(mix((uint64_t)st.st_mtim.tv_sec,
-		    (uint64_t)st.st_mtim.tv_nsec), (uint64_t)st.st_ino),
-		    (uint64_t)st.st_size);
-	g->file_count++;
+	g->files[g->file_count++] = (struct generation_file){
+		.path = path, .sign = sign_of(path) };
 }
 
 void

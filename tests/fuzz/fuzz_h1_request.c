@@ -9,6 +9,7 @@
 #include "http/h1_parse.h"
 #include "http/h1_write.h"
 #include "http/hop.h"
+#include "http/uri.h"
 #include "splits.h"
 #include "../unit/http/render.h"
 
@@ -159,6 +160,8 @@ check_written(struct http_request *req, struct arena *arena)
 	struct str out;
 	size_t used;
 
+	CHECK(!req->path_is_plain ||
+	    uri_path_check(req->path) == URI_PATH_PLAIN);
 	/* CONNECT is answered, and without Host nothing can be written. */
 	if (req->authority.len == 0 || req->path.len == 0 ||
 	    hop_strip_request(req) != H1_REFUSAL_NONE)

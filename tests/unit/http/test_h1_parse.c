@@ -727,6 +727,36 @@ test_long(void **state)
 	}
 }
 
+/* A mark at each place of paths of each length, and none. */
+static void
+test_plain_paths(void **unused)
+{
+	char head[128];
+
+	(void)unused;
+	for (int len = 1; len <= 40; len++) {
+		for (int at = 1; at <= len; at++) {
+			struct h1_state state = { .checked = 0 };
+			struct http_request req;
+			char *p = head + sizeof("GET ") - 1;
+			size_t used;
+
+			snprintf(head, sizeof(head), "GET /%0*d?.%% HTTP/1.1"
+			    "\r\nHost: a\r\nAccept: */*\r\n\r\n", len - 1,
+			    0);
+			if (len == 1)
+				memmove(p + 1, p + 2, strlen(p + 1));
+			if (at < len)
+				p[at] = at % 2 != 0 ? '.' : '%';
+			assert_int_equal(h1_parse_request(&state, head,
+			    strlen(head), &limits, &req, &used), H1_DONE);
+			assert_int_equal(req.path.len, len);
+			if (req.path_is_plain != (at == len))
+				fail_msg("length %d, mark at %d", len, at);
+		}
+	}
+}
+
 static void
 test_trailers(void **state)
 {
@@ -764,6 +794,7 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_long_name),
+		cmocka_unit_test(test_plain_paths),
 		cmocka_unit_test(test_trailers),
 	};
 
