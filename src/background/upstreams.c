@@ -15,6 +15,7 @@
 #include "proxy/stats.h"
 #include "site/generation.h"
 #include "upstream/backend.h"
+#include "upstream/backend_inherit.h"
 #include "upstream/group.h"
 #include "upstream/places.h"
 
@@ -130,6 +131,7 @@ void
 upstreams_serve(struct upstreams *u, bool is_serving)
 {
 	u->is_serving = is_serving;
+	backend_inherit_serve(u->shared->backends, is_serving);
 	if (is_serving)
 		tell_workers(u);
 	show(u, is_serving);

@@ -72,6 +72,7 @@ estate_fini(struct estate *e, bool is_taker)
 	free(e->weir_version);
 	free(e->listeners);
 	free(e->zones);
+	free(e->counters);
 	free(e->backends);
 	free(e->lanes);
 	free(e->logs);
@@ -241,6 +242,11 @@ estate_encode(const struct estate *e, struct manifest *m)
 		put_listener(m, &e->listeners[i]);
 	for (size_t i = 0; i < e->zone_count; i++)
 		put_zone(m, &e->zones[i]);
+	if (e->counters != NULL) {
+		manifest_begin(m, ESTATE_COUNTERS, RECORD_VERSION);
+		manifest_put_span(m, span_cstr(e->counters));
+		manifest_end(m);
+	}
 	put_backends(m, e);
 	put_fds(m, ESTATE_LANES, e->lanes, e->lane_fd_count);
 	for (size_t i = 0; i < e->log_count; i++)
@@ -421,6 +427,11 @@ take_single(struct estate *e, struct manifest_record *r)
 			return false;
 		e->control_path = take_text(r);
 		e->control_fd = manifest_take_fd(r);
+		return true;
+	case ESTATE_COUNTERS:
+		if (e->counters != NULL)
+			return false;
+		e->counters = take_text(r);
 		return true;
 	case ESTATE_INIT:
 		if (e->init_fd >= 0)

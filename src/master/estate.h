@@ -37,6 +37,7 @@ enum estate_record {
 	ESTATE_TICKET_KEYS, /* reserved */
 	ESTATE_CONTROL,
 	ESTATE_INIT,
+	ESTATE_COUNTERS,
 };
 
 struct estate_listener {
@@ -94,6 +95,7 @@ struct estate {
 	size_t listener_count;
 	struct estate_zone *zones;
 	size_t zone_count;
+	char *counters; /* the layout of "metrics", in words; NULL = unknown */
 	/* Of the zone "backends": by slot, and the last version given. */
 	struct estate_backend *backends;
 	size_t backend_count;

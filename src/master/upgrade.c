@@ -103,6 +103,7 @@ upgrade_init(struct master *m)
 	};
 
 	deadline_init(&m->upgrade.forget, upgrade_come_on_forget);
+	deadline_init(&m->upgrade.sync, upgrade_come_on_sync);
 	m->upgrade.orphans_fd = -1;
 	m->upgrade.init_fd = -1;
 	m->upgrade.orphans.door_fd = -1;
@@ -118,6 +119,7 @@ upgrade_fini(struct master *m)
 	    upgrade_come_is_provisional(m);
 
 	deadline_stop(m->loop, &m->upgrade.forget);
+	deadline_stop(m->loop, &m->upgrade.sync);
 	upgrade_give_stop(&m->upgrade.give);
 	upgrade_take_stop(&m->upgrade.take);
 	if (m->upgrade.init_fd >= 0)

@@ -32,6 +32,7 @@ struct upgrade {
 	struct orphans orphans;
 	struct listener_set own; /* in a worker: what it may hand over */
 	struct deadline forget; /* what orphans had is free again */
+	struct deadline sync; /* shared_sync_inherited() */
 	int init_fd;     /* to a process 1 that was a predecessor; -1 = none */
 	int orphans_fd;  /* to the workers of one who has died; -1 = none */
 	bool wants_quit; /* came, and has to wait */

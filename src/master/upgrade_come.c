@@ -17,7 +17,10 @@
 #include "site/generation.h"
 #include "site/shared.h"
 
-enum { ORPHANS_MS = 3000 }; /* to answer a plain start */
+enum {
+	ORPHANS_MS = 3000, /* to answer a plain start */
+	SYNC_MS = 1000,
+};
 
 bool
 upgrade_come_is_successor(struct master *m)
@@ -28,6 +31,21 @@ upgrade_come_is_successor(struct master *m)
 		return true;
 	u->orphans_fd = orphans_connect(m->settings->upgrade_sock);
 	return u->orphans_fd >= 0;
+}
+
+static void
+sync_counters(struct master *m)
+{
+	if (shared_sync_inherited(m->shared))
+		deadline_set(m->loop, &m->upgrade.sync, now_ms() + SYNC_MS);
+}
+
+void
+upgrade_come_on_sync(struct deadline *d)
+{
+	struct upgrade *u = LIST_OF(d, struct upgrade, sync);
+
+	sync_counters(LIST_OF(u, struct master, upgrade));
 }
 
 /* Nothing may fail any more that the predecessor would have to know. */
@@ -46,6 +64,7 @@ on_taken(struct master *m)
 	    1 + m->upgrade.take.estate.draining);
 	m->upgrade.init_fd = m->upgrade.take.estate.init_fd;
 	m->upgrade.take.estate.init_fd = -1;
+	sync_counters(m);
 	master_serve(m);
 	estate_fini(&m->upgrade.take.estate, true);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * upgrade_come - what an upgrade means to the master who comes: with -u, started
- * by the one who leaves, or by a plain start that finds orphans.
+ * upgrade_come - what an upgrade means to the master who comes: with -u,
+ * started by the one who leaves, or by a plain start that finds orphans.
  */
 #ifndef MASTER_UPGRADE_COME_H
 #define MASTER_UPGRADE_COME_H
@@ -30,6 +30,8 @@ bool upgrade_come_is_provisional(const struct master *m);
 /* See struct upgrade_take_config; arg is the master. */
 void upgrade_come_on_event(void *arg, enum upgrade_take_event event,
     const char *why);
+/* The predecessor has counted on. */
+void upgrade_come_on_sync(struct deadline *d);
 /* All orphans have gone. */
 void upgrade_come_on_forget(struct deadline *d);
 

@@ -9,6 +9,7 @@
 #include "base/heap_alloc.h"
 #include "master/control.h"
 #include "master/master_private.h"
+#include "metrics/metrics_inherit.h"
 #include "os/shmem.h"
 #include "site/shared.h"
 
@@ -125,6 +126,7 @@ give(struct master *m, struct listener_set *listeners,
 		add_listener(&e, &listeners->items[i]);
 	zones.estate = &e;
 	shared_each_zone(m->shared, add_zone, &zones);
+	e.counters = metrics_inherit_describe(&m->shared->metrics);
 	add_backends(m, &e);
 	add_logs(m, &e);
 	add_processes(m, &e);

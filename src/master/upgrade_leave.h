@@ -20,7 +20,10 @@ void upgrade_leave_on_usr2(struct master *m);
  * begun if it may be.
  */
 void upgrade_leave_continue(struct master *m);
-/* True from QUIT or USR2, also one that has to wait, until it is known what became of it. */
+/*
+ * True from QUIT or USR2, also one that has to wait, until it is known what
+ * became of it.
+ */
 bool upgrade_leave_is_running(const struct master *m);
 /* What waitpid() said; false if it is none of ours. */
 bool upgrade_leave_on_exit(struct master *m, pid_t pid, int status);

@@ -141,6 +141,12 @@ upgrade_left_open_shared(struct master *m, struct shared_config *config,
 	}
 	take_listeners(&m->upgrade, e);
 	note_processes(&m->upgrade, e);
+	if (metrics != NULL) {
+		legacy.metrics_version = metrics->version;
+		legacy.metrics_bytes = metrics->bytes;
+	}
+	if (e->counters != NULL)
+		legacy.metrics_layout = span_cstr(e->counters);
 	legacy.used = m->upgrade.used;
 	legacy.used_count = m->upgrade.used_count;
 	owners = heap_alloc_zeroed(e->backend_count + 1, sizeof(*owners));

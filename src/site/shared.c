@@ -10,6 +10,7 @@
 #include "site/shared.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/log.h"
+#include "metrics/metrics_inherit.h"
 #include "net/tls_keys.h"
 #include "os/proc_cpu.h"
 #include "proxy/serving.h"
@@ -24,6 +26,7 @@
 #include "site/modules.h"
 #include "site/settings.h"
 #include "upstream/backend.h"
+#include "upstream/backend_inherit.h"
 #include "upstream/lane.h"
 
 enum {
@@ -83,19 +86,47 @@ take(int *fd)
 	return taken;
 }
 
-/* The predecessor's, or as new. */
+/* What was counted in another layout is shown here as well, name by name. */
+static void
+inherit_metrics(struct shared *s, const struct shared_legacy *legacy, int fd)
+{
+	struct error err;
+
+	s->heir = metrics_inherit_open(&s->metrics, fd,
+	    legacy->metrics_version, legacy->metrics_bytes,
+	    legacy->metrics_layout, &err);
+	if (s->heir == NULL)
+		log_notice(NULL, "all counters start at zero: %s", err.text);
+	else
+		log_notice(NULL, "the counters have another layout: what was "
+		    "counted is taken over name by name");
+}
+
+/* The predecessor's, or a new one. */
 static int
 open_or_adopt(struct shared *s, const struct shared_legacy *legacy,
     const struct metrics_config *config, struct error *err)
 {
 	int fd = legacy != NULL ? take(legacy->metrics_fd) : -1;
+	int copy;
 
-	if (fd >= 0) {
-		if (metrics_adopt(&s->metrics, fd, config, err) == 0)
-			return 0;
-		log_notice(NULL, "all counters start at zero: %s", err->text);
+	if (fd < 0)
+		return metrics_open(&s->metrics, config, err);
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (metrics_adopt(&s->metrics, fd, config, err) == 0) {
+		if (copy >= 0)
+			close(copy);
+		return 0;
 	}
-	return metrics_open(&s->metrics, config, err);
+	log_debug(NULL, "counters: %s", err->text);
+	if (metrics_open(&s->metrics, config, err) != 0) {
+		if (copy >= 0)
+			close(copy);
+		return -1;
+	}
+	if (copy >= 0)
+		inherit_metrics(s, legacy, copy);
+	return 0;
 }
 
 static int
@@ -140,9 +171,17 @@ adopt_backends(size_t slots, const struct shared_legacy *legacy, int fd,
 	for (size_t i = 0; i < legacy->owner_count; i++)
 		owners[i] = (struct backend_owner){ legacy->owners[i].name,
 			legacy->owners[i].version };
-	zone = backend_zone_adopt(fd, slots, owners, legacy->owner_count,
-	    legacy->versions, err);
+	if (legacy->owner_count == slots)
+		zone = backend_zone_adopt(fd, slots, owners, slots,
+		    legacy->versions, err);
+	else
+		zone = backend_inherit_zone(fd, slots, owners,
+		    legacy->owner_count, legacy->versions, err);
 	free(owners);
+	if (zone != NULL && legacy->owner_count != slots)
+		log_notice(NULL, "the zone of backends has %zu slots instead "
+		    "of %zu: their state is taken over by name, idle "
+		    "connections are not", slots, legacy->owner_count);
 	return zone;
 }
 
@@ -153,6 +192,9 @@ open_backends(struct shared *s, const struct shared_config *c,
 {
 	const struct shared_legacy *legacy = c->legacy;
 	int fd = legacy != NULL ? take(legacy->backends_fd) : -1;
+	/* `parked` of a slot and its lane belong together. */
+	bool is_same = legacy != NULL &&
+	    legacy->owner_count == c->settings->backends_max;
 
 	if (fd >= 0) {
 		s->backends = adopt_backends(c->settings->backends_max,
@@ -160,10 +202,10 @@ open_backends(struct shared *s, const struct shared_config *c,
 		if (s->backends == NULL)
 			log_notice(NULL, "the state of all backends starts "
 			    "as new: %s", err->text);
-		else if (legacy->lane_fd_count > 0)
+		else if (is_same && legacy->lane_fd_count > 0)
 			s->lanes = lane_set_adopt(legacy->lanes,
 			    legacy->lane_fd_count, err);
-		if (s->backends != NULL && s->lanes == NULL &&
+		if (s->backends != NULL && is_same && s->lanes == NULL &&
 		    legacy->lane_fd_count > 0)
 			log_notice(NULL, "idle connections to backends are "
 			    "not taken over: %s", err->text);
@@ -242,6 +284,7 @@ shared_free(struct shared *s)
 	}
 	lane_set_free(s->lanes);
 	backend_zone_free(s->backends);
+	metrics_inherit_close(s->heir, s->heir_process, false);
 	metrics_close(&s->metrics);
 	shmem_close(&s->serving_zone);
 	shmem_close(&s->log_zone);
@@ -484,6 +527,35 @@ shared_give_process(struct shared *s, unsigned process)
 	s->process_used[process] = false;
 }
 
+bool
+shared_sync_inherited(struct shared *s)
+{
+	int slot;
+
+	if (s->heir == NULL)
+		return false;
+	if (s->heir_process == 0) {
+		slot = shared_take_process(s, 0);
+		if (slot < 0)
+			return true; /* one will be free */
+		s->heir_process = (unsigned)slot;
+	}
+	metrics_inherit_sync(s->heir, s->heir_process);
+	return true;
+}
+
+static void
+close_heir(struct shared *s)
+{
+	if (shared_sync_inherited(s) && s->heir_process != 0) {
+		metrics_reset_gauges(&s->metrics, s->heir_process);
+		metrics_inherit_close(s->heir, s->heir_process, !s->is_given);
+		s->heir = NULL;
+		shared_give_process(s, s->heir_process);
+		s->heir_process = 0;
+	}
+}
+
 void
 shared_give_inherited(struct shared *s, const uint32_t *used, size_t count)
 {
@@ -493,6 +565,8 @@ shared_give_inherited(struct shared *s, const uint32_t *used, size_t count)
 			shared_give_process(s, used[i]);
 	}
 	s->has_predecessor = false;
+	backend_inherit_end(s->backends);
+	close_heir(s);
 	metrics_release_unused(&s->metrics, SHARED_MASTER);
 }
 

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/span.h"
 #include "metrics/metrics.h"
 #include "os/logring.h"
 #include "os/logtarget.h"
@@ -34,6 +35,7 @@
 struct backend_zone;
 struct error;
 struct lane_set;
+struct metrics_heir;
 struct settings;
 struct serving;
 struct shared_zone;
@@ -49,13 +51,17 @@ struct shared_owner {
 
 /*
  * What a predecessor left, in an upgrade.  Descriptors are taken, which sets
- * them to -1; what cannot be used starts empty, and that is logged.
+ * them to -1; what has another size or layout is copied by name, what cannot be
+ * read starts empty, and that is logged.
  */
 struct shared_legacy {
 	size_t process_count;  /* process slots of its counters */
 	const uint32_t *used;  /* those of its living processes */
 	size_t used_count;
 	int *metrics_fd;       /* NULL = none */
+	uint32_t metrics_version; /* and size, of the zone */
+	uint64_t metrics_bytes;
+	struct span metrics_layout; /* see metrics/metrics_inherit.h */
 	int *backends_fd;      /* NULL = none */
 	const struct shared_owner *owners;
 	size_t owner_count;
@@ -82,6 +88,8 @@ struct shared {
 	size_t process_count;
 	int kick_fd;                /* wakes the log writer */
 	struct metrics metrics;
+	struct metrics_heir *heir;  /* NULL = a predecessor counts in metrics */
+	unsigned heir_process;      /* the slot that shows what it counts */
 	const struct metric_set **metric_sets;
 	uint32_t routes_max;        /* numbers of routes are below */
 	struct shmem serving_zone;
@@ -168,12 +176,20 @@ int *shared_leave_lanes(const struct shared *s, size_t *count);
 int shared_take_process(struct shared *s, unsigned wanted);
 /* Its process has died: nothing is "now" there any more. */
 void shared_give_process(struct shared *s, unsigned process);
-/* True once all lines of the slot's ring were written. */
-/* The process of a predecessor that had the slot has gone. */
+/*
+ * Once all is ours, and then about once a second until the predecessor has
+ * gone: what it counts in a zone of its own.  False if there is no such zone.
+ */
+bool shared_sync_inherited(struct shared *s);
+/*
+ * The processes of a predecessor that had these slots have gone, and with them
+ * what it counted in.
+ */
 void shared_give_inherited(struct shared *s, const uint32_t *used,
     size_t count);
 /* A successor has failed: what it left in the zones is put in order. */
 void shared_reclaim(struct shared *s);
+/* True once all lines of the slot's ring were written. */
 bool shared_is_logged(const struct shared *s, unsigned process);
 
 #endif

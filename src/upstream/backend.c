@@ -18,11 +18,12 @@
 #include "base/now.h"
 #include "base/str.h"
 #include "os/shmem.h"
+#include "upstream/backend_inherit.h"
+#include "upstream/backend_private.h"
 #include "upstream/group.h"
 #include "upstream/health.h"
 
 enum {
-	ZONE_LAYOUT = 3,
 	/* A claim this old is that of a writer who died. */
 	CLAIM_MS = 2000,
 	/* So many slots may a successor rename. */
@@ -30,11 +31,6 @@ enum {
 	COUNT_BITS = 4,
 	COUNT_MASK = (1 << COUNT_BITS) - 1,
 	READ_TRIES = 64,
-	/*
-	 * For as many processes as there may ever be, so that the zone's size
-	 * does not depend on their number; what is not used is not there.
-	 */
-	ACCOUNTS_MAX = 1024,
 };
 
 _Static_assert(sizeof(struct backend_addresses) % sizeof(uint32_t) == 0,
@@ -219,8 +215,9 @@ backend_addresses(const struct backend *b, struct backend_addresses *out)
 }
 
 /* The one who holds the claim writes the copy that nobody reads. */
-static void
-publish(struct backend_slot *slot, const struct backend_addresses *addresses)
+void
+backend_put_addresses(struct backend_slot *slot,
+    const struct backend_addresses *addresses)
 {
 	uint64_t turn = (atomic_load(&slot->published) >> COUNT_BITS) + 1;
 	_Atomic uint32_t *copy = slot->copies[turn & 1];
@@ -263,7 +260,7 @@ backend_settle(const struct backend *b,
 	assert(addresses->count <= BACKEND_ADDRESSES_MAX);
 	/* A copy that is being replaced must not look like the valid one. */
 	atomic_thread_fence(memory_order_seq_cst);
-	publish(b->shared, addresses);
+	backend_put_addresses(b->shared, addresses);
 	if (was_there != (addresses->count > 0))
 		group_changed(b->group);
 }
@@ -279,49 +276,21 @@ backend_publish(const struct backend *b,
 	return 0;
 }
 
-/* What the master alone knows of a slot: it believes nothing in the zone. */
-struct owner {
-	char *name; /* NULL = never used; kept after the last generation */
-	uint32_t version;
-	uint32_t generations;
-	uint64_t released; /* order in which slots became free */
-};
-
-/* At the end of the zone; rows of cells behind it. */
-struct accounts {
-	_Alignas(64) _Atomic uint32_t used; /* accounts from here on were never joined */
-	_Atomic uint32_t joined[ACCOUNTS_MAX]; /* 0 = nothing to return */
-};
-
-struct backend_zone {
-	struct shmem memory;
-	struct backend_slot *slots;
-	struct accounts *accounts;
-	struct backend_cell *cells; /* a row of count an account */
-	unsigned own; /* this process's account + 1, 0 = none */
-	int *wakers;  /* eventfds, by account */
-	size_t waker_count;
-	struct owner *owners;
-	size_t count;
-	uint32_t versions;
-	uint64_t releases;
-};
-
-static size_t
-zone_bytes(size_t slots)
+size_t
+backend_zone_bytes(size_t slots)
 {
-	return slots * sizeof(struct backend_slot) + sizeof(struct accounts) +
-	    slots * ACCOUNTS_MAX * sizeof(struct backend_cell);
+	return slots * sizeof(struct backend_slot) + sizeof(struct backend_accounts) +
+	    slots * BACKEND_ACCOUNTS_MAX * sizeof(struct backend_cell);
 }
 
-static struct backend_zone *
-new_zone(const struct shmem *memory, size_t slots)
+struct backend_zone *
+backend_zone_wrap(const struct shmem *memory, size_t slots)
 {
 	struct backend_zone *zone = heap_alloc_zeroed(1, sizeof(*zone));
 
 	zone->memory = *memory;
 	zone->slots = zone->memory.data;
-	zone->accounts = (struct accounts *)(void *)(zone->slots + slots);
+	zone->accounts = (struct backend_accounts *)(void *)(zone->slots + slots);
 	zone->cells = (struct backend_cell *)(void *)(zone->accounts + 1);
 	zone->count = slots;
 	zone->owners = heap_alloc_zeroed(slots, sizeof(*zone->owners));
@@ -334,10 +303,10 @@ backend_zone_new(size_t slots, struct error *err)
 	struct shmem memory;
 
 	assert(slots > 0);
-	if (shmem_create(&memory, "backends", ZONE_LAYOUT,
-	    zone_bytes(slots), err) != 0)
+	if (shmem_create(&memory, "backends", BACKEND_ZONE_LAYOUT,
+	    backend_zone_bytes(slots), err) != 0)
 		return NULL;
-	return new_zone(&memory, slots);
+	return backend_zone_wrap(&memory, slots);
 }
 
 struct backend_zone *
@@ -347,8 +316,8 @@ backend_zone_adopt(int fd, size_t slots, const struct backend_owner *owners,
 	struct backend_zone *zone;
 	struct shmem memory;
 
-	if (shmem_adopt(&memory, fd, "backends", ZONE_LAYOUT,
-	    zone_bytes(slots), err) != 0)
+	if (shmem_adopt(&memory, fd, "backends", BACKEND_ZONE_LAYOUT,
+	    backend_zone_bytes(slots), err) != 0)
 		return NULL;
 	if (owner_count != slots) {
 		shmem_close(&memory);
@@ -356,7 +325,7 @@ backend_zone_adopt(int fd, size_t slots, const struct backend_owner *owners,
 		    "zone %zu", owner_count, slots);
 		return NULL;
 	}
-	zone = new_zone(&memory, slots);
+	zone = backend_zone_wrap(&memory, slots);
 	zone->versions = versions;
 	for (size_t i = 0; i < slots; i++) {
 		if (owners[i].name == NULL)
@@ -395,6 +364,7 @@ backend_zone_free(struct backend_zone *zone)
 	for (size_t i = 0; i < zone->waker_count; i++)
 		close(zone->wakers[i]);
 	free(zone->wakers);
+	backend_inherit_free(zone->heritage);
 	shmem_close(&zone->memory);
 	free(zone);
 }
@@ -422,13 +392,13 @@ backend_zone_slot(const struct backend_zone *zone, size_t slot)
  * The slot of that name; else one never used; else the one that has been free
  * longest, so that a name which comes back soon finds its slot as it was.
  */
-static struct owner *
+static struct backend_booking *
 find(struct backend_zone *zone, struct span name)
 {
-	struct owner *best = NULL;
+	struct backend_booking *best = NULL;
 
 	for (size_t i = 0; i < zone->count; i++) {
-		struct owner *o = &zone->owners[i];
+		struct backend_booking *o = &zone->owners[i];
 
 		if (o->name != NULL && span_eq(span_cstr(o->name), name))
 			return o;
@@ -443,7 +413,8 @@ find(struct backend_zone *zone, struct span name)
 
 /* Hand the slot to another name, with everything in it as new. */
 static void
-rename_slot(struct backend_zone *zone, struct owner *o, struct span name)
+rename_slot(struct backend_zone *zone, struct backend_booking *o,
+    struct span name)
 {
 	struct backend_slot *slot = &zone->slots[o - zone->owners];
 	static const struct backend_addresses none;
@@ -464,7 +435,7 @@ rename_slot(struct backend_zone *zone, struct owner *o, struct span name)
 	atomic_store(&slot->failures, 0);
 	atomic_store(&slot->turns, 0);
 	/* Tallies are what the processes hold: tally_mend() sees to them. */
-	publish(slot, &none);
+	backend_put_addresses(slot, &none);
 	memset(slot->name, 0, sizeof(slot->name));
 	memcpy(slot->name, name.p, name.len);
 }
@@ -509,7 +480,7 @@ backend_end_tenancy(const struct backend *b, bool is_drained)
 int
 backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
 {
-	struct owner *o = find(zone, b->name);
+	struct backend_booking *o = find(zone, b->name);
 
 	if (b->name.len >= BACKEND_NAME_MAX)
 		return error_set(err, "backend \"%.*s\": upstream and address "
@@ -536,7 +507,7 @@ backend_bind(struct backend *b, struct backend_zone *zone, struct error *err)
 void
 backend_unbind(struct backend *b, struct backend_zone *zone)
 {
-	struct owner *o;
+	struct backend_booking *o;
 
 	if (b->shared == NULL)
 		return;
@@ -590,11 +561,11 @@ backend_zone_join(struct backend_zone *zone)
 	uint32_t used = atomic_load(&zone->accounts->used);
 	unsigned i = 0;
 
-	while (i < ACCOUNTS_MAX && !lock_account(zone, i, F_WRLCK))
+	while (i < BACKEND_ACCOUNTS_MAX && !lock_account(zone, i, F_WRLCK))
 		i++;
-	if (i == ACCOUNTS_MAX) {
+	if (i == BACKEND_ACCOUNTS_MAX) {
 		log_warn(NULL, "counting what this process has of backends: "
-		    "all %d accounts are taken", ACCOUNTS_MAX);
+		    "all %d accounts are taken", BACKEND_ACCOUNTS_MAX);
 		return NULL;
 	}
 	while (used <= i && !atomic_compare_exchange_weak(
@@ -612,7 +583,7 @@ backend_zone_accounts(const struct backend_zone *zone)
 	uint32_t used = atomic_load_explicit(&zone->accounts->used,
 	    memory_order_relaxed);
 
-	return used < ACCOUNTS_MAX ? used : ACCOUNTS_MAX;
+	return used < BACKEND_ACCOUNTS_MAX ? used : BACKEND_ACCOUNTS_MAX;
 }
 
 uint32_t
@@ -625,7 +596,7 @@ const struct backend_cell *
 backend_zone_cell(const struct backend_zone *zone, uint32_t account,
     uint32_t slot)
 {
-	assert(account < ACCOUNTS_MAX && slot < zone->count);
+	assert(account < BACKEND_ACCOUNTS_MAX && slot < zone->count);
 	return row_of(zone, account) + slot;
 }
 
@@ -634,10 +605,10 @@ backend_zone_need_wakers(struct backend_zone *zone, size_t count,
     struct error *err)
 {
 	if (zone->wakers == NULL)
-		zone->wakers = heap_alloc_zeroed(ACCOUNTS_MAX,
+		zone->wakers = heap_alloc_zeroed(BACKEND_ACCOUNTS_MAX,
 		    sizeof(*zone->wakers));
-	if (count > ACCOUNTS_MAX)
-		count = ACCOUNTS_MAX;
+	if (count > BACKEND_ACCOUNTS_MAX)
+		count = BACKEND_ACCOUNTS_MAX;
 	while (zone->waker_count < count) {
 		int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
@@ -677,8 +648,8 @@ mend_tally(struct backend_zone *zone, struct tally *t, size_t offset)
 		.count = atomic_load(&zone->accounts->used),
 	};
 
-	if (cells.count > ACCOUNTS_MAX)
-		cells.count = ACCOUNTS_MAX;
+	if (cells.count > BACKEND_ACCOUNTS_MAX)
+		cells.count = BACKEND_ACCOUNTS_MAX;
 	(void)tally_mend(t, &cells);
 }
 
@@ -687,7 +658,7 @@ backend_zone_mend(struct backend_zone *zone)
 {
 	uint32_t used = atomic_load(&zone->accounts->used);
 
-	for (unsigned i = 0; i < used && i < ACCOUNTS_MAX; i++) {
+	for (unsigned i = 0; i < used && i < BACKEND_ACCOUNTS_MAX; i++) {
 		/* One's own lock is no obstacle: see to it here. */
 		if (i + 1 == zone->own ||
 		    atomic_load(&zone->accounts->joined[i]) == 0 ||
@@ -698,6 +669,7 @@ backend_zone_mend(struct backend_zone *zone)
 		atomic_store(&zone->accounts->joined[i], 0);
 		(void)lock_account(zone, i, F_UNLCK);
 	}
+	backend_inherit_mirror(zone);
 	for (size_t i = 0; i < zone->count; i++) {
 		struct backend_slot *slot = &zone->slots[i];
 		size_t cell = i * sizeof(struct backend_cell);
