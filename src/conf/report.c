@@ -7,15 +7,21 @@
 #include <string.h>
 
 #include "base/heap_alloc.h"
+#include "base/str.h"
 
 /* Bytes of a source line that are shown: what is longer is cut around the
- * column, so that a generated line does not flood the terminal. */
+ * column, with a mark for what is left out, so that a generated line does not
+ * flood the terminal. */
 enum { SOURCE_SHOWN = 160 };
+
+static const char cut_mark[] = "...";
+
+enum { MARK = sizeof(cut_mark) - 1 };
 
 struct finding {
 	struct conf_place place; /* without its source */
 	char *source;            /* the part of the line that is shown */
-	size_t caret;            /* byte in it */
+	size_t caret;            /* byte in it, or just behind it */
 	char *text;
 	size_t number;    /* order of discovery */
 	size_t file_rank; /* order of files */
@@ -109,23 +115,38 @@ keep_source(struct finding *f)
 {
 	const char *line = f->place.source;
 	size_t column = f->place.column > 0 ? f->place.column - 1 : 0;
-	size_t from = 0, len;
+	size_t from = 0, to;
+	struct str out;
 
 	f->place.source = NULL;
 	if (line == NULL)
 		return;
-	if (column > SOURCE_SHOWN / 2 &&
-	    strnlen(line, column + SOURCE_SHOWN / 2) > SOURCE_SHOWN)
-		from = column - SOURCE_SHOWN / 2;
-	while (from < column && is_inside(line, from))
+	to = strnlen(line, column + SOURCE_SHOWN + 1);
+	while (to > 0 && line[to - 1] == '\r')
+		to--;
+	if (column > to)
+		column = to;
+	if (to > SOURCE_SHOWN && column > SOURCE_SHOWN / 2)
+		from = column + SOURCE_SHOWN / 2 < to
+		    ? column - SOURCE_SHOWN / 2 : to - SOURCE_SHOWN;
+	while (from > 0 && from < column && is_inside(line, from))
 		from++;
-	len = strnlen(line + from, SOURCE_SHOWN);
-	while (len > 0 && line[from + len - 1] == '\r')
-		len--;
-	f->source = heap_alloc(len + 1);
-	memcpy(f->source, line + from, len);
-	f->source[len] = '\0';
-	f->caret = column - from < len ? column - from : len;
+	str_init(&out, heap_alloc(SOURCE_SHOWN + 2 * MARK + 1),
+	    SOURCE_SHOWN + 2 * MARK + 1);
+	f->source = out.p;
+	if (from > 0)
+		str_cstr(&out, cut_mark);
+	f->caret = out.len + column - from;
+	if (to - from > SOURCE_SHOWN) {
+		to = from + SOURCE_SHOWN;
+		while (to > column && is_inside(line, to))
+			to--;
+		str_span(&out, span_of(line + from, to - from));
+		str_cstr(&out, cut_mark);
+	} else {
+		str_span(&out, span_of(line + from, to - from));
+	}
+	(void)str_terminate(&out);
 }
 
 static void

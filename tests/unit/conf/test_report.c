@@ -102,28 +102,81 @@ test_the_same_is_printed_once(void **state)
 	conf_report_free(r);
 }
 
+/* Whatever the length and the column: the caret stands under its byte. */
 static void
 test_long_line_is_cut_around_the_column(void **state)
 {
-	char line[10001];
-	struct conf_place place = { .file = "a", .line = 1, .column = 5001 };
-	struct conf_report *r = conf_report_new();
-	char *text, *source, *caret;
+	static const struct {
+		size_t len;
+		unsigned column;
+		bool is_cut_before, is_cut_behind;
+	} rows[] = {
+		{ 160, 1, false, false }, { 160, 160, false, false },
+		{ 161, 1, false, true }, { 161, 161, true, false },
+		{ 200, 80, false, true }, { 200, 81, false, true },
+		{ 200, 82, true, true }, { 200, 121, true, false },
+		{ 10000, 1, false, true }, { 10000, 5001, true, true },
+		{ 10000, 9999, true, false }, { 10000, 10000, true, false },
+	};
+	static const char end_mark[] = "...\n";
 
 	(void)state;
-	memset(line, '-', sizeof(line) - 1);
-	line[5000] = 'X';
-	line[10000] = '\0';
-	place.source = line;
-	conf_report_error(r, &place, "no");
-	memset(line, '?', sizeof(line) - 1);
-	text = printed_report(r);
-	source = strchr(text, '\n') + 1;
-	caret = strchr(source, '\n') + 1;
-	assert_true(strlen(text) < 500);
-	assert_int_equal(source[strchr(caret, '^') - caret], 'X');
-	free(text);
-	conf_report_free(r);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char line[10001];
+		struct conf_place place = { .file = "a", .line = 1,
+			.column = rows[i].column, .source = line };
+		struct conf_report *r = conf_report_new();
+		char *text, *source, *caret;
+
+		memset(line, '-', rows[i].len);
+		line[rows[i].column - 1] = 'X';
+		line[rows[i].len] = '\0';
+		conf_report_error(r, &place, "no");
+		memset(line, '?', rows[i].len);
+		text = printed_report(r);
+		source = strchr(text, '\n') + 1;
+		caret = strchr(source, '\n') + 1;
+		assert_true(caret - source <= 160 + 3 + 3 + 1);
+		assert_true(caret - source >= 160 + 1);
+		assert_int_equal(source[strchr(caret, '^') - caret], 'X');
+		assert_int_equal(strncmp(source, end_mark, 3) == 0,
+		    rows[i].is_cut_before);
+		assert_int_equal(strncmp(caret - 4, end_mark, 4) == 0,
+		    rows[i].is_cut_behind);
+		free(text);
+		conf_report_free(r);
+	}
+}
+
+/* A character of several bytes is left out whole. */
+static void
+test_cut_between_characters(void **state)
+{
+	char line[1001];
+
+	(void)state;
+	for (unsigned column = 1; column < 1000; column += 2) {
+		struct conf_place place = { .file = "a", .line = 1,
+			.column = column, .source = line };
+		struct conf_report *r = conf_report_new();
+		char *text, *source, *end;
+
+		for (size_t i = 0; i < 1000; i += 2)
+			memcpy(line + i, "\xc3\xa4", 2);
+		line[1000] = '\0';
+		conf_report_error(r, &place, "no");
+		text = printed_report(r);
+		source = strchr(text, '\n') + 1;
+		end = strchr(source, '\n');
+		while (*source == '.')
+			source++;
+		while (end[-1] == '.')
+			end--;
+		assert_int_equal((end - source) % 2, 0);
+		assert_true(end - source >= 156);
+		free(text);
+		conf_report_free(r);
+	}
 }
 
 static void
@@ -147,6 +200,7 @@ main(void)
 		cmocka_unit_test(test_order_of_file_line_and_column),
 		cmocka_unit_test(test_the_same_is_printed_once),
 		cmocka_unit_test(test_long_line_is_cut_around_the_column),
+		cmocka_unit_test(test_cut_between_characters),
 		cmocka_unit_test(test_nothing),
 	};
 
