@@ -148,9 +148,11 @@ step_request(struct exchange *ex)
 		verdict = exchange_answer_route(ex);
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
-	relay_request_routed(ex);
-	if (ex->body_failed)
-		return body_failed(ex);
+	if (ex->request_body.waiting_end || ex->request_body.waiting.len > 0) {
+		relay_request_routed(ex);
+		if (ex->body_failed)
+			return body_failed(ex);
+	}
 	return exchange_walk_enter(ex, EXCHANGE_CACHE);
 }
 

@@ -263,8 +263,7 @@ relay_request_routed(struct exchange *ex)
 	struct pipe early = r->waiting;
 	bool is_end = r->waiting_end;
 
-	if ((early.len == 0 && !is_end) || (ex->route->phases.used &
-	    PHASE_BIT(PHASE_REQUEST_BODY)) == 0)
+	if ((ex->route->phases.used & PHASE_BIT(PHASE_REQUEST_BODY)) == 0)
 		return;
 	pipe_init(&r->waiting);
 	r->waiting_end = false;
@@ -477,7 +476,7 @@ relay_response_begin(struct exchange *ex)
 	struct pipe waiting = r->waiting;
 	bool is_end = r->waiting_end;
 
-	if (ex->request_body.out_ended)
+	if (ex->replay.len > 0 && ex->request_body.out_ended)
 		/* There will be no other try. */
 		pipe_fini(&ex->replay, &ex->proxy->blocks);
 	pipe_init(&r->waiting);
