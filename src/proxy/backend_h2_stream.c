@@ -412,9 +412,13 @@ on_body(struct h2_stream *st, struct span bytes)
 		return;
 	}
 	n = s->in.len == 0 ? give(s, bytes) : 0;
-	if (s->ex != NULL && n < bytes.len)
-		pipe_put(&s->in, &s->proxy->blocks,
-		    span_of(bytes.p + n, bytes.len - n));
+	if (s->ex == NULL || n == bytes.len)
+		return;
+	pipe_put(&s->in, &s->proxy->blocks,
+	    span_of(bytes.p + n, bytes.len - n));
+	/* Only who finds no room at all is told when there is some. */
+	if (n > 0)
+		touch(s);
 }
 
 static void

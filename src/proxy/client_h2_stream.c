@@ -111,6 +111,8 @@ on_close(struct h2_stream *st)
 
 /* ---- from the client ---- */
 
+static void resume(struct exchange *ex);
+
 static void
 watch_sender(struct client_h2_stream *s)
 {
@@ -205,6 +207,9 @@ on_body(struct h2_stream *st, struct span bytes)
 	if (s->ex != NULL && n < bytes.len)
 		pipe_put(&s->in, &s->c->proxy->blocks,
 		    span_of(bytes.p + n, bytes.len - n));
+	/* Only who finds no room at all is told when there is some. */
+	if (s->ex != NULL && n > 0 && n < bytes.len)
+		resume(s->ex);
 	watch_sender(s);
 }
 

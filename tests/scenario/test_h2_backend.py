@@ -500,3 +500,38 @@ def test_node_backend(start):
         node.kill()
         node.wait()
         node.stdout.close()
+
+
+def paced(peer, stream, data, end=True):
+    """Send as the other end's windows allow."""
+    def granted(number):
+        return sum(struct.unpack(">I", payload)[0]
+                   for kind, flags, of, payload in list(peer.frames)
+                   if kind == h2.WINDOW_UPDATE and of == number)
+    sent = 0
+    while sent < len(data):
+        def room():
+            return min(65535 + granted(0),
+                       peer.settings.get(4, 65535) + granted(stream)) - sent
+        peer.until(lambda: room() > 0, 20)
+        piece = data[sent:sent + min(room(), 16384)]
+        sent += len(piece)
+        peer.data(stream, piece, end and sent == len(data))
+
+
+def test_bodies_beyond_all_windows(chain):
+    """More than the windows of both sides together, in both directions:
+    what one side has no room for goes on when it has."""
+    body = big(1 << 20)
+
+    def handler(peer, stream, fields):
+        peer.until(lambda: peer.stream(stream).ended, 30)
+        assert bytes(peer.stream(stream).data) == body
+        peer.head(stream, OK)
+        paced(peer, stream, body)
+    server, weir = chain(handler)
+    with h2.Client(weir.address) as client:
+        number = client.request("/", "POST", [], end=False)
+        paced(client, number, body)
+        stream = client.wait(number, 30)
+        assert stream.status == 200 and bytes(stream.data) == body
