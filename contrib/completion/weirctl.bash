@@ -21,13 +21,18 @@ _weirctl()
 		return ;;
 	loglevel)
 		words="error warn notice info debug" ;;
+	apikey)
+		words="add list remove" ;;
+	--file)
+		COMPREPLY=($(compgen -f -- "$current"))
+		return ;;
 	stop)
 		words="--now" ;;
 	reload)
 		words="--config-only" ;;
 	*)
 		words="--json --socket --timeout --help --version help
-			commands config drain loglevel reload reopen status
+			apikey commands config drain loglevel reload reopen status
 			stop upgrade workers"
 		# What the running instance offers beside that.
 		words+=" $(weirctl ${socket:+--socket "$socket"} --timeout 1 \

@@ -3,7 +3,7 @@
  * weirctl - commands for a running weir, over its control socket.
  *
  * It knows few commands by name: any words are passed on, and whatever is
- * answered is printed.
+ * answered is printed.  `apikey` alone is done here: it is about a file.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "base/command.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "ctl/apikey.h"
 #include "ctl/ask.h"
 #include "ctl/jsonread.h"
 #include "ctl/show.h"
@@ -53,6 +54,7 @@ static const char usage[] =
     "  -h, --help             print this\n"
     "  -V, --version          print the version\n"
     "\n"
+    "\"weirctl apikey\" is about files of API keys and needs no instance.\n"
     "\"weirctl help\" lists the commands of the running instance.\n"
     "Status: 0 done, 1 refused or failed, 2 usage, 3 no instance there.\n";
 
@@ -254,10 +256,22 @@ run_help(const struct options *o)
 	    : run(o, SPAN("background commands"));
 }
 
+/* NULL, or the words behind "apikey", if that is the command. */
+static char **
+words_of_apikey(char **at, bool *is_json)
+{
+	*is_json = false;
+	for (; *at != NULL && strcmp(*at, "--json") == 0; at++)
+		*is_json = true;
+	return *at != NULL && strcmp(*at, "apikey") == 0 ? at + 1 : NULL;
+}
+
 int
 main(int argc, char **argv)
 {
 	char memory[COMMAND_LINE_MAX];
+	char **words;
+	bool is_json;
 	struct options o = { .socket = default_socket };
 	int status;
 
@@ -274,11 +288,16 @@ main(int argc, char **argv)
 			return STATUS_DONE;
 		}
 	}
-	status = read_arguments(&o, argv + 1);
-	if (status != 0)
-		return status;
-	status = strcmp(o.command, "help") == 0 ? run_help(&o)
-	    : run(&o, str_view(&o.line));
+	words = words_of_apikey(argv + 1, &is_json);
+	if (words != NULL) {
+		status = apikey_run(words, is_json);
+	} else {
+		status = read_arguments(&o, argv + 1);
+		if (status != 0)
+			return status;
+		status = strcmp(o.command, "help") == 0 ? run_help(&o)
+		    : run(&o, str_view(&o.line));
+	}
 	if (fflush(stdout) != 0 && status == STATUS_DONE) {
 		perror("weirctl: writing to stdout");
 		status = STATUS_REFUSED;
