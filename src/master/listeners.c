@@ -324,7 +324,7 @@ listeners_shut(struct listener_set *set, const uint8_t *which)
 		    is_unix(l) || (which != NULL && which[i] == 0))
 			continue;
 		for (size_t j = 0; j < socket_count(l); j++)
-			(void)sock_drop_new(*listener_socket(l, j));
+			(void)sock_refuse_new(*listener_socket(l, j));
 	}
 }
 

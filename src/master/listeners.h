@@ -14,9 +14,7 @@
  *
  * A new address may overlap one that goes: [::]:80 with and without ipv6_only,
  * 0.0.0.0:80 and 192.0.2.1:80.  It is bound beside that one, and listens when
- * the new generation serves.  Until the old sockets are closed the kernel asks
- * those that were there first, or those of the more exact address; who comes in
- * the last 200 ms tries again, a second later.
+ * the new generation serves, when nobody finds the old ones any more.
  */
 #ifndef MASTER_LISTENERS_H
 #define MASTER_LISTENERS_H
@@ -55,10 +53,10 @@ int listeners_take_over(struct listener_set *set, struct listener_set *before,
     uint8_t **gone, bool *stays, struct error *err)
     __attribute__((warn_unused_result));
 /*
- * Addresses that go: who knocks from now on is passed over and tries again,
- * who is on the way comes in (see sock_drop_new()).  which: for each listener
- * whether it goes; NULL = all.  Done here, for a worker has not the right to on
- * each kernel.  What the service manager gave is left open, as is the admin's.
+ * Addresses that go: nobody new finds them, who is on the way comes in (see
+ * sock_refuse_new()).  which: for each listener whether it goes; NULL = all.
+ * Done here, for a worker has not the right to on each kernel.  What the
+ * service manager gave is left open, as is the admin's.
  */
 void listeners_shut(struct listener_set *set, const uint8_t *which);
 bool listeners_have_surplus(const struct listener_set *set);

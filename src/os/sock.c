@@ -192,10 +192,11 @@ sock_defer_accept(int fd, bool on)
 	return set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on);
 }
 
-int
-sock_drop_new(int fd)
+/* SYN without ACK is not heard (RFC 9293, section 3.1). */
+static int
+drop_syn(int fd)
 {
-	enum { FLAGS_AT = 13, SYN = 2, ACK = 16 }; /* RFC 9293, section 3.1 */
+	enum { FLAGS_AT = 13, SYN = 2, ACK = 16 };
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
@@ -208,6 +209,26 @@ sock_drop_new(int fd)
 
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
 	    sizeof(program));
+}
+
+/*
+ * Packets of a handshake find it by what their first one has left; only that
+ * one is looked up among the listeners, by the interface too.
+ */
+int
+sock_refuse_new(int fd)
+{
+#ifdef SO_BINDTOIFINDEX
+	enum { NO_INTERFACE = INT32_MAX };
+	int bound = 0;
+	socklen_t len = sizeof(bound);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &len) == 0 &&
+	    (bound == NO_INTERFACE || set_option(fd, SOL_SOCKET,
+	    SO_BINDTOIFINDEX, NO_INTERFACE) == 0))
+		return 0;
+#endif
+	return drop_syn(fd);
 }
 
 int

@@ -52,12 +52,14 @@ bool sock_listens_at(int fd, const struct addr *a);
 /* Let connections wait in the kernel until they have sent something. */
 int sock_defer_accept(int fd, bool on);
 /*
- * A TCP listener that is about to go: pass over the first packet of new
- * connections (the client tries again, and is refused then), while those on
- * their way still arrive in the queue.  For all processes that share it, and
- * for good.  -1 with errno; newer kernels want CAP_NET_ADMIN for it.
+ * A TCP listener that is about to go: who connects from now on does not find it
+ * and is refused, or comes to another one of the same address, while those on
+ * their way still arrive in its queue.  For all processes that share it, and
+ * for good.  A kernel without SO_BINDTOIFINDEX for ordinary users (5.7) only
+ * passes over the first packet, where it may: the client tries again then.  -1
+ * with errno.
  */
-int sock_drop_new(int fd);
+int sock_refuse_new(int fd);
 /*
  * A connect begun: the descriptor; *in_progress when it is not yet complete.
  * -1 with errno on failure.

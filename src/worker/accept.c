@@ -326,7 +326,7 @@ start_emptying(struct accept_socket *s)
 	} else if (s->spec->addr.u.sa.sa_family != AF_UNIX) {
 		/* The master has done it, where there is one. */
 		if (!s->is_given)
-			(void)sock_drop_new(s->fd);
+			(void)sock_refuse_new(s->fd);
 		(void)sock_defer_accept(s->fd, false);
 	}
 }

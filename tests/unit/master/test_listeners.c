@@ -406,7 +406,7 @@ test_ipv6_only(void **state)
 	listener_set_close(&two);
 }
 
-/* What another process holds is not touched by a shut; admin's neither. */
+/* Nobody finds what goes; the admin's is not touched. */
 static void
 test_shut(void **state)
 {
@@ -420,21 +420,22 @@ test_shut(void **state)
 	bool want[] = { false, true, true };
 
 	(void)state;
-	if (geteuid() != 0)
-		skip();
 	specs[2].is_admin = true;
-	follow(&set, &none, specs, 3, 1);
+	follow(&set, &none, specs, 3, 2);
 	listeners_shut(&set, which);
 	for (size_t i = 0; i < 3; i++) {
-		struct pollfd p = { .events = POLLOUT };
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		bool came = connect(fd, &specs[i].addr.u.sa,
+		    specs[i].addr.len) == 0;
 
-		p.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		assert_true(p.fd >= 0);
-		if (connect(p.fd, &specs[i].addr.u.sa, specs[i].addr.len) != 0)
-			assert_int_equal(errno, EINPROGRESS);
-		/* Over the loopback an answer is there at once. */
-		assert_int_equal(poll(&p, 1, 0) > 0, want[i]);
-		close(p.fd);
+		if (!came && errno == EINPROGRESS) {
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			/* Over the loopback an answer is there at once. */
+			came = poll(&p, 1, 0) > 0 && sock_error(fd) == 0;
+		}
+		assert_int_equal(came, want[i]);
+		close(fd);
 	}
 	listener_set_close(&set);
 }

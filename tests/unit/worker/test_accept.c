@@ -272,22 +272,25 @@ test_stop(void **state)
 }
 
 /*
- * Until the last call those on their way are let in; somebody new is passed
- * over, neither let in nor reset.
+ * Until the last call those on their way are let in; somebody new finds nobody
+ * there, or on an older kernel is neither let in nor reset.
  */
 static void
 test_stop_lets_in_who_is_on_the_way(void **state)
 {
 	int late = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int why;
 
 	(void)state;
+	connect_to(SHARED, 1);
 	accept_drain(&accept_state, true);
 	assert_int_equal(connect(late, &addresses[SHARED].u.sa,
 	    addresses[SHARED].len), -1);
-	assert_int_equal(errno, EINPROGRESS);
+	assert_true(errno == EINPROGRESS || errno == ECONNREFUSED);
 	turns();
-	assert_int_equal(accepted[SHARED], 0);
-	assert_int_equal(sock_error(late), 0);
+	assert_int_equal(accepted[SHARED], 1);
+	why = sock_error(late);
+	assert_true(why == 0 || why == ECONNREFUSED);
 	/* The admin's goes on as ever. */
 	connect_to(ADMIN, 1);
 	turns();
