@@ -36,7 +36,6 @@ enum conn_fact {
 	CONN_FACT_PEER_FINGERPRINT, /* SHA-256, hexadecimal */
 	CONN_FACT_PEER_NAMES,  /* "DNS:a,IP:b": its alternative names */
 	CONN_FACT_PEER_VERIFY, /* "ok", "none", or what is wrong */
-	CONN_FACT_EARLY,       /* "1": the request came as early data */
 	CONN_FACT_WHY,         /* what went wrong with the stream */
 };
 
@@ -57,6 +56,8 @@ struct conn_stream_ops {
 struct conn_stream {
 	const struct conn_stream_ops *ops;
 	uint64_t given; /* bytes that conn_send() was given */
+	/* What comes was sent before the handshake was over (RFC 8446, 2.3). */
+	bool is_early;
 };
 
 struct conn {
@@ -107,6 +108,12 @@ static inline bool
 conn_is_secure(const struct conn *c)
 {
 	return c->stream != NULL;
+}
+/* May what comes now be a replay? */
+static inline bool
+conn_is_early(const struct conn *c)
+{
+	return c->stream != NULL && c->stream->is_early;
 }
 /* The protocol that was negotiated; empty if none was, or without TLS. */
 struct span conn_alpn(const struct conn *c);

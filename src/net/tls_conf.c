@@ -156,6 +156,8 @@ check_server(struct conf_ctx *ctx, const struct conf_node *node, void *conf)
 	    (s->ca_file != NULL || s->crl_file != NULL))
 		conf_report_warning(ctx->report, &node->place,
 		    "ca_file and crl_file do nothing without verify");
+	if (s->early_data && !s->tickets)
+		return wrong(ctx, node, "early_data needs tickets");
 	if (check_policy(ctx, node, &s->policy) != 0)
 		return -1;
 	return check_pair(ctx, node, &s->pair);
@@ -194,6 +196,8 @@ static const struct conf_item server_items[] = {
 	    "5", NULL, 0, "longest chain of a client's certificate"),
 	CONF_BOOL("tickets", struct tls_server_conf, tickets, "true", 0,
 	    "let clients resume their sessions"),
+	CONF_BOOL("early_data", struct tls_server_conf, early_data, "false",
+	    0, "take safe requests before the handshake is over"),
 	CONF_VALUE("ticket_key_files", STRINGS, struct tls_server_conf,
 	    ticket_key_files, NULL, 0,
 	    "keys of 80 bytes, shared by machines; the first one encrypts"),

@@ -52,6 +52,7 @@ struct tls_server_conf {
 	const char *crl_file;
 	uint32_t verify_depth;
 	bool tickets;
+	bool early_data;
 	struct conf_strings ticket_key_files;
 	bool watch;
 };

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
+#include "net/tls_early.h"
 #include "net/tls_private.h"
 #include "net/tls_stream.h"
 #include "net/tls_ticket.h"
@@ -417,6 +418,28 @@ tls_ctx_set_tickets(struct tls_server *s, const struct tls_ticket_zone *zone)
 		return;
 	s->tickets = zone;
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(s->ctx, tls_ticket_callback);
+}
+
+bool
+tls_ctx_wants_early(const struct tls_server *s)
+{
+	return s->conf->early_data;
+}
+
+bool
+tls_ctx_shares_tickets(const struct tls_server *s)
+{
+	return s->conf->ticket_key_files.count > 0;
+}
+
+void
+tls_ctx_set_early(struct tls_server *s, struct tls_early_zone *zone)
+{
+	s->early = zone;
+	/* OpenSSL's own protection is a cache, which is a process's own. */
+	SSL_CTX_set_options(s->ctx, SSL_OP_NO_ANTI_REPLAY);
+	SSL_CTX_set_max_early_data(s->ctx, TLS_EARLY_BYTES);
+	SSL_CTX_set_recv_max_early_data(s->ctx, TLS_EARLY_BYTES);
 }
 
 uint64_t

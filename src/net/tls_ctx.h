@@ -20,6 +20,7 @@ struct conf_place;
 struct conf_report;
 struct files;
 struct tls_client;
+struct tls_early_zone;
 struct tls_keys;
 struct tls_server;
 struct tls_ticket_zone;
@@ -43,6 +44,11 @@ void tls_ctx_server_free(struct tls_server *s);
 /* Tickets are encrypted with the keys in zone from now on. */
 void tls_ctx_set_tickets(struct tls_server *s,
     const struct tls_ticket_zone *zone);
+/* Does it take early data?  Then it needs a zone, before it does. */
+bool tls_ctx_wants_early(const struct tls_server *s);
+/* Are its tickets understood by others, or after a restart? */
+bool tls_ctx_shares_tickets(const struct tls_server *s);
+void tls_ctx_set_early(struct tls_server *s, struct tls_early_zone *zone);
 uint64_t tls_ctx_handshake_ms(const struct tls_server *s);
 
 struct tls_client *tls_ctx_client_new(const struct tls_client_conf *conf,

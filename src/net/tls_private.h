@@ -17,6 +17,7 @@
 struct error;
 struct tls_ctx_about;
 struct loop;
+struct tls_early_zone;
 struct tls_keys;
 struct tls_keys_client;
 struct tls_keys_wait;
@@ -94,6 +95,7 @@ struct tls_server {
 	struct tls_keys *keys; /* NULL: keys are in the pairs */
 	unsigned char alpn[64]; /* in the wire's form, most wanted first */
 	size_t alpn_len;
+	struct tls_early_zone *early; /* NULL: no early data */
 	const struct tls_ticket_zone *tickets; /* NULL: keys from files */
 	struct tls_ticket_key *ticket_keys;
 	size_t ticket_key_count;
@@ -130,6 +132,7 @@ struct tls_io {
 	_Atomic uint64_t *keys_stats; /* of tls_keys_client_metrics, or NULL */
 	struct tls_keys_client *keys; /* once it is needed */
 	struct span in;   /* received, not yet taken by OpenSSL */
+	char *early_memory; /* for one reading of early data; or NULL */
 	char *out_memory; /* records to be sent */
 	size_t out_len;
 	char name[256];   /* of the ClientHello being read; "" = none */
@@ -147,6 +150,8 @@ struct tls_stream {
 	/* Towards a backend: under which its sessions are kept. */
 	unsigned char session_key[TLS_SESSION_KEY];
 	unsigned version;  /* of client, when it began */
+	struct pipe early; /* that the owner did not take yet */
+	bool reads_early;  /* it is not known yet to be over */
 	struct tls_keys_wait *signing; /* the handshake's; or NULL */
 	bool is_leaving;   /* nothing is asked for any more */
 	bool is_done;      /* the handshake */

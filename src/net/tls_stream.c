@@ -20,6 +20,7 @@
 #include "base/heap_alloc.h"
 #include "base/now.h"
 #include "base/str.h"
+#include "net/tls_early.h"
 #include "net/tls_keys.h"
 #include "net/tls_private.h"
 
@@ -121,6 +122,7 @@ tls_stream_io_free(struct tls_io *io)
 	BIO_free(io->bio);
 	BIO_meth_free(io->method);
 	free(io->in_memory);
+	free(io->early_memory);
 	free(io->out_memory);
 	free(io);
 }
@@ -211,11 +213,39 @@ break_off(struct tls_stream *t, const char *otherwise)
 
 /* ---- handshake ---- */
 
+/* As SSL_do_handshake(), until early data is over or there is none. */
+static int
+read_early(struct tls_stream *t, struct conn *c)
+{
+	struct tls_io *io = t->io;
+	size_t n = 0;
+
+	if (io->early_memory == NULL)
+		io->early_memory = heap_alloc(TLS_EARLY_BYTES);
+	for (;;) {
+		switch (SSL_read_early_data(t->ssl, io->early_memory,
+		    TLS_EARLY_BYTES, &n)) {
+		case SSL_READ_EARLY_DATA_SUCCESS:
+			pipe_put(&t->early, c->pool,
+			    span_of(io->early_memory, n));
+			break;
+		case SSL_READ_EARLY_DATA_FINISH:
+			t->reads_early = false;
+			return SSL_do_handshake(t->ssl);
+		case SSL_READ_EARLY_DATA_ERROR:
+		default:
+			return -1;
+		}
+	}
+}
+
+/* 0 also with early data, which is for the owner before all else. */
 static int
 shake(struct tls_stream *t, struct conn *c)
 {
 	for (;;) {
-		int result = SSL_do_handshake(t->ssl);
+		int result = t->reads_early ? read_early(t, c)
+					    : SSL_do_handshake(t->ssl);
 		ssize_t n;
 
 		if (result == 1) {
@@ -236,9 +266,13 @@ shake(struct tls_stream *t, struct conn *c)
 			break_off(t, "handshake failed");
 			return t->is_unverified ? CONN_REFUSED : CONN_FAILED;
 		}
-		if (t->raw.len == 0 && !c->readable)
-			return CONN_AGAIN;
-		n = fetch(t, c, 0);
+		n = t->raw.len == 0 && !c->readable ? CONN_AGAIN
+						    : fetch(t, c, 0);
+		if (n == CONN_AGAIN && t->early.len > 0) {
+			t->base.is_early = true;
+			c->readable = true;
+			return 0;
+		}
 		if (n == CONN_AGAIN)
 			return CONN_AGAIN;
 		if (n <= 0) {
@@ -327,6 +361,56 @@ end(struct tls_stream *t, struct conn *c, ssize_t n)
 	return n;
 }
 
+static size_t
+take_early(struct tls_stream *t, struct conn *c, char *p, size_t len)
+{
+	size_t got = 0;
+
+	while (got < len && t->early.len > 0) {
+		struct span run = pipe_peek(&t->early);
+		size_t n = run.len < len - got ? run.len : len - got;
+
+		memcpy(p + got, run.p, n);
+		pipe_drop(&t->early, c->pool, n);
+		got += n;
+	}
+	c->received += got;
+	return got;
+}
+
+/*
+ * While the handshake is not over: early data, else the handshake goes on.  > 0
+ * bytes; 0: it is over; else as receive().
+ */
+static ssize_t
+receive_early(struct tls_stream *t, struct conn *c, void *p, size_t len)
+{
+	int result = 0;
+
+	if (t->early.len == 0 && !t->is_done) {
+		enter(t, c);
+		result = shake(t, c);
+		leave(t, c);
+	}
+	if (t->early.len > 0) {
+		c->readable = true;
+		return (ssize_t)take_early(t, c, p, len);
+	}
+	if (result == 0 && t->is_done) {
+		t->base.is_early = false;
+		return 0;
+	}
+	if (result == CONN_EOF) {
+		c->is_truncated = true;
+		return CONN_EOF;
+	}
+	if (result == CONN_AGAIN)
+		return CONN_AGAIN;
+	c->failed = true;
+	errno = EPROTO;
+	return CONN_FAILED;
+}
+
 static ssize_t
 receive(struct conn *c, void *p, size_t len)
 {
@@ -334,6 +418,12 @@ receive(struct conn *c, void *p, size_t len)
 	size_t got = 0;
 	ssize_t n = CONN_AGAIN;
 
+	if (t->base.is_early) {
+		n = receive_early(t, c, p, len);
+		if (n != 0 || t->base.is_early)
+			return n;
+		n = CONN_AGAIN;
+	}
 	if (!t->is_done || t->is_ended || t->is_broken)
 		return end(t, c, CONN_AGAIN);
 	enter(t, c);
@@ -368,14 +458,18 @@ send_bytes(struct conn *c, struct span bytes)
 
 	if (bytes.len == 0)
 		return 0;
-	if (t->is_broken || c->failed || !t->is_done)
+	if (t->is_broken || c->failed ||
+	    (!t->is_done && !t->base.is_early))
 		return -1;
 	t->base.given += bytes.len;
 	enter(t, c);
 	while (bytes.len > 0) {
 		size_t n = 0;
 
-		if (SSL_write_ex(t->ssl, bytes.p, bytes.len, &n) != 1) {
+		if ((t->is_done
+		    ? SSL_write_ex(t->ssl, bytes.p, bytes.len, &n)
+		    : SSL_write_early_data(t->ssl, bytes.p, bytes.len, &n)) !=
+		    1) {
 			break_off(t, "cannot encrypt");
 			c->failed = true;
 			break;
@@ -438,8 +532,6 @@ fact_of(const struct conn *c, enum conn_fact fact, struct str *out)
 	case CONN_FACT_WHY:
 		str_span(out, span_cstr(t->why));
 		break;
-	case CONN_FACT_EARLY:
-		return false;
 	case CONN_FACT_PEER_SUBJECT:
 	case CONN_FACT_PEER_ISSUER:
 	case CONN_FACT_PEER_SERIAL:
@@ -479,6 +571,7 @@ free_stream(struct conn *c)
 	end_job(t, c);
 	SSL_free(t->ssl);
 	pipe_fini(&t->raw, c->pool);
+	pipe_fini(&t->early, c->pool);
 	free(t->why);
 	free(t);
 }
@@ -510,6 +603,7 @@ stream_new(struct tls_io *io, SSL_CTX *ctx, struct tls_keys *keys)
 	t->ssl = ssl;
 	t->io = io;
 	pipe_init(&t->raw);
+	pipe_init(&t->early);
 	SSL_set_app_data(ssl, t);
 	if (keys != NULL) {
 		SSL_set_mode(ssl, SSL_MODE_ASYNC);
@@ -531,6 +625,7 @@ tls_stream_accept(struct tls_io *io, const struct tls_server *server)
 	if (t == NULL)
 		return NULL;
 	t->server = server;
+	t->reads_early = server->early != NULL;
 	SSL_set_accept_state(t->ssl);
 	return &t->base;
 }
@@ -766,6 +861,27 @@ on_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
 	}
 }
 
+/* Once for each ticket; its secret is known to nobody but its client. */
+static int
+on_early_data(SSL *ssl, void *arg)
+{
+	const struct tls_server *s =
+	    ((struct tls_stream *)SSL_get_app_data(ssl))->server;
+	unsigned char secret[SSL_MAX_MASTER_KEY_LENGTH];
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	size_t len = SSL_SESSION_get_master_key(SSL_get0_session(ssl), secret,
+	    sizeof(secret));
+	int result;
+
+	(void)arg;
+	if (s->early == NULL || len == 0)
+		return 0;
+	result = EVP_Digest(secret, len, digest, NULL, EVP_sha256(), NULL) ==
+	    1 && tls_early_take(s->early, digest, now_ms() / 1000);
+	OPENSSL_cleanse(secret, sizeof(secret));
+	return result;
+}
+
 static int
 on_status(SSL *ssl, void *arg)
 {
@@ -797,4 +913,5 @@ tls_stream_set_callbacks(SSL_CTX *ctx)
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	SSL_CTX_set_session_ticket_cb(ctx, NULL, on_ticket, NULL);
 	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
+	SSL_CTX_set_allow_early_data_cb(ctx, on_early_data, NULL);
 }

@@ -178,7 +178,6 @@ tls_verify_fact(SSL *ssl, enum conn_fact fact, struct str *out)
 	case CONN_FACT_ALPN:
 	case CONN_FACT_RESUMED:
 	case CONN_FACT_PEER_VERIFY:
-	case CONN_FACT_EARLY:
 	case CONN_FACT_WHY:
 	default:
 		break;

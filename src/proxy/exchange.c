@@ -73,6 +73,7 @@ exchange_new(struct proxy *proxy, const struct service *service,
 	ex->client_ops = ops;
 	ex->client = client;
 	ex->is_secure = conn_is_secure(ops->conn(ex));
+	ex->is_early = conn_is_early(ops->conn(ex));
 	ex->req = *req;
 	ex->started_us = now_us();
 	ex->is_held = true;

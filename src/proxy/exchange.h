@@ -218,6 +218,7 @@ struct exchange {
 	bool is_answered;   /* res is weir's own */
 	bool head_sent;     /* final response head went to the client */
 	bool is_secure;     /* the request came over TLS */
+	bool is_early;      /* it may be a replay (RFC 8470) */
 	bool peer_trusted;  /* the peer is in trusted_proxies */
 	bool tunnel_ended;  /* by the client */
 	bool is_tunnel;

@@ -17,7 +17,7 @@
 
 enum {
 	VALUE_MAX = 4096,
-	FIELDS_ADDED_MAX = 12, /* before the table has to grow */
+	FIELDS_ADDED_MAX = 13, /* before the table has to grow */
 };
 
 /* The path as routes see it; the same path goes upstream. */
@@ -97,6 +97,26 @@ is_misdirected(const struct exchange *ex)
 	    !span_ieq(str_view(&out), ex->req.host);
 }
 
+/* May it be done more than once (RFC 8470, section 4)? */
+static bool
+is_harmless(const struct http_request *req)
+{
+	return http_method_is_safe((enum http_method)req->method_id) &&
+	    !req->upgrade_websocket &&
+	    (req->framing == HTTP_FRAMING_NONE ||
+	    (req->framing == HTTP_FRAMING_LENGTH &&
+	    req->content_length == 0));
+}
+
+/* RFC 8470, section 5.1; what the client said of itself stays. */
+static void
+add_early(struct exchange *ex, struct http_request *up)
+{
+	http_fields_remove(&up->fields, SPAN("Early-Data"));
+	http_fields_add(&up->fields, &ex->arena, SPAN("Early-Data"),
+	    SPAN("1"));
+}
+
 enum reason
 exchange_request_prepare(struct exchange *ex)
 {
@@ -113,6 +133,10 @@ exchange_request_prepare(struct exchange *ex)
 		ex->detail = "CONNECT and TRACE are refused";
 		ex->force_close = true;
 		return REASON_METHOD_REFUSED;
+	}
+	if (ex->is_early && !is_harmless(&ex->req)) {
+		ex->detail = "in early data";
+		return REASON_TOO_EARLY;
 	}
 	if (ex->is_secure && is_misdirected(ex)) {
 		ex->force_close = true;
@@ -256,6 +280,8 @@ exchange_request_compose(struct exchange *ex)
 	client_addr_forward(ex, up);
 	if (ex->core->via)
 		add_via(ex, up);
+	if (ex->is_early)
+		add_early(ex, up);
 	if (up->expect_continue && up->minor == 0) {
 		http_fields_remove_id(&up->fields, FIELD_EXPECT);
 		up->expect_continue = false;

@@ -55,6 +55,9 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	    "the Host differs from the name that the client certificate "     \
 	    "was shown to",                                                   \
 	    "the client has to use one connection for each name")             \
+	X(TOO_EARLY, "too_early", 425, CLIENT, "http_request_denied",         \
+	    "a request that must not be replayed came as early data",         \
+	    "the client has to send it again after the handshake")            \
 	X(HEAD_TIMEOUT, "client_header_timeout", 408, CLIENT,                 \
 	    "http_request_error", "the request head took too long",           \
 	    "client_header_timeout bounds it")                                \

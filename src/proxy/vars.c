@@ -139,6 +139,13 @@ TLS_VAR(tls_cipher, CONN_FACT_CIPHER)
 TLS_VAR(tls_sni, CONN_FACT_SERVER_NAME)
 TLS_VAR(tls_alpn, CONN_FACT_ALPN)
 TLS_VAR(tls_resumed, CONN_FACT_RESUMED)
+VAR(tls_early)
+{
+	EX;
+
+	return ex->is_secure && put(out, ex->is_early ? SPAN("1") : SPAN("0"));
+}
+
 TLS_VAR(tls_client_subject, CONN_FACT_PEER_SUBJECT)
 TLS_VAR(tls_client_issuer, CONN_FACT_PEER_ISSUER)
 TLS_VAR(tls_client_serial, CONN_FACT_PEER_SERIAL)
@@ -559,6 +566,8 @@ static const struct template_var all[] = {
 	{ "tls.alpn", tls_alpn, "protocol that was negotiated", NULL },
 	{ "tls.resumed", tls_resumed, "1 if the session was resumed, else 0",
 	    NULL },
+	{ "tls.early", tls_early, "1 if the request came as early data, else "
+	    "0", NULL },
 	{ "tls.client.subject", tls_client_subject,
 	    "subject of the client's valid certificate", NULL },
 	{ "tls.client.issuer", tls_client_issuer, "its issuer", NULL },

@@ -10,6 +10,7 @@
 #include "base/now.h"
 #include "base/str.h"
 #include "net/tls_ctx.h"
+#include "net/tls_early.h"
 #include "net/tls_session.h"
 #include "net/tls_ticket.h"
 #include "os/proc.h"
@@ -235,6 +236,38 @@ attach_sessions(struct generation *g, struct shared *s, struct error *err)
 	return 0;
 }
 
+/* Where early data is taken: what has been taken before. */
+static int
+attach_early(struct generation *g, struct shared *s, bool is_first,
+    struct error *err)
+{
+	const struct shmem want = { .name = "tls.early",
+		.version = TLS_EARLY_LAYOUT,
+		.data_bytes = sizeof(struct tls_early_zone) };
+	const struct shmem *zone = NULL;
+
+	for (size_t i = 0; i < g->build.listener_count; i++) {
+		struct tls_server *server = g->build.listeners[i].tls;
+
+		if (server == NULL || !tls_ctx_wants_early(server))
+			continue;
+		is_first = is_first && !tls_ctx_shares_tickets(server);
+	}
+	for (size_t i = 0; i < g->build.listener_count; i++) {
+		struct tls_server *server = g->build.listeners[i].tls;
+
+		if (server == NULL || !tls_ctx_wants_early(server))
+			continue;
+		if (zone == NULL &&
+		    shared_book_zone(s, &g->use, &want, &zone, err) < 0)
+			return -1;
+		now_update();
+		tls_early_begin(zone->data, now_ms() / 1000, is_first);
+		tls_ctx_set_early(server, zone->data);
+	}
+	return 0;
+}
+
 /* Keys of tickets, where any listener speaks TLS: the same for all of them. */
 static int
 attach_tls(struct generation *g, struct shared *s, struct error *err)
@@ -243,20 +276,28 @@ attach_tls(struct generation *g, struct shared *s, struct error *err)
 		.version = TLS_TICKET_LAYOUT,
 		.data_bytes = sizeof(struct tls_ticket_zone) };
 	const struct shmem *zone = NULL;
+	bool is_first = false; /* no ticket was given out before */
 
 	for (size_t i = 0; i < g->build.listener_count; i++) {
 		struct tls_server *server = g->build.listeners[i].tls;
 
 		if (server == NULL)
 			continue;
-		if (zone == NULL &&
-		    shared_book_zone(s, &g->use, &want, &zone, err) < 0)
-			return -1;
+		if (zone == NULL) {
+			int result = shared_book_zone(s, &g->use, &want,
+			    &zone, err);
+
+			if (result < 0)
+				return -1;
+			is_first = result == 1;
+		}
 		g->tickets = zone->data;
 		tls_ctx_set_tickets(server, g->tickets);
 	}
 	if (g->tickets != NULL)
 		(void)tls_ticket_rotate(g->tickets, now_wall_ms() / 1000);
+	if (attach_early(g, s, is_first, err) != 0)
+		return -1;
 	return attach_sessions(g, s, err);
 }
 

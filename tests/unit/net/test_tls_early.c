@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A ticket serves for early data once, whoever asks. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "net/tls_early.h"
+
+static struct tls_early_zone *zone;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	zone = mmap(NULL, sizeof(*zone), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return zone == MAP_FAILED ? -1 : 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	return munmap(zone, sizeof(*zone));
+}
+
+static bool
+take(uint64_t high, uint64_t row, uint64_t now_s)
+{
+	unsigned char key[TLS_EARLY_KEY];
+
+	high <<= 24;
+	memcpy(key, &high, sizeof(high));
+	memcpy(key + sizeof(high), &row, sizeof(row));
+	return tls_early_take(zone, key, now_s);
+}
+
+static void
+test_once(void **state)
+{
+	(void)state;
+	assert_false(take(1, 0, 100)); /* nobody has made it */
+	tls_early_begin(zone, 100, true);
+	assert_true(take(1, 0, 100));
+	assert_false(take(1, 0, 100));
+	assert_false(take(1, 0, 99));
+	assert_false(take(1, 0, 100 + TLS_EARLY_WINDOW_S));
+	assert_true(take(1, 1, 100));
+	assert_true(take(2, 0, 100));
+	/* By then OpenSSL refuses it; its place is another's. */
+	assert_true(take(1, 0, 102 + TLS_EARLY_WINDOW_S));
+}
+
+static void
+test_new_table_waits(void **state)
+{
+	(void)state;
+	tls_early_begin(zone, 100, false);
+	assert_false(take(1, 0, 100));
+	assert_false(take(1, 0, 99 + TLS_EARLY_WINDOW_S));
+	assert_true(take(1, 0, 100 + TLS_EARLY_WINDOW_S));
+	/* Attached once more: nothing changes. */
+	tls_early_begin(zone, 100 + TLS_EARLY_WINDOW_S, false);
+	assert_true(take(2, 0, 100 + TLS_EARLY_WINDOW_S));
+}
+
+static void
+test_full_row_refuses(void **state)
+{
+	(void)state;
+	tls_early_begin(zone, 100, true);
+	for (uint64_t i = 1; i <= TLS_EARLY_WAYS; i++)
+		assert_true(take(i, 5, 100));
+	assert_false(take(TLS_EARLY_WAYS + 1, 5, 100));
+	assert_true(take(TLS_EARLY_WAYS + 1, 6, 100));
+}
+
+/* Processes that ask for the same keys: each key is given once at most. */
+static void
+test_at_once(void **state)
+{
+	enum { PROCESSES = 4, KEYS = 2000 };
+	_Atomic unsigned *given = mmap(NULL, KEYS * sizeof(*given),
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned total = 0;
+
+	(void)state;
+	assert_true(given != MAP_FAILED);
+	tls_early_begin(zone, 100, true);
+	for (int p = 0; p < PROCESSES; p++) {
+		if (fork() != 0)
+			continue;
+		for (uint64_t i = 0; i < KEYS; i++) {
+			if (take(i + 1, i, 100))
+				atomic_fetch_add(&given[i], 1);
+		}
+		_exit(0);
+	}
+	for (int p = 0; p < PROCESSES; p++)
+		assert_true(wait(NULL) > 0);
+	for (int i = 0; i < KEYS; i++) {
+		assert_true(given[i] <= 1);
+		total += given[i];
+	}
+	assert_true(total > KEYS / 2);
+	munmap((void *)given, KEYS * sizeof(*given));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_new_table_waits, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_full_row_refuses, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_at_once, setup,
+		    teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
