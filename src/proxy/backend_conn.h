@@ -28,7 +28,7 @@ enum backend_conn_result backend_conn_open(struct exchange *ex,
     bool may_reuse, enum reason *reason, const char **detail);
 /*
  * A new connection for an exchange that waits for one already:
- * exchange_on_connected() or _failed follows, perhaps at once.
+ * exchange_on_connected(), _full or _failed follows, perhaps at once.
  */
 void backend_conn_open_new(struct exchange *ex);
 extern const struct pool_ops backend_conn_pool_ops;

@@ -375,6 +375,10 @@ backend_conn_open_new(struct exchange *ex)
 	bool pending = false;
 	int error = connect_fresh(ex, 0, &pending);
 
+	if (error == EBUSY && ex->backend->limit != 0) {
+		exchange_on_full(ex);
+		return;
+	}
 	if (error != 0) {
 		counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
 		exchange_on_backend_failed(ex, reason_of_errno(error),

@@ -129,6 +129,30 @@ find(struct backend_h2_pool *pool)
 	return NULL;
 }
 
+/*
+ * Where connections are counted, tell the balancer and the other workers what
+ * there is in this one.
+ */
+static void
+note_streams(struct backend_h2_pool *pool)
+{
+	const struct backend *b = pool->backend;
+	uint32_t bits = 0;
+
+	if (b->limit == 0 || b->own == NULL)
+		return;
+	LIST_EACH(&pool->conns, node, after) {
+		const struct backend_h2 *bh =
+		    LIST_OF(node, struct backend_h2, in_pool);
+
+		if (!is_lost(bh) && has_room_for_stream(bh))
+			bits |= BACKEND_STREAMS_ROOM;
+		if (list_is_empty(&bh->streams))
+			bits |= BACKEND_STREAMS_IDLE;
+	}
+	atomic_store_explicit(&b->own->streams, bits, memory_order_relaxed);
+}
+
 static void
 give_stream(struct backend_h2 *bh, struct backend_h2_stream *s)
 {
@@ -143,8 +167,10 @@ backend_h2_open(struct exchange *ex, bool may_reuse)
 	struct backend_h2 *bh = may_reuse ? find(pool) : NULL;
 	struct backend_h2_stream *s;
 
-	if (bh != NULL) {
+	if (bh != NULL)
 		give_stream(bh, backend_h2_stream_new(ex, pool));
+	note_streams(pool);
+	if (bh != NULL) {
 		ex->reused = true;
 		return BACKEND_H2_READY;
 	}
@@ -178,7 +204,8 @@ backend_h2_connect_ended(struct proxy *proxy, const struct backend *b)
 
 /*
  * A connection stands, or none will: those who wait get a stream.  Who gets
- * none makes a connection of his own, for which the others wait on.
+ * none makes a connection of his own, for which the others wait on; where
+ * there may be none, they wait for room like all others.
  */
 static void
 on_pool_task(struct loop_task *t)
@@ -199,13 +226,14 @@ on_pool_task(struct loop_task *t)
 			exchange_on_connected(ex, true);
 			continue;
 		}
-		if (pool->connecting > 0 || (pool->backend->limit != 0 &&
-		    !list_is_empty(&pool->conns)))
+		if (pool->connecting > 0)
 			break;
 		/* Its turn: it leaves the queue and connects for itself. */
+		note_streams(pool);
 		backend_h2_stream_drop(s);
 		backend_conn_open_new(ex);
 	}
+	note_streams(pool);
 	proxy_flush(proxy);
 }
 
@@ -231,10 +259,30 @@ drop(struct backend_h2 *bh, const char *why)
 	bh->next_dead = proxy->dead_h2_backends;
 	proxy->dead_h2_backends = bh;
 	loop_defer(proxy->loop, &proxy->bury);
+	note_streams(bh->pool);
 	if (bh->is_limited) {
 		backend_give_connection(bh->pool->backend);
 		queue_room(proxy, bh->pool->backend);
 	}
+}
+
+bool
+backend_h2_close_one(struct proxy *proxy, const struct backend *b)
+{
+	struct backend_h2_pool *pool = proxy->h2_pools[b->slot];
+
+	if (pool == NULL || pool->backend != b)
+		return false;
+	LIST_EACH(&pool->conns, node, after) {
+		struct backend_h2 *bh =
+		    LIST_OF(node, struct backend_h2, in_pool);
+
+		if (bh->is_limited && list_is_empty(&bh->streams)) {
+			drop(bh, "others wait");
+			return true;
+		}
+	}
+	return false;
 }
 
 void
@@ -392,12 +440,30 @@ arm(struct backend_h2 *bh)
 	bh->was_idle = is_idle;
 }
 
+/* A stream has ended where connections are counted: who has its room? */
+static void
+share_room(struct backend_h2 *bh)
+{
+	struct proxy *proxy = bh->proxy;
+	const struct backend *b = bh->pool->backend;
+
+	if (!bh->has_ended || b->limit == 0)
+		return;
+	bh->has_ended = false;
+	if (bh->is_limited && queue_wants(proxy, b))
+		leave(bh);
+	note_streams(bh->pool);
+	if (!bh->is_leaving)
+		queue_streams(proxy, b);
+}
+
 static void
 finish_turn(struct backend_h2 *bh)
 {
 	backend_h2_stream_feed_touched(bh);
 	if (bh->is_closed)
 		return;
+	share_room(bh);
 	h2_session_compose(bh->session);
 	proxy_send_out(bh->proxy);
 	backend_h2_stream_composed(bh);
@@ -541,6 +607,7 @@ backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
 		bh->conn.failed = true;
 	s = backend_h2_stream_new(ex, pool);
 	give_stream(bh, s);
+	note_streams(pool);
 	if (bh->session == NULL)
 		drop(bh, "no memory");
 }

@@ -41,6 +41,8 @@ void backend_h2_connect_ended(struct proxy *proxy, const struct backend *b);
  */
 void backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
     uint32_t tenancy);
+/* Close one that carries nothing, for others that wait; false = none. */
+bool backend_h2_close_one(struct proxy *proxy, const struct backend *b);
 size_t backend_h2_bytes(void);
 size_t backend_h2_stream_bytes(void);
 void backend_h2_bury(struct proxy *proxy);

@@ -54,6 +54,14 @@ backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
 	assert(!"the configuration allows none");
 }
 
+bool
+backend_h2_close_one(struct proxy *proxy, const struct backend *b)
+{
+	(void)proxy;
+	(void)b;
+	return false;
+}
+
 size_t
 backend_h2_bytes(void)
 {

@@ -37,6 +37,7 @@ struct backend_h2 {
 	bool is_leaving;     /* takes no more streams */
 	bool is_pinged;      /* and has not answered yet */
 	bool was_idle;
+	bool has_ended;      /* a stream, in this turn */
 	bool is_limited;     /* counts against max_connections */
 	struct proxy *proxy;
 	struct backend_h2_pool *pool;

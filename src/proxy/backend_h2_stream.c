@@ -111,6 +111,7 @@ drop(struct backend_h2_stream *s, enum h2_error error)
 	deadline_stop(s->proxy->loop, &s->deadline);
 	if (s->bh != NULL) {
 		s->bh->load--;
+		s->bh->has_ended = true;
 		backend_h2_want_turn(s->bh);
 	}
 	s->next_dead = s->proxy->dead_h2_backend_streams;

@@ -307,6 +307,11 @@ void exchange_on_client_failed(struct exchange *ex, enum reason reason,
     const char *detail);
 
 void exchange_on_connected(struct exchange *ex, bool reused);
+/*
+ * There is no room at the backend after all: it waits, or goes where there is.
+ * It has no connection.
+ */
+void exchange_on_full(struct exchange *ex);
 void exchange_on_interim(struct exchange *ex,
     const struct http_response *res);
 /* The final head; the response borrows from the exchange's arena. */

@@ -20,6 +20,18 @@ exchange_on_connected(struct exchange *ex, bool reused)
 }
 
 void
+exchange_on_full(struct exchange *ex)
+{
+	assert(ex->state == EXCHANGE_CONNECT && ex->backend_conn == NULL);
+	ex->attempts--;
+	group_unpick(&ex->tries);
+	exchange_leave_backend(ex);
+	ex->retry_fresh = false;
+	ex->state = EXCHANGE_SELECT;
+	exchange_walk(ex);
+}
+
+void
 exchange_on_interim(struct exchange *ex, const struct http_response *res)
 {
 	if (ex->req.minor >= 1 && !ex->client_gone)

@@ -9,6 +9,7 @@
 #include "base/heap_alloc.h"
 #include "base/list.h"
 #include "base/now.h"
+#include "proxy/backend_h2.h"
 #include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
 #include "upstream/group.h"
@@ -112,11 +113,17 @@ poorest(const struct queues *qs, const struct group *g, uint32_t *has)
 static bool
 has_idle(const struct queues *qs, const struct group *g, uint32_t account)
 {
-	for (uint32_t i = 0; i < g->backend_count; i++)
-		if (g->backends[i].limit != 0 && atomic_load_explicit(
-		    &backend_zone_cell(qs->proxy->boot.backends, account,
-		    g->backends[i].slot)->idle, memory_order_relaxed) > 0)
+	for (uint32_t i = 0; i < g->backend_count; i++) {
+		const struct backend_cell *cell = backend_zone_cell(
+		    qs->proxy->boot.backends, account, g->backends[i].slot);
+
+		if (g->backends[i].limit != 0 &&
+		    (atomic_load_explicit(&cell->idle,
+		    memory_order_relaxed) > 0 ||
+		    (atomic_load_explicit(&cell->streams,
+		    memory_order_relaxed) & BACKEND_STREAMS_IDLE) != 0))
 			return true;
+	}
 	return false;
 }
 
@@ -229,6 +236,17 @@ queue_room(struct proxy *p, const struct backend *b)
 	q->is_giving = false;
 }
 
+void
+queue_streams(struct proxy *p, const struct backend *b)
+{
+	struct queue *q = queue_of(p, b->group);
+
+	if (q->count == 0)
+		return;
+	q->is_due = true;
+	loop_defer(p->loop, &p->queues->task);
+}
+
 static void
 expire(struct queue *q, uint64_t now)
 {
@@ -270,7 +288,8 @@ give_up_idle(struct queues *qs, const struct group *g)
 {
 	for (uint32_t i = 0; i < g->backend_count; i++)
 		if (g->backends[i].limit != 0 &&
-		    pool_close_one(qs->proxy->pool, &g->backends[i]))
+		    (pool_close_one(qs->proxy->pool, &g->backends[i]) ||
+		    backend_h2_close_one(qs->proxy, &g->backends[i])))
 			return;
 }
 

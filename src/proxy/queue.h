@@ -37,6 +37,8 @@ enum reason queue_enter(struct exchange *ex);
 void queue_leave(struct exchange *ex);
 /* There is room at b: a connection was closed or is idle. */
 void queue_room(struct proxy *p, const struct backend *b);
+/* A connection of this worker's carries more requests at once than before. */
+void queue_streams(struct proxy *p, const struct backend *b);
 /* A connection to b is free: must it be closed now, for another worker? */
 bool queue_wants(struct proxy *p, const struct backend *b);
 

@@ -552,6 +552,7 @@ forget_account(struct backend_zone *zone, unsigned account)
 		tally_forget(&row[i].connections);
 		tally_forget(&row[i].waiters);
 		atomic_store(&row[i].idle, 0);
+		atomic_store(&row[i].streams, 0);
 	}
 }
 

@@ -117,7 +117,13 @@ struct backend_cell {
 	struct tally_cell connections;
 	struct tally_cell waiters;
 	_Atomic uint32_t idle; /* connections in its pool */
-	uint32_t unused;
+	_Atomic uint32_t streams; /* enum backend_streams: over HTTP/2 */
+};
+
+/* What a process has of connections that carry many requests at once. */
+enum backend_streams {
+	BACKEND_STREAMS_ROOM = 1, /* one takes another request */
+	BACKEND_STREAMS_IDLE = 2, /* one carries none */
 };
 
 struct backend {
@@ -192,14 +198,16 @@ backend_is_up(const struct backend *b)
 	return backend_state(b) == 0 && backend_is_resolved(b);
 }
 
-/* No more connections are allowed, and this worker has none that is idle. */
+/* No more connections are allowed, and this worker's are all busy. */
 static inline bool
 backend_is_full(const struct backend *b)
 {
 	return b->limit != 0 && b->shared != NULL &&
 	    tally_sum(&b->shared->connections) >= b->limit &&
-	    (b->own == NULL || atomic_load_explicit(&b->own->idle,
-	    memory_order_relaxed) == 0);
+	    (b->own == NULL || (atomic_load_explicit(&b->own->idle,
+	    memory_order_relaxed) == 0 &&
+	    (atomic_load_explicit(&b->own->streams, memory_order_relaxed) &
+	    BACKEND_STREAMS_ROOM) == 0));
 }
 
 /* A connection to b is about to be made, or has gone; only with a limit. */

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -82,6 +83,112 @@ def test_one_connection_is_shared(chain):
             assert client.wait(number).data == b"hello"
     assert len(server.peers) == 1
     assert weir.get("/").status == 200 and len(server.peers) == 1
+
+
+class Busy:
+    """A backend whose answers wait for leave; counts what is at once."""
+
+    def __init__(self, pause=0.0):
+        self.go = threading.Event()
+        self.pause = pause
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def __call__(self, peer, stream, fields):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        self.go.wait(20)
+        time.sleep(self.pause)
+        with self.lock:
+            self.now -= 1
+        plain(peer, stream, fields)
+
+
+def test_max_connections_carry_many(chain):
+    """With room for streams nobody has to wait for a connection."""
+    busy = Busy()
+    server, weir = chain(busy, up={"max_connections": 1,
+                                   "queue": {"size": 0}})
+    with h2.Client(weir.address) as client:
+        numbers = [client.request("/")]
+        wait.until(lambda: busy.now == 1)
+        numbers += [client.request("/") for _ in range(29)]
+        wait.until(lambda: busy.now == 30)
+        busy.go.set()
+        for number in numbers:
+            assert client.wait(number).data == b"hello"
+    assert len(server.peers) == 1
+    assert weir.metrics().sum("weir_proxy_queued_total") == 0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_max_connections_queue(chain, at_once):
+    """Without a stream a request waits for its turn, as over HTTP/1; none
+    fails, none becomes another attempt."""
+    busy = Busy(0.005)
+    server, weir = chain(busy, up={
+        "max_connections": 1, "h2_streams_max": 2, "retries": 3,
+        "queue": {"timeout": "20s"}}, top={"workers": 1},
+        headers={"response": {"set": {"X-Tries": "${upstream.tries}"}}})
+    with h2.Client(weir.address) as client:
+        numbers = [client.request("/")]
+        if not at_once:
+            wait.until(lambda: busy.now == 1)
+        numbers += [client.request("/") for _ in range(19)]
+        wait.until(lambda: weir.metrics().sum("weir_proxy_queued_total")
+                   >= 18)
+        busy.go.set()
+        for number in numbers:
+            stream = client.wait(number)
+            assert stream.data == b"hello"
+            assert dict(stream.heads[0])["x-tries"] == "1"
+    assert len(server.peers) == 1 and busy.most == 2
+    m = weir.metrics()
+    assert m.sum("weir_proxy_connect_failures_total") == 0
+    assert m.sum("weir_proxy_retries_total") == 0
+
+
+def test_max_connections_bounds_the_queue(chain):
+    """503 for who may not wait, and for who waited too long."""
+    busy = Busy()
+    server, weir = chain(busy, up={
+        "max_connections": 1, "h2_streams_max": 1,
+        "queue": {"size": 1, "timeout": "300ms"}})
+    with h2.Client(weir.address) as client:
+        first = client.request("/")
+        wait.until(lambda: busy.now == 1)
+        late = client.request("/")
+        wait.until(lambda: weir.metrics().sum("weir_proxy_queued_total"))
+        assert weir.get("/").status == 503
+        assert client.wait(late).status == 503
+        busy.go.set()
+        assert client.wait(first).data == b"hello"
+    m = weir.metrics()
+    assert m.sum("weir_proxy_errors_total", reason="queue_full") == 1
+    assert m.sum("weir_proxy_errors_total", reason="queue_timeout") == 1
+    assert weir.get("/").status == 200
+
+
+def test_max_connections_of_workers(chain):
+    """A worker that has the only connection gives it up for another."""
+    busy = Busy(0.002)
+    busy.go.set()
+    server, weir = chain(busy, up={
+        "max_connections": 1, "h2_streams_max": 4,
+        "queue": {"timeout": "20s"}}, top={"workers": 3})
+    clients = [h2.Client(weir.address) for _ in range(12)]
+    try:
+        for _ in range(3):
+            numbers = [[c.request("/") for _ in range(5)] for c in clients]
+            for client, wanted in zip(clients, numbers):
+                for number in wanted:
+                    assert client.wait(number, 20).data == b"hello"
+    finally:
+        for client in clients:
+            client.close()
+    wait.until(lambda: weir.metrics().sum("weir_backend_queued") == 0)
+    assert weir.metrics().sum("weir_proxy_connect_failures_total") == 0
 
 
 def test_limits_of_streams(chain):
