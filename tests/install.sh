@@ -47,6 +47,13 @@ make install && tail -n 1 "$conf" | grep -q '^# edited$'
 verdict "an edited weir.conf is not overwritten" $?
 cmp etc/weir.conf "$conf.default"
 verdict "the pristine one lies beside it" $?
+cmp etc/weir-complete.conf "$root/etc/weir/weir-complete.conf" &&
+	cmp etc/weir-complete.keys "$root/etc/weir/weir-complete.keys"
+verdict "weir-complete.conf is installed" $?
+echo "# edited" >>"$root/etc/weir/weir-complete.conf"
+make install &&
+	tail -n 1 "$root/etc/weir/weir-complete.conf" | grep -q '^# edited$'
+verdict "an edited weir-complete.conf is not overwritten" $?
 test -d "$root/etc/weir/conf.d"
 verdict "conf.d is there" $?
 cd / || exit 1

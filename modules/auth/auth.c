@@ -66,6 +66,7 @@ static const struct metric_set metrics =
 
 static const struct conf_item items[] = {
 	{ .name = "auth", .type = CONF_TYPE_GROUP, .table = &options_table,
+	    .present = offsetof(struct auth_conf, is_given),
 	    .help = "who clients are, and who may pass" },
 	CONF_END,
 };

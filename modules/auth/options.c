@@ -20,10 +20,21 @@ static const struct conf_item api_key_items[] = {
 	CONF_END,
 };
 
+static int
+check_api_key(struct conf_ctx *ctx, const struct conf_node *node,
+    void *conf_ptr)
+{
+	struct options_api_key *conf = conf_ptr;
+
+	conf_item_path(ctx, node, "file", &conf->file);
+	return 0;
+}
+
 static const struct conf_table api_key_table = {
 	.name = "api_key",
 	.items = api_key_items,
 	.struct_bytes = sizeof(struct options_api_key),
+	.check = check_api_key,
 };
 
 static const struct conf_item basic_items[] = {
@@ -36,10 +47,21 @@ static const struct conf_item basic_items[] = {
 	CONF_END,
 };
 
+static int
+check_basic(struct conf_ctx *ctx, const struct conf_node *node,
+    void *conf_ptr)
+{
+	struct options_basic *conf = conf_ptr;
+
+	conf_item_path(ctx, node, "file", &conf->file);
+	return 0;
+}
+
 static const struct conf_table basic_table = {
 	.name = "basic",
 	.items = basic_items,
 	.struct_bytes = sizeof(struct options_basic),
+	.check = check_basic,
 };
 
 static const struct conf_item require_items[] = {

@@ -36,6 +36,7 @@ struct auth_conf {
 	uint32_t satisfy; /* enum options_satisfy */
 	uint32_t mode;    /* enum options_mode */
 	bool has_api_key, has_basic, has_require;
+	bool is_given; /* the group as a whole */
 
 	/* Made of it by options_start(). */
 	const struct secrets *keys, *users; /* NULL: not asked for */

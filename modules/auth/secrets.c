@@ -27,6 +27,22 @@ receive(void *arg, struct span content, struct error *err)
 	return 0;
 }
 
+/* The key of etc/weir-complete.keys is for trying. */
+static void
+warn_of_demonstration(const struct secrets *s)
+{
+	static const uint8_t hash[DIGEST_SHA256_BYTES] = {
+		0x16, 0x0a, 0x45, 0x87, 0x4c, 0x3b, 0xc0, 0x34, 0x63, 0x15,
+		0x1b, 0x88, 0x21, 0x58, 0xaf, 0x7e, 0xd9, 0x01, 0xb7, 0x70,
+		0xc9, 0x7b, 0x62, 0x9d, 0xa4, 0x21, 0xa5, 0x89, 0xfc, 0x19,
+		0x19, 0xd4,
+	};
+
+	if (s->keys != NULL && keys_find(s->keys, hash) != NULL)
+		log_warn(NULL, "auth: %s lets in \"weir-demonstration-key\", "
+		    "which everybody knows: remove its line", s->path);
+}
+
 const struct secrets *
 secrets_open(const struct module_env *env, const char *path,
     enum secrets_kind kind, struct error *err)
@@ -51,6 +67,7 @@ secrets_open(const struct module_env *env, const char *path,
 	if (files_add(env->files, &spec, err) < 0)
 		return NULL;
 	s->arena = NULL;
+	warn_of_demonstration(s);
 	s->next = *env->common;
 	*env->common = s;
 	return s;

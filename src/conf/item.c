@@ -297,3 +297,17 @@ conf_apply(struct conf_ctx *ctx, const struct conf_node *group,
 	}
 	return conf_report_errors(ctx->report) == errors ? 0 : -1;
 }
+
+void
+conf_item_path(struct conf_ctx *ctx, const struct conf_node *node,
+    const char *key, const char **path)
+{
+	const char *file = node->place.file;
+	const char *slash = file != NULL ? strrchr(file, '/') : NULL;
+
+	if (*path == NULL || **path == '/' || **path == '\0' ||
+	    slash == NULL || conf_node_get(node, key) == NULL)
+		return;
+	*path = arena_printf(ctx->arena, "%.*s/%s", (int)(slash - file), file,
+	    *path);
+}

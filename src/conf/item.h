@@ -246,4 +246,11 @@ const char *conf_expected(struct conf_ctx *ctx, const struct conf_item *item);
 /* The nearest of the names (NULL-terminated) to word, NULL if none is near. */
 const char *conf_nearest(const char *word, const char *const *names);
 
+/*
+ * A path that stands in node, under key, counts from the folder of the file in
+ * which it stands; an absolute one, and one that is inherited, stays.
+ */
+void conf_item_path(struct conf_ctx *ctx, const struct conf_node *node,
+    const char *key, const char **path);
+
 #endif

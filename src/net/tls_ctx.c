@@ -13,6 +13,7 @@
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -294,8 +295,48 @@ set_fallback(struct tls_server *s, struct error *err)
 }
 
 /*
+ * The script that makes a pair for trying, if the configuration lies in a
+ * folder of weir's sources; relative to it.
+ */
+static const char *
+find_maker(const struct conf_place *place)
+{
+	static const char maker[] = "../contrib/selfsigned.sh";
+	const char *file = place->file != NULL ? place->file : "";
+	const char *slash = strrchr(file, '/');
+	int len = slash != NULL ? (int)(slash + 1 - file) : 0;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%.*s%s", len, file, maker);
+	return access(path, X_OK) == 0 ? maker : NULL;
+}
+
+/* A pair that is still to be made; true if that was said. */
+static bool
+is_to_be_made(const struct tls_pair_conf *conf,
+    const struct conf_place *place, struct conf_report *report)
+{
+	const char *slash = strrchr(conf->cert, '/');
+	const char *name = slash != NULL ? slash + 1 : conf->cert;
+	size_t len = strlen(name);
+	const char *maker;
+
+	if (access(conf->cert, F_OK) == 0 || access(conf->key, F_OK) == 0)
+		return false;
+	maker = find_maker(place);
+	if (maker == NULL)
+		return false;
+	if (len > 4 && strcmp(name + len - 4, ".pem") == 0)
+		len -= 4;
+	conf_report_warning(report, place, "%s is not there, and not tested: "
+	    "in its folder, \"%s %.*s\" makes a pair for trying", conf->cert,
+	    maker, (int)len, name);
+	return true;
+}
+
+/*
  * One pair; 1 if it is left out, because this user may not read it and only
- * tests.
+ * tests, or in weir's own sources.
  */
 static int
 load_pair(struct tls_server *s, const struct tls_pair_conf *conf,
@@ -312,6 +353,8 @@ load_pair(struct tls_server *s, const struct tls_pair_conf *conf,
 		    "this user may not read it", conf->key);
 		return 1;
 	}
+	if (about->is_test && is_to_be_made(conf, place, about->report))
+		return 1;
 	if (tls_cert_load(pair, conf, about->keys, about->report, place,
 	    &err) != 0) {
 		conf_report_error(about->report, place, "%s", err.text);

@@ -32,8 +32,8 @@ def tour_of_readme():
     for kind, body in blocks[begin + 1:]:
         if kind != "console":
             continue
-        if body.startswith("$ tar "):
-            break  # the installation: tests/install.sh
+        if body.startswith("$ cd etc"):
+            break  # test_complete.py, and the installation: tests/install.sh
         for line in body.splitlines():
             if line.startswith("$ "):
                 steps.append((line[2:], []))

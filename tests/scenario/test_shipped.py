@@ -33,7 +33,7 @@ def test_every_option_may_be_taken_in(tmp_path):
 
 
 # Of these weir.conf shows an example, as they have no default.
-EXAMPLES = {"error_log", "path", "admin", "address", "host", "pid_file",
+EXAMPLES = {"error_log", "memory_max", "servers", "path", "admin", "address", "host", "pid_file",
             "working_directory", "chroot", "trusted_proxies", "group", "site",
             "status", "body", "remove", "Server", "format", "rate",
             "burst", "concurrent", "drop_args", "from",
