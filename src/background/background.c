@@ -24,6 +24,7 @@
 #include "background/commands.h"
 #include "background/discovery.h"
 #include "background/logwriter.h"
+#include "background/ocsp.h"
 #include "background/upstreams.h"
 #include "base/error.h"
 #include "base/list.h"
@@ -34,6 +35,7 @@
 #include "os/channel.h"
 #include "os/logtarget.h"
 #include "os/signals.h"
+#include "proxy/stats.h"
 #include "site/confine.h"
 #include "site/generation.h"
 #include "site/shared.h"
@@ -56,6 +58,8 @@ struct background {
 	struct discovery *discovery;
 	struct commands *commands;
 	struct upstreams *upstreams;
+	struct certs certs;
+	struct ocsp *ocsp; /* NULL: nothing is to be fetched */
 	struct deadline reap;
 	struct deadline lock;
 	struct lane_counts lane_counts;
@@ -194,10 +198,12 @@ on_message(struct channel *channel, const struct channel_message *m)
 	case CHANNEL_SERVE:
 		start_writing(b);
 		upstreams_serve(b->upstreams, true);
+		ocsp_serve(b->ocsp, true);
 		break;
 	case CHANNEL_DRAIN:
 		stop_writing(b);
 		upstreams_serve(b->upstreams, false);
+		ocsp_serve(b->ocsp, false);
 		discovery_retire(b->discovery);
 		break;
 	case CHANNEL_STOP:
@@ -263,6 +269,26 @@ on_change(void *arg, struct group *group)
 }
 
 static int
+start_ocsp(struct background *b, struct error *err)
+{
+	const struct ocsp_config config = {
+		.loop = b->loop,
+		.generation = b->boot->generation,
+		.channel = &b->channel,
+		.counters = metrics_block(b->shared->metrics, &stats_proxy,
+		    b->boot->process, 0),
+	};
+
+	if (ocsp_start(&b->ocsp, &config, err) != 0)
+		return -1;
+	b->certs = (struct certs){ b->boot->generation, b->ocsp };
+	certs_add_commands(&b->certs, b->commands);
+	if (b->boot->is_serving)
+		ocsp_serve(b->ocsp, true);
+	return 0;
+}
+
+static int
 start_tasks(struct background *b, struct error *err)
 {
 	const struct generation_shared *shared = b->shared;
@@ -278,7 +304,8 @@ start_tasks(struct background *b, struct error *err)
 		deadline_set(b->loop, &b->reap, now_ms() + REAP_EVERY_MS);
 	b->upstreams = upstreams_start(b->loop, shared, b->boot->process);
 	upstreams_add_commands(b->upstreams, b->commands);
-	certs_add_commands(b->boot->generation, b->commands);
+	if (start_ocsp(b, err) != 0)
+		return -1;
 	if (b->boot->is_serving)
 		upstreams_serve(b->upstreams, true);
 	settings_resolver(generation_settings(b->boot->generation),
@@ -339,6 +366,7 @@ close_all(struct background *b)
 		return;
 	commands_free(b->commands);
 	upstreams_stop(b->upstreams);
+	ocsp_stop(b->ocsp);
 	if (b->discovery != NULL)
 		discovery_stop(b->discovery);
 	if (b->is_turn && b->writer == NULL)

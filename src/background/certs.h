@@ -5,8 +5,14 @@
 
 struct commands;
 struct generation;
+struct ocsp;
 
-/* Borrows g. */
-void certs_add_commands(struct generation *g, struct commands *commands);
+/* What the command needs; stays where it is. */
+struct certs {
+	struct generation *generation;
+	struct ocsp *ocsp; /* NULL: nothing is fetched */
+};
+
+void certs_add_commands(struct certs *certs, struct commands *commands);
 
 #endif

@@ -537,10 +537,14 @@ files_catch_up(struct files *f)
 		struct error err;
 		int none;
 
-		if (file->fd >= 0 && files_take(f, i, file->version,
-		    file->fd, false, &none, &err) != 0)
+		if (file->fd < 0 || files_take(f, i, file->version,
+		    file->fd, false, &none, &err) == 0)
+			;
+		else if (file->spec.path != NULL)
 			log_error(NULL, "%s: the newest one is not used "
 			    "here: %s", file->name, err.text);
+		else /* of a predecessor, about something else */
+			log_debug(NULL, "%s: %s", file->name, err.text);
 		/* The master's own. */
 		close_fd(&file->fd);
 		close_fd(&file->asked_fd);

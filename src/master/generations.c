@@ -381,10 +381,12 @@ generations_prepare(struct generations *gs, struct generation *g,
 	}
 	l->number = ++gs->last_number;
 	enter(l, GENERATIONS_STARTING, 0);
-	if (gs->serving == NULL)
+	if (gs->serving == NULL) {
 		gs->serving = l;
-	else
+	} else {
 		gs->starting = l;
+		generation_files_inherit(g, gs->serving->generation);
+	}
 	l->children = make_children(l);
 	return 0;
 }

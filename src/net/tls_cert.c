@@ -34,6 +34,7 @@ tls_cert_fini(struct tls_pair *pair)
 		free(pair->names[i]);
 	free(pair->names);
 	free(pair->ocsp);
+	free(pair->ocsp_why);
 	*pair = (struct tls_pair){ .conf = pair->conf };
 }
 
@@ -320,19 +321,23 @@ warn_of_dates(const struct tls_pair *pair, struct conf_report *report,
 		    pair->conf->cert);
 }
 
+/* The certificate serves without it: clients ask somebody else then. */
 static int
 load_ocsp(struct tls_pair *pair, struct error *err)
 {
+	const char *path = pair->conf->ocsp_file;
+	struct error why;
 	char *bytes = NULL;
 	size_t len;
 
-	if (pair->conf->ocsp_file == NULL)
+	if (path == NULL)
 		return 0;
-	if (slurp_file(pair->conf->ocsp_file, TLS_FILE_MAX, &bytes, &len) != 0)
-		return error_set(err, "reading %s: %s", pair->conf->ocsp_file,
+	if (slurp_file(path, TLS_FILE_MAX, &bytes, &len) != 0)
+		return error_set(err, "reading %s: %s", path,
 		    slurp_reason(errno));
-	pair->ocsp = (unsigned char *)bytes;
-	pair->ocsp_len = len;
+	if (tls_ocsp_set(pair, span_of(bytes, len), &why) != 0)
+		pair->ocsp_why = strdup(why.text);
+	free(bytes);
 	return 0;
 }
 
@@ -415,6 +420,9 @@ tls_cert_load(struct tls_pair *pair, const struct tls_pair_conf *conf,
 	if (result == 0) {
 		warn_of_mode(report, place, conf->key);
 		warn_of_dates(pair, report, place);
+		if (pair->ocsp_why != NULL)
+			conf_report_warning(report, place, "%s: nothing is "
+			    "stapled: %s", conf->ocsp_file, pair->ocsp_why);
 	} else {
 		tls_cert_fini(pair);
 	}

@@ -106,6 +106,11 @@ check_pair(struct conf_ctx *ctx, const struct conf_node *node, void *conf)
 	resolve(ctx, node, &pair->key);
 	resolve(ctx, node, &pair->passphrase_file);
 	resolve(ctx, node, &pair->ocsp_file);
+	if (pair->ocsp_file != NULL && pair->ocsp_fetch)
+		return wrong(ctx, node, "give ocsp_file or ocsp_fetch, not "
+		    "both");
+	if (pair->ocsp_responder != NULL && !pair->ocsp_fetch)
+		return wrong(ctx, node, "ocsp_responder needs ocsp_fetch");
 	return check_passphrase(ctx, node, pair->passphrase_file,
 	    pair->passphrase_command);
 }
@@ -124,6 +129,11 @@ static const struct conf_item pair_items[] = {
 	    "command that prints the key's passphrase"),
 	CONF_VALUE("ocsp_file", STRING, struct tls_pair_conf, ocsp_file, NULL,
 	    0, "OCSP response to staple, DER"),
+	CONF_BOOL("ocsp_fetch", struct tls_pair_conf, ocsp_fetch, "false", 0,
+	    "fetch OCSP responses, and staple them"),
+	CONF_VALUE("ocsp_responder", STRING, struct tls_pair_conf,
+	    ocsp_responder, NULL, 0,
+	    "URL to fetch them from; unset = as the certificate says"),
 	CONF_END,
 };
 
@@ -177,6 +187,11 @@ static const struct conf_item server_items[] = {
 	    "command that prints the key's passphrase"),
 	CONF_VALUE("ocsp_file", STRING, struct tls_server_conf,
 	    pair.ocsp_file, NULL, 0, "OCSP response to staple, DER"),
+	CONF_BOOL("ocsp_fetch", struct tls_server_conf, pair.ocsp_fetch,
+	    "false", 0, "fetch OCSP responses, and staple them"),
+	CONF_VALUE("ocsp_responder", STRING, struct tls_server_conf,
+	    pair.ocsp_responder, NULL, 0,
+	    "URL to fetch them from; unset = as the certificate says"),
 	CONF_LIST("certificates", struct tls_server_conf, certificates,
 	    &pair_table, 0, "further pairs, chosen by server name"),
 	POLICY_ITEMS(struct tls_server_conf),

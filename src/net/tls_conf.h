@@ -38,6 +38,8 @@ struct tls_pair_conf {
 	const char *passphrase_file;
 	const char *passphrase_command;
 	const char *ocsp_file;      /* DER; stapled */
+	bool ocsp_fetch;            /* from a responder */
+	const char *ocsp_responder; /* NULL: as the certificate says */
 	struct conf_strings names;  /* empty: those of the certificate */
 };
 

@@ -361,7 +361,7 @@ load_pair(struct tls_server *s, const struct tls_pair_conf *conf,
 		return -1;
 	}
 	s->pair_count++;
-	return 0;
+	return tls_ocsp_await(pair, about, place);
 }
 
 static int

@@ -14,6 +14,7 @@
 #include "net/tls_conf.h"
 #include "net/tls_session.h"
 
+struct conf_place;
 struct error;
 struct tls_ctx_about;
 struct loop;
@@ -21,6 +22,7 @@ struct tls_early_zone;
 struct tls_keys;
 struct tls_keys_client;
 struct tls_keys_wait;
+struct tls_staple_target;
 struct tls_ticket_zone;
 
 /* One certificate of each kind of key can serve one name. */
@@ -35,6 +37,11 @@ struct tls_stamp {
 	} files[3]; /* certificate, key, OCSP response */
 };
 
+/* From when until when an OCSP response holds, since 1970. */
+struct tls_ocsp_times {
+	int64_t from_s, until_s;
+};
+
 struct tls_pair {
 	X509 *cert;
 	STACK_OF(X509) *chain; /* without cert */
@@ -47,6 +54,8 @@ struct tls_pair {
 	int64_t not_before_s, not_after_s; /* since 1970 */
 	unsigned char *ocsp;   /* heap, or NULL */
 	size_t ocsp_len;
+	struct tls_ocsp_times ocsp_times;
+	char *ocsp_why;        /* heap: why ocsp_file is not used; or NULL */
 	const struct tls_pair_conf *conf;
 	struct tls_stamp stamp; /* when it was read */
 	struct tls_stamp seen;  /* at the last look */
@@ -224,6 +233,24 @@ int tls_keys_adopt(struct tls_pair *pair, struct tls_keys *keys,
 bool tls_keys_client_is_waiting(const struct tls_stream *t);
 /* It will not be answered: the handshake fails when it goes on. */
 void tls_keys_client_cancel(struct tls_stream *t);
+
+/* ---- tls_ocsp ---- */
+
+/*
+ * Is it a good answer about the pair's certificate?  Its signature is checked
+ * where the chain has the issuer.  -1 and err if not.
+ */
+int tls_ocsp_check(const struct tls_pair *pair, struct span der,
+    struct tls_ocsp_times *times, struct error *err);
+/* Behind the certificate in its file; NULL if it is not there. */
+X509 *tls_ocsp_issuer(const struct tls_pair *pair);
+/* Staple it, if it is good. */
+int tls_ocsp_set(struct tls_pair *pair, struct span der, struct error *err);
+/* At load: one may be fetched (ocsp_fetch).  Warns if it cannot be. */
+int tls_ocsp_await(struct tls_pair *pair, const struct tls_ctx_about *about,
+    const struct conf_place *place);
+int tls_ocsp_target(const struct tls_pair *pair,
+    struct tls_staple_target *out, struct error *err);
 
 /* ---- tls_verify ---- */
 

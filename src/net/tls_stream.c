@@ -894,7 +894,9 @@ on_status(SSL *ssl, void *arg)
 		const struct tls_pair *pair = &s->pairs[i];
 		unsigned char *copy;
 
-		if (pair->cert != cert || pair->ocsp == NULL)
+		if (pair->cert != cert || pair->ocsp == NULL ||
+		    pair->ocsp_times.until_s * 1000 <=
+		    (int64_t)now_wall_ms())
 			continue;
 		copy = OPENSSL_memdup(pair->ocsp, pair->ocsp_len);
 		SSL_set_tlsext_status_ocsp_resp(ssl, copy,

@@ -117,6 +117,10 @@ replace(struct tls_server *s, size_t i, struct tls_pair *pair,
 	sk_X509_pop_free(old->chain, X509_free);
 	EVP_PKEY_free(old->key);
 	free(old->ocsp);
+	free(old->ocsp_why);
+	old->ocsp_times = pair->ocsp_times;
+	old->ocsp_why = pair->ocsp_why;
+	pair->ocsp_why = NULL;
 	old->cert = pair->cert;
 	old->chain = pair->chain;
 	old->key = pair->key;
@@ -184,6 +188,24 @@ send_out(const struct tls_pair *pair, int *fd, struct error *err)
 	return error_set_errno(err, errno, "sharing it");
 }
 
+/*
+ * A new certificate goes without an OCSP response until there is one for it; of
+ * a certificate that is the same, the old response stays.
+ */
+static int
+check_staple(const struct tls_pair *old, const struct tls_pair *pair,
+    struct error *err)
+{
+	if (pair->ocsp_why == NULL)
+		return 0;
+	if (X509_cmp(old->cert, pair->cert) == 0)
+		return error_set(err, "%s: %s", old->conf->ocsp_file,
+		    pair->ocsp_why);
+	log_warn(NULL, "certificate %s: nothing is stapled: %s: %s",
+	    old->conf->cert, old->conf->ocsp_file, pair->ocsp_why);
+	return 0;
+}
+
 static int
 take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
 {
@@ -194,6 +216,7 @@ take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
 
 	if (tls_cert_load(&pair, old->conf, s->keys, report, NULL, err) == 0) {
 		if (check(old, &pair, err) == 0 &&
+		    check_staple(old, &pair, err) == 0 &&
 		    send_out(&pair, fd, err) == 0)
 			result = replace(s, i, &pair, err);
 		if (result != 0 && *fd >= 0) {
@@ -259,13 +282,10 @@ parse(struct tls_pair *pair, struct tls_keys *keys, const char *bytes,
 	    (const unsigned char *)key.p, err) : tls_cert_parse(pair, cert,
 	    key, NULL, err)) != 0)
 		return -1;
-	if (h.ocsp_len > 0) {
-		pair->ocsp = heap_alloc(h.ocsp_len);
-		pair->ocsp_len = h.ocsp_len;
-		memcpy(pair->ocsp, bytes + h.cert_len + h.key_len,
-		    h.ocsp_len);
-	}
-	return 0;
+	if (h.ocsp_len == 0)
+		return 0;
+	return tls_ocsp_set(pair, span_of(bytes + h.cert_len + h.key_len,
+	    h.ocsp_len), err);
 }
 
 int

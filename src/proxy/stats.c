@@ -103,6 +103,11 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 		    "the new one is used.", .label = "used=\"yes\"" },
 	[PROXY_STAT_FILES_REFUSED] = { .name = "files_changed_total",
 		.label = "used=\"no\"" },
+	[PROXY_STAT_OCSP_GOOD] = { .name = "ocsp_fetches_total",
+		.help = "OCSP responses fetched to be stapled, by their "
+		    "outcome.", .label = "outcome=\"good\"" },
+	[PROXY_STAT_OCSP_FAILED] = { .name = "ocsp_fetches_total",
+		.label = "outcome=\"failed\"" },
 #define X(id, name_, help_)                                                   \
 	[PROXY_STAT_H2_FLOODS + H2_FLOOD_##id] = { .name = "h2_floods_total", \
 		.help = "HTTP/2 connections closed for too many frames of a " \

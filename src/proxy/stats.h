@@ -52,6 +52,8 @@ enum proxy_stat {
 	PROXY_STAT_TLS_DAYS,
 	PROXY_STAT_FILES_TAKEN,       /* the master's, too */
 	PROXY_STAT_FILES_REFUSED,
+	PROXY_STAT_OCSP_GOOD,         /* the background process's */
+	PROXY_STAT_OCSP_FAILED,
 	PROXY_STAT_REASONS,           /* one row a reason */
 	PROXY_STAT_COUNT = PROXY_STAT_REASONS + REASON_COUNT
 };

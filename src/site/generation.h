@@ -138,6 +138,9 @@ void generation_take_cert(struct generation *g, uint32_t listener,
     uint32_t pair, int fd);
 /* In a new process: files as they are now (files_catch_up()). */
 void generation_files_catch_up(struct generation *g);
+/* In the master: what was fed to former is there from the start. */
+void generation_files_inherit(struct generation *g,
+    const struct generation *former);
 /* In a process: CHANNEL_FILE; answers to the master. */
 void generation_files_take(struct generation *g, const struct channel *c,
     const struct channel_message *m);

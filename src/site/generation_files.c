@@ -49,6 +49,13 @@ generation_files_look(struct generation *g,
 	return number;
 }
 
+void
+generation_files_inherit(struct generation *g,
+    const struct generation *former)
+{
+	files_inherit(g->files_named, former->files_named);
+}
+
 static void
 send_to_all(struct generation *g, uint32_t number, uint32_t version, int fd,
     const struct generation_send *send)

@@ -41,9 +41,9 @@ class Certs:
         os.chmod(self.path(file + ".key"), 0o640)
         return self.path(file + ".pem"), self.path(file + ".key")
 
-    def ca(self, file, subject=None):
+    def ca(self, file, subject=None, kind=EC):
         """An authority of its own."""
-        openssl("req", "-x509", *EC, "-nodes", "-days", 30, "-subj",
+        openssl("req", "-x509", *kind, "-nodes", "-days", 30, "-subj",
                 "/CN=" + (subject or file), "-keyout",
                 self.path(file + ".key"), "-out", self.path(file + ".pem"))
         return self._finish(file)
@@ -56,13 +56,15 @@ class Certs:
                 "-out", self.path(file + ".pem"))
         return self._finish(file)
 
-    def signed(self, file, ca, *names, kind=EC, days=30, is_ca=False):
+    def signed(self, file, ca, *names, kind=EC, days=30, is_ca=False,
+               extra=""):
         """One that ca (a pair of paths) has signed."""
         request = openssl("req", "-new", *kind, "-nodes", "-subj",
                           "/CN=" + names[0], "-keyout",
                           self.path(file + ".key"))
         with open(self.path(file + ".ext"), "w") as f:
             f.write("subjectAltName=%s\n" % sans(names))
+            f.write(extra)
             if is_ca:
                 f.write("basicConstraints=critical,CA:TRUE\n")
         openssl("x509", "-req", "-days", days, "-CA", ca[0], "-CAkey", ca[1],
