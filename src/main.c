@@ -5,6 +5,7 @@
 
 #include "background/background.h"
 #include "background/logwriter.h"
+#include "background/orphan_logs.h"
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/log.h"
@@ -147,6 +148,8 @@ serve(const struct start *start, const struct generation_source *source,
 		.handover_fd = start->handover_fd,
 		.worker_main = worker_main,
 		.background_main = background_main,
+		.orphan_logs_start = orphan_logs_start,
+		.orphan_logs_stop = orphan_logs_stop,
 		.signer_main = signer_main,
 	};
 

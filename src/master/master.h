@@ -14,7 +14,9 @@
 
 struct generation_source;
 struct metric_set;
+struct orphan_logs;
 struct reexec;
+struct shared;
 
 struct master_boot {
 	struct generation *generation; /* loaded; the master's from here on */
@@ -29,6 +31,10 @@ struct master_boot {
 	process_main_fn *worker_main;
 	process_main_fn *background_main;
 	process_main_fn *signer_main;
+	/* In a worker without a master, see background/orphan_logs.h. */
+	struct orphan_logs *(*orphan_logs_start)(struct shared *shared,
+	    struct loop *loop, unsigned process);
+	void (*orphan_logs_stop)(struct orphan_logs *logs);
 };
 
 /*

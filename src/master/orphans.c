@@ -21,6 +21,8 @@
 
 enum {
 	LOOK_MS = 100,
+	/* A turn that was not renewed for so long is that of a dead worker. */
+	TURN_MS = 2000,
 	LISTENERS_MAX = 2048,
 };
 
@@ -29,6 +31,7 @@ static const char suffix[] = ".orphans";
 /* Written by the worker that has handed over. */
 struct orphans_page {
 	_Atomic uint32_t is_taken;
+	_Atomic uint64_t turn_ms; /* of one who hands over; 0 = nobody does */
 	uint8_t gone[LISTENERS_MAX]; /* a byte a listener, before is_taken */
 };
 
@@ -168,17 +171,66 @@ leave(struct orphans *o)
 	o->back.on_taken(o->back.arg, o->page->gone, o->listener_count);
 }
 
+static bool
+is_taken(const struct orphans *o)
+{
+	return atomic_load_explicit(&o->page->is_taken,
+	    memory_order_acquire) != 0;
+}
+
 static void
 on_look(struct deadline *d)
 {
 	struct orphans *o = LIST_OF(d, struct orphans, look);
 
-	if (atomic_load_explicit(&o->page->is_taken,
-	    memory_order_acquire) != 0) {
+	if (is_taken(o)) {
 		leave(o);
 		return;
 	}
+	if (o->has_turn)
+		atomic_store(&o->page->turn_ms, now_ms());
 	deadline_set(o->loop, d, now_ms() + LOOK_MS);
+}
+
+/* Two who come at once would both take everything. */
+static bool
+take_turn(struct orphans *o)
+{
+	uint64_t held = atomic_load(&o->page->turn_ms);
+
+	if (held != 0 && now_ms() < held + TURN_MS)
+		return false;
+	o->has_turn = atomic_compare_exchange_strong(&o->page->turn_ms,
+	    &held, now_ms());
+	return o->has_turn;
+}
+
+static void
+give_turn(struct orphans *o)
+{
+	if (o->has_turn)
+		atomic_store(&o->page->turn_ms, 0);
+	o->has_turn = false;
+}
+
+static void
+hand_over(struct orphans *o, struct span version)
+{
+	struct handover *h = &o->talk;
+
+	if (o->manifest.len > 0)
+		return;
+	if (is_taken(o) || !take_turn(o)) {
+		handover_say(h, HANDOVER_FAILED, SPAN("another instance "
+		    "takes over"));
+		handover_stop(h);
+		watch_door(o);
+		return;
+	}
+	log_notice(NULL, "handing over to process %ld (weir %.*s)",
+	    (long)h->peer_pid, SPAN_ARG(version));
+	o->collect(o->arg, &o->manifest);
+	handover_send_manifest(h, &o->manifest);
 }
 
 /* The numbers of the listeners that the new master goes on with. */
@@ -205,16 +257,12 @@ on_message(struct handover *h, unsigned type, struct span body)
 	case 0:
 		/* Another one may try. */
 		manifest_fini(&o->manifest);
-		if (atomic_load(&o->page->is_taken) == 0)
+		give_turn(o);
+		if (!is_taken(o))
 			watch_door(o);
 		break;
 	case HANDOVER_HELLO:
-		if (o->manifest.len > 0)
-			break;
-		log_notice(NULL, "handing over to process %ld (weir %.*s)",
-		    (long)h->peer_pid, SPAN_ARG(body));
-		o->collect(o->arg, &o->manifest);
-		handover_send_manifest(h, &o->manifest);
+		hand_over(o, body);
 		break;
 	case HANDOVER_READY:
 		note_kept(o, body);
@@ -250,10 +298,9 @@ on_orphan_door(struct loop_watch *w, unsigned events)
 }
 
 void
-orphans_start(void *arg, struct loop *loop, const struct process_orphan *back)
+orphans_start(struct orphans *o, struct loop *loop,
+    const struct process_orphan *back)
 {
-	struct orphans *o = arg;
-
 	if (o->door_fd < 0 || o->page == NULL || o->collect == NULL)
 		return;
 	o->loop = loop;
@@ -264,14 +311,13 @@ orphans_start(void *arg, struct loop *loop, const struct process_orphan *back)
 }
 
 void
-orphans_stop(void *arg)
+orphans_stop(struct orphans *o)
 {
-	struct orphans *o = arg;
-
 	if (o->back.on_taken == NULL)
 		return;
 	deadline_stop(o->loop, &o->look);
 	handover_stop(&o->talk);
+	give_turn(o);
 	loop_remove(o->loop, &o->watch);
 	manifest_fini(&o->manifest);
 	o->back.on_taken = NULL;

@@ -6,7 +6,8 @@
  * inherit that socket.  While the master lives it closes what comes there.
  * Once it is gone, workers answer: they hand over as a predecessor does
  * (handover.h), and drain when the other side has taken over.  All of them see
- * that in a page of memory that they share.
+ * that in a page of memory that they share, and hand over to one at a time: to
+ * others they say that they are busy.
  */
 #ifndef MASTER_ORPHANS_H
 #define MASTER_ORPHANS_H
@@ -34,6 +35,7 @@ struct orphans {
 	void *arg;
 	struct manifest manifest;
 	struct handover talk;
+	bool has_turn; /* to hand over, of all workers */
 	struct deadline look; /* at the page */
 	struct process_orphan back;
 };
@@ -62,8 +64,8 @@ int orphans_connect(const char *sock_path);
 void orphans_prepare(struct orphans *o, size_t listener_count,
     void (*collect)(void *arg, struct manifest *m), void *arg);
 /* struct process_boot: the master has died. */
-void orphans_start(void *arg, struct loop *loop,
+void orphans_start(struct orphans *o, struct loop *loop,
     const struct process_orphan *back);
-void orphans_stop(void *arg);
+void orphans_stop(struct orphans *o);
 
 #endif

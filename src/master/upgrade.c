@@ -49,25 +49,48 @@ copy_listeners(struct listener_set *to, struct listener_set *own)
 	}
 }
 
+/* In a worker: the master has died. */
+static void
+start_orphan(void *arg, struct loop *loop, const struct process_orphan *back)
+{
+	struct master *m = arg;
+
+	if (back != NULL)
+		orphans_start(&m->upgrade.orphans, loop, back);
+	m->upgrade.logs = m->boot->orphan_logs_start(m->shared, loop,
+	    m->upgrade.process);
+}
+
+static void
+stop_orphan(void *arg)
+{
+	struct master *m = arg;
+
+	orphans_stop(&m->upgrade.orphans);
+	m->boot->orphan_logs_stop(m->upgrade.logs);
+}
+
 void
 upgrade_prepare_orphan(struct master *m, struct process_boot *boot,
     struct listener_set *own)
 {
 	struct upgrade *u = &m->upgrade;
 
-	if (u->orphans.door_fd < 0)
-		return;
 	if (boot->is_background || boot->is_signer) {
 		/* It could not answer: it has no sockets of clients. */
-		close(u->orphans.door_fd);
+		if (u->orphans.door_fd >= 0)
+			close(u->orphans.door_fd);
 		return;
 	}
+	u->process = boot->process;
+	boot->orphan_start = start_orphan;
+	boot->orphan_stop = stop_orphan;
+	boot->orphan_arg = m;
+	if (u->orphans.door_fd < 0)
+		return;
 	copy_listeners(&u->own, own);
 	orphans_prepare(&u->orphans, own->count,
 	    upgrade_estate_collect_orphan, m);
-	boot->orphan_start = orphans_start;
-	boot->orphan_stop = orphans_stop;
-	boot->orphan_arg = &u->orphans;
 }
 
 int
@@ -104,6 +127,7 @@ upgrade_init(struct master *m)
 
 	deadline_init(&m->upgrade.forget, upgrade_come_on_forget);
 	deadline_init(&m->upgrade.sync, upgrade_come_on_sync);
+	deadline_init(&m->upgrade.again, upgrade_come_on_again);
 	m->upgrade.orphans_fd = -1;
 	m->upgrade.init_fd = -1;
 	m->upgrade.orphans.door_fd = -1;
@@ -120,6 +144,7 @@ upgrade_fini(struct master *m)
 
 	deadline_stop(m->loop, &m->upgrade.forget);
 	deadline_stop(m->loop, &m->upgrade.sync);
+	deadline_stop(m->loop, &m->upgrade.again);
 	upgrade_give_stop(&m->upgrade.give);
 	upgrade_take_stop(&m->upgrade.take);
 	if (m->upgrade.init_fd >= 0)

@@ -18,6 +18,7 @@
 #include "os/logtarget.h"
 
 struct master;
+struct orphan_logs;
 struct process_boot;
 
 struct upgrade {
@@ -30,8 +31,12 @@ struct upgrade {
 	size_t used_count;
 	bool has_estate;
 	struct orphans orphans;
+	struct orphan_logs *logs; /* in a worker without a master */
+	unsigned process;        /* slot of that worker */
 	struct listener_set own; /* in a worker: what it may hand over */
 	struct deadline forget; /* what orphans had is free again */
+	struct deadline again; /* ask orphans who are busy */
+	uint64_t again_until_ms;
 	struct deadline sync; /* shared_sync_inherited() */
 	int init_fd;     /* to a process 1 that was a predecessor; -1 = none */
 	int orphans_fd;  /* to the workers of one who has died; -1 = none */

@@ -20,6 +20,8 @@
 enum {
 	ORPHANS_MS = 3000, /* to answer a plain start */
 	SYNC_MS = 1000,
+	AGAIN_MS = 50,     /* to ask orphans who are busy, */
+	BUSY_MS = 10000,   /* and how long */
 };
 
 bool
@@ -101,6 +103,40 @@ on_gone(struct master *m)
 	    now_ms() + m->settings->shutdown_timeout_ms);
 }
 
+/*
+ * Orphans hand over to one at a time.  Once that one has all it needs it
+ * answers in their place, and our start fails at its pid file.
+ */
+static void
+ask_again(struct master *m)
+{
+	struct upgrade *u = &m->upgrade;
+
+	if (!u->take.was_refused) {
+		/* Who had nothing to give is nobody to wait for. */
+		master_start(m);
+	} else if (now_ms() >= u->again_until_ms) {
+		master_fail(m, "another instance is taking over the processes "
+		    "of one that has died");
+	} else {
+		deadline_set(m->loop, &u->again, now_ms() + AGAIN_MS);
+	}
+}
+
+void
+upgrade_come_on_again(struct deadline *d)
+{
+	struct upgrade *u = LIST_OF(d, struct upgrade, again);
+	struct master *m = LIST_OF(u, struct master, upgrade);
+	struct error err;
+
+	u->orphans_fd = orphans_connect(m->settings->upgrade_sock);
+	if (u->orphans_fd < 0)
+		master_start(m);
+	else if (upgrade_take_start(&u->take, u->orphans_fd, &err) != 0)
+		master_fail(m, err.text);
+}
+
 void
 upgrade_come_on_event(void *arg, enum upgrade_take_event event, const char *why)
 {
@@ -115,9 +151,8 @@ upgrade_come_on_event(void *arg, enum upgrade_take_event event, const char *why)
 		on_taken(m);
 		break;
 	case UPGRADE_TAKE_FAILED:
-		/* Who had nothing to give is nobody to wait for. */
 		if (m->upgrade.orphans_fd >= 0 && m->state == MASTER_WAITING)
-			master_start(m);
+			ask_again(m);
 		else
 			master_fail(m, why);
 		break;
@@ -170,6 +205,7 @@ upgrade_come_wait(struct master *m, struct error *err)
 	m->state = MASTER_WAITING;
 	if (m->upgrade.orphans_fd >= 0) {
 		m->upgrade.take.config.timeout_ms = ORPHANS_MS;
+		m->upgrade.again_until_ms = now_ms() + BUSY_MS;
 		if (upgrade_take_start(&m->upgrade.take,
 		    m->upgrade.orphans_fd, err) != 0)
 			log_warn(NULL, "orphans: %s", err->text);

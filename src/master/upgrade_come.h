@@ -30,6 +30,8 @@ bool upgrade_come_is_provisional(const struct master *m);
 /* See struct upgrade_take_config; arg is the master. */
 void upgrade_come_on_event(void *arg, enum upgrade_take_event event,
     const char *why);
+/* Orphans who were busy are asked again. */
+void upgrade_come_on_again(struct deadline *d);
 /* The predecessor has counted on. */
 void upgrade_come_on_sync(struct deadline *d);
 /* All orphans have gone. */

@@ -222,6 +222,12 @@ on_message(struct handover *h, unsigned type, struct span body)
 		if (t->state == TAKE_RECEIVING)
 			on_manifest(t);
 		break;
+	case HANDOVER_FAILED:
+		if (t->state != TAKE_RECEIVING)
+			break;
+		t->was_refused = true;
+		on_end(t, body);
+		break;
 	case HANDOVER_COMMIT:
 		if (t->state == TAKE_READY)
 			on_commit(t);
@@ -266,6 +272,7 @@ int
 upgrade_take_start(struct upgrade_take *t, int fd, struct error *err)
 {
 	t->state = TAKE_WAITING;
+	t->was_refused = false;
 	if (fd >= 0) {
 		t->was_invited = true;
 		return converse(t, fd, err);

@@ -54,6 +54,7 @@ struct upgrade_take {
 	int door_fd;            /* listens at upgrade_sock */
 	struct loop_watch door; /* while nobody is there */
 	bool was_invited;       /* by a connection from the start */
+	bool was_refused;       /* in words, before anything came */
 	struct handover talk;
 	struct deadline deadline;
 	uint64_t wait_until_ms;

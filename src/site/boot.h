@@ -41,7 +41,8 @@ struct process_boot {
 	struct listener_set *listeners;
 	/*
 	 * The master's code for when it has died: it answers a new one, and
-	 * then calls back.  NULL = there is none.
+	 * then calls back.  NULL = there is none.  back NULL: this worker drains
+	 * already, and has nothing to answer.
 	 */
 	void (*orphan_start)(void *arg, struct loop *loop,
 	    const struct process_orphan *back);

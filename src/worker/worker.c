@@ -163,6 +163,9 @@ on_master_gone(struct worker *w)
 	accept_adopt_all(&w->accept);
 	if (w->is_draining) {
 		accept_drain(&w->accept, true);
+		if (w->boot->orphan_start != NULL)
+			w->boot->orphan_start(w->boot->orphan_arg, w->loop,
+			    NULL);
 	} else {
 		const struct process_orphan back = { on_orphans_taken, w };
 

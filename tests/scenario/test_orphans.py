@@ -1,13 +1,14 @@
 """The master is killed: workers serve on, and a plain start takes over."""
 # SPDX-License-Identifier: BSD-2-Clause
 import os
+import re
 import signal
 import time
 
 import pytest
 
 from lib import proc, wait
-from lib.client import Client
+from lib.client import Client, once
 from test_upgrade import Instance, Load, config, requests_total
 
 pytestmark = pytest.mark.process
@@ -155,3 +156,89 @@ def test_nothing_is_left_for_ever(orphans):
     left = one.kill_master()
     wait.until(lambda: not any(proc.alive(pid) for pid in left), 20)
     assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize("delay", [0, 0.03, 0.06, 0.12])
+def test_two_plain_starts(orphans, delay):
+    """One takes over; the other is told so, and does no harm."""
+    one = orphans()
+    before = one.pid
+    one.kill_master()
+    with Load(one.address) as load:
+        first = one.successor(start_new_session=True)
+        time.sleep(delay)  # not a wait: who comes when is what is tested
+        second = one.successor(start_new_session=True)
+        both = [first, second]
+        wait.until(lambda: any(p.poll() is not None for p in both), 20,
+                   what="one ends:\n" + one.weir.log)
+        loser = first if first.poll() is not None else second
+        winner = second if loser is first else first
+        assert loser.wait() == 1
+        wait.until(lambda: one.pid == winner.pid != before, 15)
+        load.more(100)
+        wait.until(lambda: one.weir.log.count(
+            "another master has taken over") == 2, 15)
+        load.more(50)
+    assert re.search("another instance is running|another instance is "
+                     "taking over", one.weir.log)
+    assert winner.poll() is None
+
+
+# -- log lines -------------------------------------------------------------
+
+def logged(one, count):
+    """So many requests, each on a connection of its own, with its number."""
+    for i in range(count):
+        assert once(one.address, target="/own?n%d" % i).status == 200
+
+
+def lines(one):
+    try:
+        return one.weir.read("access.log").count("/own?n")
+    except OSError:
+        return 0
+
+
+def with_accesslog():
+    text = config(workers=2)
+    text["http"] = {"accesslog": [{"path": "@DIR@/access.log"}]}
+    return text
+
+
+def test_logs_without_background(orphans):
+    """Master and background process are dead: a worker writes the lines."""
+    one = orphans(with_accesslog())
+    background = one.weir.background()
+    left = one.kill_master()
+    os.kill(background, signal.SIGKILL)
+    wait.until(lambda: not proc.alive(background))
+    logged(one, 30)
+    wait.until(lambda: lines(one) == 30, 15)
+    # Whoever does it may go as well.
+    worker = [pid for pid in left if "worker" in proc.title(pid)
+              and proc.alive(pid)][0]
+    os.kill(worker, signal.SIGKILL)
+    wait.until(lambda: not proc.alive(worker))
+    logged(one, 20)
+    wait.until(lambda: lines(one) == 50, 15)
+    one.plain_start()
+    logged(one, 5)
+    wait.until(lambda: lines(one) == 55, 15)
+
+
+def test_logs_of_a_predecessor(orphans):
+    """It drains after an upgrade; then its master and background die."""
+    one = orphans(with_accesslog())
+    first = one.pid
+    with Client(one.weir.address) as client:
+        assert client.get("/own?n0").status == 200
+        background = one.weir.background()
+        one.send(signal.SIGUSR2)
+        one.wait_taken()
+        one.weir.wait_log("leaving|drains")
+        os.kill(background, signal.SIGSTOP)  # it writes nothing any more
+        os.kill(first, signal.SIGKILL)
+        os.kill(background, signal.SIGKILL)
+        one.weir.process.wait(10)
+        assert client.get("/own?n1").status == 200
+    wait.until(lambda: lines(one) == 2, 15)
