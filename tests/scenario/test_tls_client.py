@@ -186,6 +186,20 @@ def test_a_new_ticket_with_each_resumption(weir):
     assert seen == ["0", "1", "1", "1"]
 
 
+@pytest.mark.parametrize("wanted,got", [
+    ("AES256-GCM-SHA384 AES128-GCM-SHA256", "AES128-GCM-SHA256"),
+    ("CHACHA20-POLY1305 AES128-GCM-SHA256", "CHACHA20-POLY1305"),
+    ("AES256-GCM-SHA384 CHACHA20-POLY1305", "AES256-GCM-SHA384"),
+])
+def test_order_of_ciphers(weir, wanted, got):
+    """The server's, but ChaCha20 for those who put it first."""
+    context = client_context(version=V12)
+    context.set_ciphers(":".join("ECDHE-ECDSA-" + name
+                                 for name in wanted.split()))
+    with TlsClient(weir.address, context, "a.example") as client:
+        assert client.sock.cipher()[0] == "ECDHE-ECDSA-" + got
+
+
 def test_client_certificate(weir, certs):
     good = client_context(pair=certs.alice, version=V12)
     with TlsClient(weir.addresses[1], good, "a.example") as client:
