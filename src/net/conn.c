@@ -4,12 +4,19 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/heap_alloc.h"
 #include "os/sock.h"
 
 enum { RUNS_MAX = 16 }; /* blocks in one sendmsg */
+
+struct conn_said {
+	struct span values[CONN_SAYINGS]; /* in bytes */
+	char bytes[];
+};
 
 void
 conn_init(struct conn *c, struct loop *loop, struct block_pool *pool, int fd,
@@ -20,6 +27,7 @@ conn_init(struct conn *c, struct loop *loop, struct block_pool *pool, int fd,
 	c->loop = loop;
 	c->pool = pool;
 	c->stream = NULL;
+	c->said = NULL;
 	pipe_init(&c->out);
 	c->received = 0;
 	c->sent = 0;
@@ -58,6 +66,33 @@ conn_fact(const struct conn *c, enum conn_fact fact, struct str *out)
 	return c->stream != NULL && c->stream->ops->fact(c, fact, out);
 }
 
+void
+conn_set_said(struct conn *c, const struct span said[CONN_SAYINGS])
+{
+	size_t len = 0;
+
+	assert(c->said == NULL);
+	for (int i = 0; i < CONN_SAYINGS; i++)
+		len += said[i].len;
+	if (len == 0)
+		return;
+	c->said = heap_alloc(sizeof(*c->said) + len);
+	len = 0;
+	for (int i = 0; i < CONN_SAYINGS; i++) {
+		if (said[i].len > 0)
+			memcpy(c->said->bytes + len, said[i].p, said[i].len);
+		c->said->values[i] = span_of(c->said->bytes + len,
+		    said[i].len);
+		len += said[i].len;
+	}
+}
+
+struct span
+conn_said(const struct conn *c, enum conn_saying what)
+{
+	return c->said != NULL ? c->said->values[what] : span_of("", 0);
+}
+
 int
 conn_move(struct conn *to, struct conn *from, loop_event_fn *on_event,
     deadline_fn *on_deadline)
@@ -75,6 +110,7 @@ conn_move(struct conn *to, struct conn *from, loop_event_fn *on_event,
 	from->watch.fd = -1;
 	from->is_watched = false;
 	from->stream = NULL;
+	from->said = NULL;
 	pipe_init(&from->out);
 	return was_watched ? conn_watch(to) : 0;
 }
@@ -262,6 +298,8 @@ let_go(struct conn *c)
 	if (c->stream != NULL)
 		c->stream->ops->free(c);
 	c->stream = NULL;
+	free(c->said);
+	c->said = NULL;
 	pipe_fini(&c->out, c->pool);
 }
 

@@ -60,12 +60,23 @@ struct conn_stream {
 	bool is_early;
 };
 
+/* What a proxy in front has said of its client's connection. */
+enum conn_saying {
+	CONN_SAID_AUTHORITY, /* the server name that was asked for */
+	CONN_SAID_ALPN,
+	CONN_SAID_UNIQUE_ID, /* any bytes */
+	CONN_SAYINGS,
+};
+
+struct conn_said;
+
 struct conn {
 	struct loop_watch watch; /* watch.fd is the socket, -1 = closed */
 	struct deadline deadline;
 	struct loop *loop;
 	struct block_pool *pool; /* of `out` */
 	struct conn_stream *stream; /* NULL: the socket's bytes as they are */
+	struct conn_said *said;  /* heap, mostly NULL */
 	struct pipe out;         /* bytes that the kernel refused so far */
 	uint64_t received;       /* bytes given to the owner, in all */
 	uint64_t sent;           /* bytes that the kernel took, in all */
@@ -119,6 +130,10 @@ conn_is_early(const struct conn *c)
 struct span conn_alpn(const struct conn *c);
 /* Write a fact of the stream; false if there is none, or it is empty. */
 bool conn_fact(const struct conn *c, enum conn_fact fact, struct str *out);
+/* Keep copies of what was said; nothing if all are empty. */
+void conn_set_said(struct conn *c, const struct span said[CONN_SAYINGS]);
+/* Empty if nothing was said. */
+struct span conn_said(const struct conn *c, enum conn_saying what);
 /* Note what the loop reported. */
 void conn_note(struct conn *c, unsigned events);
 

@@ -9,6 +9,10 @@ enum {
 	V2_IPV4 = 12, /* two addresses, two ports */
 	V2_IPV6 = 36,
 	TLV_HEAD = 3,
+	TLV_ALPN = 1,
+	TLV_AUTHORITY = 2,
+	TLV_UNIQUE_ID = 5,
+	TEXT_MAX = 255, /* of a name, and of a protocol's */
 };
 
 static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -111,18 +115,54 @@ take_ip6(struct addr_ip *ip, const char *p, const char *port)
 	ip->family = AF_INET6;
 }
 
+/* Once, and without what could break out of a field or a line. */
+static bool
+take_text(struct span value, struct span *out)
+{
+	if (out->p != NULL || value.len > TEXT_MAX)
+		return false;
+	for (size_t i = 0; i < value.len; i++) {
+		if ((unsigned char)value.p[i] <= ' ' || value.p[i] == 0x7f)
+			return false;
+	}
+	*out = value;
+	return true;
+}
+
+static bool
+take_tlv(unsigned type, struct span value, struct proxyproto *out)
+{
+	switch (type) {
+	case TLV_ALPN:
+		return take_text(value, &out->alpn);
+	case TLV_AUTHORITY:
+		return take_text(value, &out->authority);
+	case TLV_UNIQUE_ID:
+		if (out->unique_id.p != NULL ||
+		    value.len > PROXYPROTO_ID_MAX)
+			return false;
+		out->unique_id = value;
+		return true;
+	default:
+		return true;
+	}
+}
+
 /* The extensions, each with its length, fill the rest exactly. */
 static bool
-is_tlvs(struct span rest)
+take_tlvs(struct span rest, struct proxyproto *out)
 {
 	while (rest.len > 0) {
 		size_t len;
 
 		if (rest.len < TLV_HEAD)
 			return false;
-		len = u16(rest.p + 1) + TLV_HEAD;
-		if (len > rest.len)
+		len = u16(rest.p + 1);
+		if (len > rest.len - TLV_HEAD ||
+		    !take_tlv((unsigned char)rest.p[0],
+		    span_of(rest.p + TLV_HEAD, len), out))
 			return false;
+		len += TLV_HEAD;
 		rest = span_of(rest.p + len, rest.len - len);
 	}
 	return true;
@@ -154,7 +194,7 @@ read_v2_addresses(unsigned family, struct span body, struct proxyproto *out)
 	default: /* datagrams, Unix sockets */
 		return PROXYPROTO_BAD;
 	}
-	return is_tlvs(span_of(body.p + len, body.len - len))
+	return take_tlvs(span_of(body.p + len, body.len - len), out)
 	    ? PROXYPROTO_DONE : PROXYPROTO_BAD;
 }
 

@@ -20,6 +20,7 @@ struct str;
 enum {
 	PROXYPROTO_V1_MAX = 107, /* with its CRLF */
 	PROXYPROTO_MAX = 4096,   /* of a head in version 2 that is taken */
+	PROXYPROTO_ID_MAX = 128,
 };
 
 enum proxyproto_result {
@@ -32,6 +33,10 @@ struct proxyproto {
 	size_t used;      /* bytes of the head */
 	bool is_local;    /* nothing is said: the connection's own hold */
 	struct addr_ip client, server;
+	/* Of version 2; NULL where it is not said. */
+	struct span authority; /* the server name that was asked for */
+	struct span alpn;
+	struct span unique_id; /* any bytes, 128 at most */
 };
 
 /* Spans of *out borrow from in. */

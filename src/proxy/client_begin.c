@@ -99,9 +99,17 @@ client_begin_read_proxy(struct client_conn *c)
 	if (result == PROXYPROTO_MORE)
 		return;
 	c->kept = NULL;
-	free(k);
-	if (!said.is_local)
+	if (!said.is_local) {
+		const struct span words[CONN_SAYINGS] = {
+			[CONN_SAID_AUTHORITY] = said.authority,
+			[CONN_SAID_ALPN] = said.alpn,
+			[CONN_SAID_UNIQUE_ID] = said.unique_id,
+		};
+
 		c->peer = said.client;
+		conn_set_said(&c->conn, words);
+	}
+	free(k);
 	counter_add(&c->proxy->stats[PROXY_STAT_PROXY_TAKEN], 1);
 	client_begin_stream(c);
 }

@@ -153,6 +153,46 @@ TLS_VAR(tls_client_fingerprint, CONN_FACT_PEER_FINGERPRINT)
 TLS_VAR(tls_client_sans, CONN_FACT_PEER_NAMES)
 TLS_VAR(tls_client_verify, CONN_FACT_PEER_VERIFY)
 
+VAR(proxy_protocol_authority)
+{
+	EX;
+	return put(out, conn_said(ex->client_ops->conn(ex),
+	    CONN_SAID_AUTHORITY));
+}
+
+VAR(proxy_protocol_alpn)
+{
+	EX;
+	return put(out, conn_said(ex->client_ops->conn(ex), CONN_SAID_ALPN));
+}
+
+static bool
+is_printable(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] <= ' ' || s.p[i] > '~')
+			return false;
+	}
+	return true;
+}
+
+/* As it is if that is text, else in hexadecimal. */
+VAR(proxy_protocol_unique_id)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct span id;
+	EX;
+
+	id = conn_said(ex->client_ops->conn(ex), CONN_SAID_UNIQUE_ID);
+	if (is_printable(id))
+		return put(out, id);
+	for (size_t i = 0; i < id.len; i++) {
+		str_char(out, digits[(unsigned char)id.p[i] >> 4]);
+		str_char(out, digits[(unsigned char)id.p[i] & 15]);
+	}
+	return true;
+}
+
 VAR(request_host)
 {
 	EX;
@@ -579,6 +619,12 @@ static const struct template_var all[] = {
 	    "DNS:a,IP:b", NULL },
 	{ "tls.client.verify", tls_client_verify, "ok, none, or what is "
 	    "wrong with the client's certificate", NULL },
+	{ "proxy_protocol.authority", proxy_protocol_authority,
+	    "server name that a proxy in front was asked for", NULL },
+	{ "proxy_protocol.alpn", proxy_protocol_alpn,
+	    "protocol that it negotiated", NULL },
+	{ "proxy_protocol.unique_id", proxy_protocol_unique_id,
+	    "what it calls the connection", NULL },
 	{ "request.method", request_method, "method", NULL },
 	{ "request.scheme", request_scheme, "http or https", NULL },
 	{ "request.host", request_host, "host, lower case, without port",

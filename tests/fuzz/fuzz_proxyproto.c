@@ -26,6 +26,10 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	    PROXYPROTO_MORE);
 	if (p.is_local)
 		return 0;
+	CHECK(p.authority.len <= 255 && p.alpn.len <= 255 &&
+	    p.unique_id.len <= PROXYPROTO_ID_MAX);
+	CHECK(p.authority.p == NULL || (p.authority.p > in.p &&
+	    p.authority.p + p.authority.len <= in.p + p.used));
 	for (unsigned version = 1; version <= 2; version++) {
 		str_init(&out, memory, sizeof(memory));
 		proxyproto_write(&out, version, &p.client, &p.server);

@@ -56,6 +56,44 @@ def test_heads(weir, pieces):
     assert forwarded(weir, b"PROXY UNKNOWN\r\n", pieces) == "127.0.0.1"
 
 
+@pytest.mark.parametrize("over", ["h1", "h2"])
+def test_what_else_is_said(start, origin, over):
+    """Server name, ALPN and id are variables, of each request."""
+    from lib import h2wire as h2
+    from lib.weir import run
+    if over == "h2" and "no HTTP/2" in "".join(map(str, run("-V"))):
+        pytest.skip("this weir has no HTTP/2")
+    weir = start(conf.proxy(
+        origin, {"headers": {"response": {"set": {
+            "X-Said": "${proxy_protocol.authority} ${proxy_protocol.alpn} "
+                      "${proxy_protocol.unique_id}."}}}},
+        listen=[{"address": conf.address(), "proxy_protocol": True,
+                 "h2c": over == "h2"}],
+        trusted_proxies=["127.0.0.0/8"]))
+
+    def tlv(kind, value):
+        return struct.pack(">BH", kind, len(value)) + value
+    for extra, want in (
+            (tlv(2, b"a.example") + tlv(1, b"h2") + tlv(5, b"id-1"),
+             "a.example h2 id-1."),
+            (tlv(5, b"\0\xff") + tlv(0xee, b"x"), "  00ff."),
+            (b"", "  .")):
+        if over == "h1":
+            with Client(weir.address) as client:
+                client.send(v2(extra=extra))
+                for _ in range(2):
+                    said = client.get("/hello").fields.get("x-said")
+                    assert said.strip() == want.strip()
+            continue
+        client = h2.Client(weir.address, preface=False)
+        with client:
+            client.send(v2(extra=extra) + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                        + h2.settings())
+            for _ in range(2):
+                stream = client.wait(client.request("/hello"))
+                assert stream.final["x-said"].strip() == want.strip()
+
+
 def test_kept_alive(weir):
     """The head is said once; the address holds for all requests."""
     with Client(weir.address) as client:
@@ -68,7 +106,9 @@ def test_kept_alive(weir):
 @pytest.mark.parametrize("head", [
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"PROXY TCP4 a b 1 2\r\n",
     b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\n", V2 + b"\x31\x11\0\0",
-    V2 + b"\x21\x11\xff\xff", b"\r\n\r\n\1", b"PROXY " + b"a" * 200])
+    V2 + b"\x21\x11\xff\xff", b"\r\n\r\n\1", b"PROXY " + b"a" * 200,
+    v2(extra=b"\2\0\3a\nb"), v2(extra=b"\1\0\1a\1\0\1a"),
+    v2(extra=b"\5\0\x81" + b"a" * 129)])
 def test_malformed(weir, head):
     """Closed without a word, and counted."""
     def count():

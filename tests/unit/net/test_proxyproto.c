@@ -53,8 +53,23 @@ static const struct row {
 	{ "v2 LOCAL", BYTES(SIG "\x20\0\0\0"), "local @16" },
 	{ "v2 LOCAL with more", BYTES(SIG "\x20\0\0\2ab"), "local @18" },
 	{ "v2 unspecified", BYTES(SIG "\x21\0\0\1a"), "local @17" },
-	{ "v2 TLV", BYTES(SIG "\x21\x11\0\23" IP4 "\1\0\4h2h2"),
-	    "192.0.2.1 1234 192.0.2.2 80 @35" },
+	{ "v2 ALPN", BYTES(SIG "\x21\x11\0\23" IP4 "\1\0\4h2h2"),
+	    "192.0.2.1 1234 192.0.2.2 80 @35 alpn=h2h2" },
+	{ "v2 authority, unknown, id", BYTES(SIG "\x21\x11\0\37" IP4
+	    "\2\0\3a.b\356\0\1x\5\0\6\0\1\2\3\4\5"),
+	    "192.0.2.1 1234 192.0.2.2 80 @47 authority=a.b id=6" },
+	{ "v2 empty ALPN", BYTES(SIG "\x21\x11\0\17" IP4 "\1\0\0"),
+	    "192.0.2.1 1234 192.0.2.2 80 @31" },
+	{ "v2 ALPN twice", BYTES(SIG "\x21\x11\0\24" IP4
+	    "\1\0\1a\1\0\1a"), "bad" },
+	{ "v2 authority twice", BYTES(SIG "\x21\x11\0\24" IP4
+	    "\2\0\1a\2\0\1a"), "bad" },
+	{ "v2 id twice", BYTES(SIG "\x21\x11\0\24" IP4
+	    "\5\0\1a\5\0\1a"), "bad" },
+	{ "v2 line break in a name", BYTES(SIG "\x21\x11\0\21" IP4
+	    "\2\0\2a\n"), "bad" },
+	{ "v2 NUL in ALPN", BYTES(SIG "\x21\x11\0\20" IP4 "\1\0\1\0"),
+	    "bad" },
 	{ "v2 TLV too long", BYTES(SIG "\x21\x11\0\23" IP4 "\1\0\5h2h2"),
 	    "bad" },
 	{ "v2 TLV cut", BYTES(SIG "\x21\x11\0\16" IP4 "\1\0"), "bad" },
@@ -86,6 +101,13 @@ render(struct span in, struct str *out)
 		str_printf(out, " %u ", p.client.port);
 		addr_ip_put(out, &p.server);
 		str_printf(out, " %u @%zu", p.server.port, p.used);
+		if (p.authority.len > 0)
+			str_printf(out, " authority=%.*s",
+			    SPAN_ARG(p.authority));
+		if (p.alpn.len > 0)
+			str_printf(out, " alpn=%.*s", SPAN_ARG(p.alpn));
+		if (p.unique_id.len > 0)
+			str_printf(out, " id=%zu", p.unique_id.len);
 	}
 	str_terminate(out);
 }
