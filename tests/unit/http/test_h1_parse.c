@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "heads.h"
+#include "http/scan.h"
 #include "render.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -751,7 +752,8 @@ test_plain_paths(void **unused)
 			assert_int_equal(h1_parse_request(&state, head,
 			    strlen(head), &limits, &req, &used), H1_DONE);
 			assert_int_equal(req.path.len, len);
-			if (req.path_is_plain != (at == len))
+			/* The plain loops do not look for it. */
+			if (req.path_is_plain != (at == len && SCAN_SSE2))
 				fail_msg("length %d, mark at %d", len, at);
 		}
 	}
