@@ -149,7 +149,9 @@ find_fault(const struct auth_conf *c)
 	    k->scheme == NULL && span_ieq(span_cstr(k->header),
 	    SPAN("Authorization")))
 		return "with basic, a key in Authorization needs a scheme";
-	if (!c->has_api_key && !c->has_basic && c->mode != OPTIONS_OFF)
+	/* All defaults, as -T prints them, ask for nothing. */
+	if (!c->has_api_key && !c->has_basic && c->mode != OPTIONS_OFF &&
+	    c->require.identities.count + c->require.scopes.count > 0)
 		return "give api_key or basic";
 	if (c->require.scopes.count > 0 && !c->has_api_key)
 		return "only keys have scopes: require.scopes needs api_key";

@@ -374,7 +374,7 @@ def test_full_tmpfs_recovers(start):
 def test_file_size_limit(start):
     """RLIMIT_FSIZE stands for every other reason that a write fails."""
     # Shared memory is files, too: the limit is far above it.
-    limit = 64 << 20
+    limit = 1 << 30
     weir = start(logged("combined"), fsize=limit, start=False)
     weir.write("a.log", "")
     os.truncate(weir.path("a.log"), limit - 20000)

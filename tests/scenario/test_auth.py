@@ -450,7 +450,7 @@ def test_files_change(start):
 
 
 @pytest.mark.parametrize("auth,error", [
-    ({}, "give api_key or basic"),
+    ({"require": {"identities": ["a"]}}, "give api_key or basic"),
     ({"api_key": {"header": "X-API-Key"}}, "api_key needs a file"),
     ({"api_key": {"file": "KEYS"}}, "say where the key is"),
     ({"api_key": {"file": "KEYS", "query": "k", "scheme": "Bearer"}},

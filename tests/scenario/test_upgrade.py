@@ -292,9 +292,14 @@ def test_open_connection_is_served_by_the_old_one(instance):
         assert client.get("/own").status == 200
         one.send(signal.SIGUSR2)
         one.wait_taken()
-        answer = client.get("/own")
-        assert answer.status == 200
-        assert "close" in answer.fields.tokens("connection")
+
+        def last_answer():
+            # Its worker hears of the drain a moment after the pid file.
+            answer = client.get("/own")
+            assert answer.status == 200
+            return "close" in answer.fields.tokens("connection")
+
+        wait.until(last_answer)
     one.wait_gone(one.first)
 
 
