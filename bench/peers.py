@@ -244,7 +244,8 @@ class Proxy:
     stop_signals = [signal.SIGTERM]
 
     def __init__(self, path, folder, port, backends, workers=1, idle_s=60,
-                 wrapper=(), connections=16384, profile="", modules=""):
+                 wrapper=(), connections=16384, profile="", modules="",
+                 top=""):
         self.folder = tempfile.mkdtemp(prefix=self.name + "-", dir=folder)
         self.port = port
         self.path = path
@@ -258,7 +259,7 @@ class Proxy:
             "IDLE": idle_s, "CONNECTIONS": connections, "USER": self.user(),
             "FILES": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "MASTER": "off" if wrapper else "on",
-            "KEY": KEY, "MODULES": modules.replace("@DIR@", self.folder),
+            "KEY": KEY, "TOP": top, "MODULES": modules.replace("@DIR@", self.folder),
             "BACKENDS": self.separator.join(
                 self.backend.format(port=number) for number in backends),
         }

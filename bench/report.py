@@ -52,10 +52,12 @@ class Results:
         self.idle, self.idle_tls = {}, {}
         self.latency, self.reuse = {}, {}
         self.modules = []
+        self.keys = {}
 
     def text(self):
         parts = [self.introduction(), self.cpu_text(), self.calls_text(),
                  self.instructions_text(), self.modules_text(),
+                 self.keys_text(),
                  self.idle_text("connection", self.idle),
                  self.idle_text("TLS connection", self.idle_tls),
                  self.latency_text(), self.reuse_text()]
@@ -147,6 +149,13 @@ class Results:
 
     def modules_text(self):
         return self.modules and complete.table_text(table, self.modules)
+
+    def keys_text(self):
+        return self.keys and self.simple(
+            "Full TLS handshake of weir, ECDSA P-256, 8 at once, CPU µs",
+            ["median", "lowest", "highest"], self.keys,
+            lambda got: [f"{of(got):,.0f}"
+                         for of in (statistics.median, min, max)])
 
     def simple(self, title, head, figures, cells):
         empty = [""] * (len(head) - 1)

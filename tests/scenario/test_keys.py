@@ -16,6 +16,7 @@ from lib import conf, proc, wait
 from lib.tls import EC, RSA, Certs, TlsClient, TlsOrigin, client_context, \
     openssl
 from lib.weir import run, sanitized
+from test_upgrade import Instance
 
 pytestmark = pytest.mark.short
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -325,6 +326,24 @@ def test_signer_goes_on_without_a_master(start, certs):
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
     wait.until(lambda: not proc.alive(signer[0]), 15)
+
+
+def test_upgrade_under_load(start, certs):
+    """The new instance reads the keys itself, into a signer of its own."""
+    one = Instance(start, config(
+        certs.rsa, upgrade_sock="@DIR@/run/up.sock",
+        pid_file="@DIR@/run/weir.pid", control={"path": ""}))
+
+    def act(done):
+        one.send(signal.SIGUSR2)
+        pid = one.wait_taken()
+        seen = done()
+        wait.until(lambda: done() > seen + 10, 20)
+        assert [p for p in proc.children(pid) if "signer" in proc.title(p)]
+    try:
+        under_load(one.weir, act)
+    finally:
+        one.finish()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
