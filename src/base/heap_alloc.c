@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 #include <unistd.h>
 
@@ -55,4 +58,12 @@ heap_alloc_strdup(const char *s)
 	size_t len = strlen(s) + 1;
 
 	return memcpy(heap_alloc(len), s, len);
+}
+
+void
+heap_alloc_trim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }

@@ -20,4 +20,10 @@ void *heap_alloc_grow(void *p, size_t count, size_t len)
 char *heap_alloc_strdup(const char *s)
     __attribute__((malloc, returns_nonnull));
 
+/*
+ * Give back to the system what is free, also in the midst of the heap.  For
+ * after something large has gone: it takes milliseconds.
+ */
+void heap_alloc_trim(void);
+
 #endif

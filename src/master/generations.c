@@ -147,6 +147,8 @@ on_deadline(struct deadline *d)
 	case GENERATIONS_LINGERING:
 		log_debug(NULL, "generation %u has gone", l->number);
 		free_live(l);
+		/* The next processes are forks of this one. */
+		heap_alloc_trim();
 		gs->config.on_ended(gs->config.arg);
 		break;
 	}

@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -112,15 +115,33 @@ become(const struct reexec *r, int fd)
 	_exit(127);
 }
 
+/* As fork(); it executes at once, so the library need not know. */
+static pid_t
+fork_sibling(int *exit_fd)
+{
+	*exit_fd = -1;
+#if defined(CLONE_PIDFD) && !defined(__s390__)
+	{
+		long pid = syscall(SYS_clone, (unsigned long)CLONE_PARENT |
+		    CLONE_PIDFD | SIGCHLD, NULL, exit_fd, NULL, 0UL);
+
+		if (pid >= 0)
+			return (pid_t)pid;
+		*exit_fd = -1;
+	}
+#endif
+	return fork();
+}
+
 pid_t
-reexec_start(const struct reexec *r, int fd, struct error *err)
+reexec_start(const struct reexec *r, int fd, int *exit_fd, struct error *err)
 {
 	pid_t pid;
 
 	if (r->path == NULL)
 		return error_set(err, "the program's file is not known");
 	fflush(NULL);
-	pid = fork();
+	pid = exit_fd != NULL ? fork_sibling(exit_fd) : fork();
 	if (pid < 0)
 		return error_set_errno(err, errno, "forking");
 	if (pid == 0)

@@ -112,6 +112,8 @@ upgrade_init(struct master *m)
 		.timeout_ms = m->settings->upgrade_timeout_ms,
 		.version = m->boot->version,
 		.program = m->boot->program,
+		/* Process 1 waits for everybody itself. */
+		.has_manager = m->service.notify.fd >= 0 && getpid() != 1,
 		.collect = upgrade_estate_collect,
 		.on_result = upgrade_leave_on_result,
 		.arg = m,

@@ -31,15 +31,28 @@ enum {
 static void on_retry(struct deadline *d);
 static void on_deadline(struct deadline *d);
 static void on_message(struct handover *h, unsigned type, struct span body);
+static void on_sibling_exit(struct loop_watch *w, unsigned events);
 
 void
 upgrade_give_init(struct upgrade_give *g,
     const struct upgrade_give_config *config)
 {
-	*g = (struct upgrade_give){ .config = *config, .talk.watch.fd = -1 };
+	*g = (struct upgrade_give){ .config = *config, .talk.watch.fd = -1,
+		.exit = { on_sibling_exit, -1, 0 } };
 	manifest_init(&g->manifest, false);
 	deadline_init(&g->retry, on_retry);
 	deadline_init(&g->deadline, on_deadline);
+}
+
+static void
+forget_exit(struct upgrade_give *g)
+{
+	int fd = g->exit.fd;
+
+	if (fd < 0)
+		return;
+	loop_remove(g->config.loop, &g->exit);
+	close(fd);
 }
 
 /* Back to where nothing was begun; what we started is on its own. */
@@ -49,6 +62,7 @@ reset(struct upgrade_give *g)
 	if (g->config.loop == NULL)
 		return;
 	handover_stop(&g->talk);
+	forget_exit(g);
 	manifest_fini(&g->manifest);
 	deadline_stop(g->config.loop, &g->retry);
 	deadline_stop(g->config.loop, &g->deadline);
@@ -73,6 +87,9 @@ upgrade_give_forget(struct upgrade_give *g)
 	if (g->talk.watch.fd >= 0)
 		close(g->talk.watch.fd);
 	g->talk.watch.fd = -1;
+	if (g->exit.fd >= 0)
+		close(g->exit.fd);
+	g->exit.fd = -1;
 }
 
 bool
@@ -190,6 +207,14 @@ on_deadline(struct deadline *d)
 	give_up(g, err.text);
 }
 
+/* Of one that has ended: they may still be there. */
+static void
+hear_last_words(struct upgrade_give *g)
+{
+	if (handover_is_open(&g->talk))
+		g->talk.watch.on_event(&g->talk.watch, LOOP_READABLE);
+}
+
 bool
 upgrade_give_on_exit(struct upgrade_give *g, pid_t pid, int status)
 {
@@ -203,9 +228,7 @@ upgrade_give_on_exit(struct upgrade_give *g, pid_t pid, int status)
 	}
 	if (!g->is_our_child || pid != g->successor)
 		return false;
-	/* Its last words may still be there. */
-	if (handover_is_open(&g->talk))
-		g->talk.watch.on_event(&g->talk.watch, LOOP_READABLE);
+	hear_last_words(g);
 	if (WIFSIGNALED(status))
 		error_set(&err, "the new instance (pid %ld) was killed by %s "
 		    "before it was ready", (long)pid,
@@ -217,6 +240,21 @@ upgrade_give_on_exit(struct upgrade_give *g, pid_t pid, int status)
 	note_why(g, err.text);
 	fail(g);
 	return true;
+}
+
+/* Its status is its parent's to know. */
+static void
+on_sibling_exit(struct loop_watch *w, unsigned events)
+{
+	struct upgrade_give *g = LIST_OF(w, struct upgrade_give, exit);
+	struct error err;
+
+	(void)events;
+	hear_last_words(g);
+	error_set(&err, "the new instance (pid %ld) ended before it was ready",
+	    (long)g->successor);
+	note_why(g, err.text);
+	fail(g);
 }
 
 /* ---- the conversation ---- */
@@ -246,6 +284,7 @@ static void
 on_taken(struct upgrade_give *g)
 {
 	g->state = GIVE_GIVEN;
+	forget_exit(g);
 	deadline_clear(&g->deadline);
 	manifest_fini(&g->manifest);
 	g->config.on_result(g->config.arg, UPGRADE_GIVE_DONE, "");
@@ -385,7 +424,7 @@ void
 upgrade_give_execute(struct upgrade_give *g)
 {
 	struct error err;
-	int fds[2];
+	int fds[2], exit_fd = -1;
 	pid_t pid;
 
 	assert(g->state == GIVE_IDLE);
@@ -399,10 +438,14 @@ upgrade_give_execute(struct upgrade_give *g)
 		close(fds[1]);
 		goto failed;
 	}
-	pid = reexec_start(g->config.program, fds[1], &err);
+	pid = reexec_start(g->config.program, fds[1],
+	    g->config.has_manager ? &exit_fd : NULL, &err);
 	close(fds[1]);
 	if (pid < 0)
 		goto failed;
+	if (exit_fd >= 0 && loop_add_reader(g->config.loop, &g->exit, exit_fd,
+	    false) != 0)
+		close(exit_fd); /* the end of the conversation is noticed */
 	log_notice(NULL, "upgrade: starting %s (pid %ld)",
 	    g->config.program->path, (long)pid);
 	g->successor = pid;

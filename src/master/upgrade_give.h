@@ -19,6 +19,7 @@
 #include "master/handover.h"
 #include "master/manifest.h"
 #include "os/deadline.h"
+#include "os/loop.h"
 
 struct error;
 struct reexec;
@@ -39,6 +40,7 @@ struct upgrade_give_config {
 	uint64_t timeout_ms; /* until it must be ready */
 	const char *version; /* of weir */
 	const struct reexec *program;
+	bool has_manager; /* the successor is to be its child, not ours */
 	/* Everything that is to be handed over; lends the descriptors. */
 	void (*collect)(void *arg, struct manifest *m);
 	/* DONE: kept are the numbers of the listeners that it goes on with. */
@@ -68,6 +70,7 @@ struct upgrade_give {
 	pid_t successor;    /* 0 = unknown; the last that followed */
 	int exit_status;    /* of it, as a shell says it; GIVE_OVER */
 	bool is_our_child;  /* the successor was started here */
+	struct loop_watch exit; /* of it, where we are not its parent */
 	bool has_why;
 	char why[1024];     /* the first reason that was given */
 	uint32_t *kept;     /* numbers of listeners, see READY */

@@ -33,6 +33,20 @@ def children(parent):
     return [pid for pid, stat in _all() if stat["ppid"] == parent]
 
 
+def parent(pid):
+    return _stat(pid)["ppid"]
+
+
+def descendants(pid):
+    """Children, their children, and so on."""
+    below, found = {}, [pid]
+    for child, stat in _all():
+        below.setdefault(stat["ppid"], []).append(child)
+    for each in found:
+        found += below.get(each, [])
+    return found[1:]
+
+
 def alive(pid):
     stat = _stat(pid)
     return stat is not None and stat["state"] not in "ZX"

@@ -248,13 +248,17 @@ class Weir:
 
     def kill(self):
         """The end of a run that went wrong; leaves nothing behind."""
-        for pid in [*self.processes(), self.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        def none_left():
+            left = self.processes()
+            # The master first: it would replace the others.
+            for pid in sorted(left, key=lambda pid: pid != self.pid):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not left
+        wait.until(none_left, 15)
         self.process.wait(10)
-        wait.until(lambda: not self.processes(), 5)
         if self in live:
             live.remove(self)
 
