@@ -92,7 +92,7 @@ def test_example_works(path):
             r'(?m)^[^#\n]*listen[^#\n]*address\s*=\s*"([^"]+)"', text)]
     try:
         made = make_certificates(text, weir.dir)
-        for name in re.findall(r'file = "([^"/]+\.keys)"', text):
+        for name in re.findall(r'file = "([^"/]+\.(?:keys|users))"', text):
             shutil.copy(os.path.join(os.path.dirname(path), name), weir.dir)
         weir.start()
         with tempfile.TemporaryDirectory() as folder:
