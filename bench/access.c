@@ -2,21 +2,12 @@
 /* access - what a look into a list of 100,000 address ranges costs. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "../modules/access/cidr.h"
 #include "base/entropy.h"
+#include "timing.h"
 
-enum { RANGES = 100000, LOOKS = 2000000, ROUNDS = 5 };
-
-static double
-seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+enum { RANGES = 100000, LOOKS = 2000000 };
 
 /* Anywhere in IPv4, or below 2000::/3. */
 static void
@@ -50,24 +41,17 @@ fill(struct cidr_list *list, bool is_v4)
 	}
 }
 
-static double
-measure(const struct cidr *set, const struct addr_ip *ips)
+struct looks {
+	const struct cidr *set;
+	const struct addr_ip *ips;
+};
+
+static bool
+look(void *arg, unsigned i)
 {
-	double best = 1e9;
+	const struct looks *l = arg;
 
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		double from = seconds(), took;
-		unsigned found = 0;
-
-		for (unsigned i = 0; i < LOOKS; i++)
-			found += cidr_has(set, &ips[i]);
-		took = (seconds() - from) * 1e9 / LOOKS;
-		if (found > LOOKS)
-			abort(); /* keeps the loop from being dropped */
-		if (took < best)
-			best = took;
-	}
-	return best;
+	return cidr_has(l->set, &l->ips[i]);
 }
 
 int
@@ -80,6 +64,7 @@ main(void)
 		struct cidr_list list = { NULL, 0, 0 };
 		struct arena arena;
 		struct cidr set;
+		struct looks looks = { &set, ips };
 
 		arena_init(&arena, NULL);
 		fill(&list, v6 == 0);
@@ -87,7 +72,7 @@ main(void)
 		for (unsigned i = 0; i < LOOKS; i++)
 			draw(&ips[i], v6 == 0);
 		printf("%s  %4.0f\n", v6 == 0 ? "IPv4" : "IPv6",
-		    measure(&set, ips));
+		    timing_best_ns(look, &looks, LOOKS));
 		cidr_list_fini(&list);
 		arena_fini(&arena);
 	}

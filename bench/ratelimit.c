@@ -6,24 +6,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "../modules/ratelimit/gcra.h"
 #include "base/entropy.h"
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "os/shmem.h"
+#include "timing.h"
 
-enum { ROUNDS = 5, CHECKS = 2000000, KEY_BYTES = 24 };
-
-static double
-seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
+enum { CHECKS = 2000000, KEY_BYTES = 24 };
 
 /* A client's number as a key of the usual length. */
 static uint64_t
@@ -51,32 +42,32 @@ draw(uint32_t *numbers, uint64_t clients, bool is_skewed)
 	}
 }
 
-/* Nanoseconds of the quickest round, of hash and check together. */
+struct checks {
+	const struct gcra *g;
+	const uint32_t *numbers;
+	struct gcra_limit limit;
+	uint64_t now_us;
+};
+
+static bool
+check(void *arg, unsigned i)
+{
+	const struct checks *c = arg;
+	struct gcra_answer a;
+
+	gcra_take(c->g, hash_of(c->g, c->numbers[i]), &c->limit,
+	    c->now_us + i / 8, &a);
+	return a.verdict == GCRA_REFUSED;
+}
+
+/* Of hash and check together. */
 static double
 measure(const struct gcra *g, const uint32_t *numbers, uint64_t now_us)
 {
-	struct gcra_limit l;
-	double best = 1e9;
+	struct checks c = { .g = g, .numbers = numbers, .now_us = now_us };
 
-	gcra_limit_set(&l, 1000, 1000000, 1000, 0);
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		double from = seconds(), took;
-		unsigned refused = 0;
-
-		for (unsigned i = 0; i < CHECKS; i++) {
-			struct gcra_answer a;
-
-			gcra_take(g, hash_of(g, numbers[i]), &l,
-			    now_us + i / 8, &a);
-			refused += a.verdict == GCRA_REFUSED;
-		}
-		took = (seconds() - from) * 1e9 / CHECKS;
-		if (refused > CHECKS)
-			abort(); /* keeps the loop from being dropped */
-		if (took < best)
-			best = took;
-	}
-	return best;
+	gcra_limit_set(&c.limit, 1000, 1000000, 1000, 0);
+	return timing_best_ns(check, &c, CHECKS);
 }
 
 int
