@@ -89,6 +89,12 @@ enter_namespace(void)
 	return (int)syscall(SYS_unshare, 0x10000000 /* CLONE_NEWUSER */);
 }
 
+static int
+make_memory_file(void)
+{
+	return closed(memfd_create("attempt", MFD_CLOEXEC));
+}
+
 static void *
 return_at_once(void *arg)
 {
@@ -131,6 +137,7 @@ static const struct {
 	{ "kill", kill_parent },
 	{ "code", map_code },
 	{ "namespace", enter_namespace },
+	{ "memfd", make_memory_file },
 	{ "thread", start_thread },
 	{ "time", tell_time },
 };

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pair - a certificate with its issuer, and its key, for targets only. */
+#ifndef TESTS_FUZZ_PAIR_H
+#define TESTS_FUZZ_PAIR_H
+
+static const char pair_cert[] =
+	"-----BEGIN CERTIFICATE-----\n"
+	"MIIBhDCCASugAwIBAgIBBzAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdGdXp6IENB\n"
+	"MCAXDTI2MTEyMTE1MTYwN1oYDzIxMjYxMDI4MTUxNjA3WjAXMRUwEwYDVQQDDAxm\n"
+	"dXp6LmV4YW1wbGUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQccf2mSj/EP0AL\n"
+	"vc0f1J6LVPx1eVcI9JOxOLtuO4VZc//lVotukU9orycJnY+Y8QGLsg7FeWJD+Ef4\n"
+	"e8qSpDoKo2swaTAnBgNVHREEIDAeggxmdXp6LmV4YW1wbGWCDiouZnV6ei5leGFt\n"
+	"cGxlMB0GA1UdDgQWBBQNjj1zIYPyGagssjWaNxMT8cczJzAfBgNVHSMEGDAWgBRE\n"
+	"WcZgdSPVz6o4nuxnCrGaYPXKTDAKBggqhkjOPQQDAgNHADBEAiBAsBFMkDlpcc0e\n"
+	"qYhfkuSlLqq3kjyHukLG65ob/auLLwIgI0w8x4OcVIrD+MNUDf/B/xW+X5Ss4gcg\n"
+	"CJbTN/rnj/M=\n"
+	"-----END CERTIFICATE-----\n"
+	"-----BEGIN CERTIFICATE-----\n"
+	"MIIBezCCASGgAwIBAgIUdch/r5GZwKVf96vRtTRv54tFzDgwCgYIKoZIzj0EAwIw\n"
+	"EjEQMA4GA1UEAwwHRnV6eiBDQTAgFw0yNjExMjExNTE2MDdaGA8yMTI2MTAyODE1\n"
+	"MTYwN1owEjEQMA4GA1UEAwwHRnV6eiBDQTBZMBMGByqGSM49AgEGCCqGSM49AwEH\n"
+	"A0IABCIcmHkjU7TKtKZej+1zSZsARqsiC3JwshHMvf7rdWIvthqAWZnvZF0/vdqV\n"
+	"R5kkaNqz1knjFoSWapTNbZDJumSjUzBRMB0GA1UdDgQWBBREWcZgdSPVz6o4nuxn\n"
+	"CrGaYPXKTDAfBgNVHSMEGDAWgBREWcZgdSPVz6o4nuxnCrGaYPXKTDAPBgNVHRMB\n"
+	"Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQCFgiZ8iF9ZwbnDke3/YuWJxMHP\n"
+	"j6YzWAUG18gtetAblgIgQUF/8if/whB7CZNXyZz2xXhM4YwDzXF1JJWwg1cX+Pc=\n"
+	"-----END CERTIFICATE-----\n";
+
+static const char pair_key[] =
+	"-----BEGIN PRIVATE KEY-----\n"
+	"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgtoa+y7PaWXfqQfX0\n"
+	"K147kcP8F5pW/5S2gcoaZxeF2cyhRANCAAQccf2mSj/EP0ALvc0f1J6LVPx1eVcI\n"
+	"9JOxOLtuO4VZc//lVotukU9orycJnY+Y8QGLsg7FeWJD+Ef4e8qSpDoK\n"
+	"-----END PRIVATE KEY-----\n";
+
+#endif
