@@ -167,6 +167,7 @@ struct exchange {
 	struct relay request_body;
 	struct relay response_body;
 	struct loop_task flush;    /* of the bodies' handlers */
+	struct list starved;       /* in the proxy's, while is_starved */
 	uint64_t body_skips; /* bits by module: exchange_skip_body() */
 	struct pipe replay;  /* request body, kept for a retry */
 	struct pipe_cursor replay_at; /* what this try sent of it */
@@ -233,6 +234,7 @@ struct exchange {
 	bool budget_counted;
 	bool retry_fresh;   /* next try: same backend, a new connection */
 	bool up_h1_only;    /* for the carriers: the backend wants HTTP/1.1 */
+	bool is_starved;    /* a source pauses for want of body_memory */
 	bool body_failed;   /* a body handler failed; told at the next chance */
 	bool response_failed; /* a response handler failed before */
 	bool fail_silent;   /* a failure closes, without an answer */

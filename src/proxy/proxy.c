@@ -24,6 +24,7 @@
 #include "proxy/exchange.h"
 #include "proxy/proxy_private.h"
 #include "proxy/queue.h"
+#include "proxy/relay.h"
 #include "proxy/route.h"
 #include "upstream/group.h"
 
@@ -78,6 +79,7 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->accepting = true;
 	p->serving = boot->serving != NULL ? boot->serving : &p->unread;
 	block_pool_init(&p->blocks, boot->body_memory_bytes);
+	relay_starved_init(p);
 	p->arenas.spare_max = SPARE_CHUNKS;
 	slab_init(&p->clients, client_conn_bytes());
 	slab_init(&p->backends, backend_conn_bytes());
@@ -144,6 +146,7 @@ proxy_free(struct proxy *p)
 	backend_h2_bury(p);
 	deadline_stop(p->loop, &p->retry_accept);
 	deadline_stop(p->loop, &p->watch_late);
+	deadline_stop(p->loop, &p->starved_look);
 	deadline_stop(p->loop, &p->tunnel_tick);
 	for (size_t i = 0; i < p->boot.group_count; i++)
 		group_stop(p->boot.groups[i]);

@@ -56,6 +56,8 @@ struct proxy {
 
 	struct tls_io *tls;      /* scratch of all TLS */
 	struct block_pool blocks;
+	struct list starved;     /* exchanges that wait for blocks */
+	struct deadline starved_look;
 	struct arena_cache arenas;
 	struct slab clients;
 	struct slab backends;

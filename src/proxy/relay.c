@@ -14,6 +14,16 @@ enum { REPLAY_RUNS_MAX = 1048576 / BLOCK_BYTES + 2 };
 /* Room for what is no body: to see its end, or that it is too large. */
 enum { COLLECT_SPARE = 4096 };
 
+/* May another piece be received?  Else it is told once there is memory. */
+static inline bool
+has_memory(struct exchange *ex)
+{
+	if (block_pool_has_room(&ex->proxy->blocks))
+		return true;
+	relay_starved_note(ex);
+	return false;
+}
+
 /* ---- sinks ---- */
 
 /* Keep a copy for a retry as long as one is possible and it fits. */
@@ -80,73 +90,6 @@ request_sink(struct exchange *ex, struct span bytes, bool is_end)
 		end_request(ex);
 }
 
-/* The next handler of the trailers, and its phase; NULL behind the last. */
-static const struct phase_handler *
-trailers_handler(const struct exchange *ex, enum phase *phase)
-{
-	static const enum phase phases[] = { PHASE_UPSTREAM_RESPONSE_TRAILERS,
-		PHASE_RESPONSE_TRAILERS };
-	uint32_t at = ex->response_body.trailers_at;
-
-	for (unsigned i = 0; i < 2; i++) {
-		const struct phase_chain *chain = relay_chain(ex, phases[i]);
-
-		*phase = phases[i];
-		if (at < chain->count)
-			return &chain->items[at];
-		at -= chain->count;
-	}
-	return NULL;
-}
-
-/* What one makes of the trailers, which may begin with more body. */
-static enum verdict
-call_trailers(struct exchange *ex, const struct phase_handler *h,
-    enum phase phase)
-{
-	struct relay *r = &ex->response_body;
-	struct span body = { NULL, 0 };
-	enum verdict verdict;
-
-	if (r->trailers == NULL)
-		r->trailers = arena_zalloc(&ex->arena, sizeof(*r->trailers));
-	ex->module_index = h->module_index;
-	serving_call(ex->proxy->serving, ex, phase, h->module_index);
-	verdict = h->fn.trailers(ex, h->conf, r->trailers, &body);
-	ex->proxy->serving->module = 0;
-	if (body.len > 0 && !ex->client_gone) {
-		r->sent += body.len;
-		ex->client_ops->send_body(ex, body);
-	}
-	return verdict;
-}
-
-/* From the handler on whose turn it is; false if it waits, or failed. */
-static bool
-filter_trailers(struct exchange *ex)
-{
-	struct relay *r = &ex->response_body;
-	const struct phase_handler *h;
-	enum phase phase;
-
-	while ((h = trailers_handler(ex, &phase)) != NULL) {
-		enum verdict verdict = VERDICT_NEXT;
-
-		if (!relay_push_is_skipped(ex, h))
-			verdict = call_trailers(ex, h, phase);
-		if (verdict == VERDICT_WAIT) {
-			r->trailers_wait = true;
-			return false;
-		}
-		if (verdict != VERDICT_NEXT) {
-			relay_fail(ex, "a trailers handler failed");
-			return false;
-		}
-		r->trailers_at++;
-	}
-	return true;
-}
-
 static void
 end_response(struct exchange *ex)
 {
@@ -155,7 +98,7 @@ end_response(struct exchange *ex)
 	if ((ex->route->phases.used &
 	    (PHASE_BIT(PHASE_UPSTREAM_RESPONSE_TRAILERS) |
 	    PHASE_BIT(PHASE_RESPONSE_TRAILERS))) != 0 && !ex->is_tunnel &&
-	    !filter_trailers(ex))
+	    !relay_trailers_filter(ex))
 		return;
 	r->out_ended = true;
 	if (!ex->client_gone)
@@ -408,7 +351,7 @@ relay_request_room(struct exchange *ex)
 		return 0;
 	if (ex->state == EXCHANGE_COLLECT)
 		return relay_waiting_max(ex) - held + COLLECT_SPARE;
-	if (!block_pool_has_room(&ex->proxy->blocks))
+	if (!has_memory(ex))
 		return 0;
 	if (held > 0 || !ex->up_head_sent) {
 		size_t max = relay_waiting_max(ex);
@@ -534,7 +477,7 @@ relay_response_room(struct exchange *ex)
 
 	if (ex->client_gone)
 		return SIZE_MAX;
-	if (r->stopped > 0 || !block_pool_has_room(&ex->proxy->blocks))
+	if (r->stopped > 0 || !has_memory(ex))
 		return 0;
 	if (ex->state != EXCHANGE_STREAM || held > 0) {
 		size_t buffer = (size_t)ex->core->buffer;
@@ -578,6 +521,8 @@ relay_fini(struct exchange *ex)
 
 	if (ex->flush.is_queued)
 		loop_cancel(ex->proxy->loop, &ex->flush);
+	if (ex->is_starved)
+		list_remove(&ex->starved);
 	fini(&ex->request_body, pool);
 	fini(&ex->response_body, pool);
 }

@@ -55,4 +55,8 @@ void relay_request_begin(struct exchange *ex);
 void relay_response_begin(struct exchange *ex);
 void relay_fini(struct exchange *ex);
 
+/* ---- for the proxy ---- */
+
+void relay_starved_init(struct proxy *p);
+
 #endif

@@ -61,6 +61,17 @@ void relay_after_push(struct exchange *ex);
 /* The body that was waited for is whole: on; may end the exchange. */
 bool relay_wake(struct exchange *ex);
 
+/* ---- relay_trailers.c ---- */
+
+/* From the handler on whose turn it is; false if it waits, or failed. */
+bool relay_trailers_filter(struct exchange *ex);
+
+/* ---- relay_starved.c ---- */
+
+/* Its sources are asked again once there is memory. */
+void relay_starved_note(struct exchange *ex);
+void relay_starved_on_look(struct deadline *d);
+
 /* ---- relay_push.c: through the handlers; nothing ends inside ---- */
 
 /* The module has said that it leaves this response's body alone. */

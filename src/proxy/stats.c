@@ -66,6 +66,8 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 		.help = "Requests that waited because of max_connections." },
 	[PROXY_STAT_ACCEPT_PAUSED] = { .name = "accept_paused_total",
 		.help = "Times that accepting paused for want of descriptors." },
+	[PROXY_STAT_BODY_PAUSED] = { .name = "body_paused_total",
+		.help = "Times that a body paused for want of body_memory." },
 	[PROXY_STAT_SUPPRESSED_VALUES] = { .name = "values_dropped_total",
 		.help = "Field values dropped because of control characters." },
 	[PROXY_STAT_TLS_FULL] = { .name = "tls_handshakes_total",

@@ -32,6 +32,7 @@ enum proxy_stat {
 	PROXY_STAT_UNEXPECTED_DATA,   /* idle backend connections that spoke */
 	PROXY_STAT_QUEUED,            /* waited for a limited backend */
 	PROXY_STAT_ACCEPT_PAUSED,
+	PROXY_STAT_BODY_PAUSED,       /* no body_memory left */
 	PROXY_STAT_SUPPRESSED_VALUES, /* template values with controls */
 	PROXY_STAT_CUT_REQUESTS,      /* at the end of a drain */
 	PROXY_STAT_CUT_TUNNELS,

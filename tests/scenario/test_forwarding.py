@@ -338,6 +338,37 @@ def test_many_sizes(weir, framing, service):
             assert client.get("/%s/%d" % (framing, size)).body == big(size)
 
 
+@pytest.mark.short
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_body_memory_comes_back(start, origin, way):
+    """While a slow reader has all of it others pause; then they go on."""
+    weir = start(conf.proxy(origin, buffer="4MB",
+                            top={"body_memory": "1MB"}))
+    body = big(3 * MB)
+    script = origin.script(lambda e: e.reply(200, big(16 * MB)))
+    with Client(weir.address, rcvbuf=4096) as slow, \
+            Client(weir.address, timeout=20) as other:
+        slow.send(compose(target=script.path))
+        slow.reader.response_head()
+
+        def paused():
+            return weir.metrics().sum("weir_proxy_body_paused_total")
+        wait.until(lambda: paused() >= 1, what="memory is used up")
+        if way == "down":
+            other.send(compose(target="/bytes/%d" % len(body)))
+        else:
+            other.send(compose("POST", "/sha", [
+                ("Content-Length", str(len(body)))]) + body[:10])
+        wait.until(lambda: paused() >= 2, what="the other one pauses")
+        slow.close()
+        if way == "up":
+            other.send(body[10:])
+        response = other.response()
+        assert response.status == 200
+        assert response.text.startswith("%d " % len(body)) \
+            if way == "up" else response.body == body
+
+
 def test_many_transfers_at_once(weir, origin):
     """Thirty downloads and uploads interleave without mixing."""
     problems = []

@@ -145,7 +145,7 @@ def test_max_connections_queue(chain, at_once):
             assert dict(stream.heads[0])["x-tries"] == "1"
     assert len(server.peers) == 1 and busy.most == 2
     m = weir.metrics()
-    assert m.sum("weir_proxy_connect_failures_total") == 0
+    assert m.sum("weir_proxy_backend_connect_failures_total") == 0
     assert m.sum("weir_proxy_retries_total") == 0
 
 
@@ -188,7 +188,7 @@ def test_max_connections_of_workers(chain):
         for client in clients:
             client.close()
     wait.until(lambda: weir.metrics().sum("weir_backend_queued") == 0)
-    assert weir.metrics().sum("weir_proxy_connect_failures_total") == 0
+    assert weir.metrics().sum("weir_proxy_backend_connect_failures_total") == 0
 
 
 def test_limits_of_streams(chain):
