@@ -354,16 +354,14 @@ def test_body_memory_comes_back(start, origin, way):
         def paused():
             return weir.metrics().sum("weir_proxy_body_paused_total")
         wait.until(lambda: paused() >= 1, what="memory is used up")
-        if way == "down":
-            other.send(compose(target="/bytes/%d" % len(body)))
-        else:
-            other.send(compose("POST", "/sha", [
-                ("Content-Length", str(len(body)))]) + body[:10])
+        data = compose(target="/bytes/%d" % len(body)) if way == "down" \
+            else compose("POST", "/sha", body=body)
+        sender = threading.Thread(target=other.send, args=(data, True))
+        sender.start()
         wait.until(lambda: paused() >= 2, what="the other one pauses")
         slow.close()
-        if way == "up":
-            other.send(body[10:])
         response = other.response()
+        sender.join()
         assert response.status == 200
         assert response.text.startswith("%d " % len(body)) \
             if way == "up" else response.body == body
