@@ -280,6 +280,15 @@ handover_is_open(const struct handover *h)
 	return h->loop != NULL && h->watch.fd >= 0;
 }
 
+bool
+handover_has_peer(const struct handover *h)
+{
+	char byte;
+
+	return handover_is_open(h) && recv(h->watch.fd, &byte, 1,
+	    MSG_PEEK | MSG_DONTWAIT) != 0;
+}
+
 /* ---- the address ---- */
 
 static int

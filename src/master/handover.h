@@ -73,6 +73,8 @@ int handover_start(struct handover *h, struct loop *loop, int fd,
 /* Closes; harmless on one that is stopped, or zeroed with fd -1. */
 void handover_stop(struct handover *h);
 bool handover_is_open(const struct handover *h);
+/* False if the other side has closed, and nothing of it is left to read. */
+bool handover_has_peer(const struct handover *h);
 /*
  * Send a short message.  A failure is reported as the end of the conversation
  * later, by the loop.

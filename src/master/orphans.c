@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +26,7 @@ enum {
 };
 
 static const char suffix[] = ".orphans";
+const char orphans_zone[] = "orphans";
 
 /* Written by the worker that has handed over. */
 struct orphans_page {
@@ -68,10 +68,9 @@ int
 orphans_open(struct orphans *o, struct loop *loop, const char *sock_path,
     int door_fd, struct error *err)
 {
-	void *page;
-
 	*o = (struct orphans){ .door_fd = door_fd, .loop = loop,
-		.watch = { on_master_door, -1, 0 }, .talk.watch.fd = -1 };
+		.watch = { on_master_door, -1, 0 }, .talk.watch.fd = -1,
+		.memory.fd = -1 };
 	manifest_init(&o->manifest, false);
 	o->path = path_of(sock_path);
 	if (o->door_fd >= 0 && !is_at(o->door_fd, o->path)) {
@@ -82,14 +81,12 @@ orphans_open(struct orphans *o, struct loop *loop, const char *sock_path,
 		o->door_fd = handover_listen(o->path, err);
 	if (o->door_fd < 0)
 		return -1;
-	page = mmap(NULL, sizeof(*o->page), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED) {
-		error_set_errno(err, errno, "mapping a page for orphans");
+	if (shmem_create(&o->memory, orphans_zone, ORPHANS_ZONE_VERSION,
+	    sizeof(*o->page), err) != 0) {
 		orphans_close(o, false);
 		return -1;
 	}
-	o->page = page;
+	o->page = o->memory.data;
 	if (loop_add_reader(loop, &o->watch, o->door_fd, false) == 0)
 		return 0;
 	error_set_errno(err, errno, "watching %s", o->path);
@@ -108,10 +105,9 @@ orphans_close(struct orphans *o, bool is_left)
 		if (!is_left)
 			unlink(o->path);
 	}
-	if (o->page != NULL)
-		munmap(o->page, sizeof(*o->page));
+	shmem_close(&o->memory);
 	free(o->path);
-	*o = (struct orphans){ .door_fd = -1 };
+	*o = (struct orphans){ .door_fd = -1, .memory.fd = -1 };
 }
 
 void
@@ -233,6 +229,38 @@ hand_over(struct orphans *o, struct span version)
 	handover_send_manifest(h, &o->manifest);
 }
 
+size_t
+orphans_zone_bytes(void)
+{
+	return sizeof(struct orphans_page);
+}
+
+static void
+keep(struct orphans_page *page, uint32_t number)
+{
+	if (number < LISTENERS_MAX)
+		page->gone[number] = 0;
+}
+
+void
+orphans_note_kept(const struct shmem *memory, const uint32_t *kept,
+    size_t count)
+{
+	struct orphans_page *page = memory->data;
+
+	memset(page->gone, 1, sizeof(page->gone));
+	for (size_t i = 0; i < count; i++)
+		keep(page, kept[i]);
+}
+
+void
+orphans_say_taken(const struct shmem *memory)
+{
+	struct orphans_page *page = memory->data;
+
+	atomic_store_explicit(&page->is_taken, 1, memory_order_release);
+}
+
 /* The numbers of the listeners that the new master goes on with. */
 static void
 note_kept(struct orphans *o, struct span body)
@@ -243,8 +271,7 @@ note_kept(struct orphans *o, struct span body)
 		uint32_t number;
 
 		memcpy(&number, body.p + i, sizeof(number));
-		if (number < LISTENERS_MAX)
-			o->page->gone[number] = 0;
+		keep(o->page, number);
 	}
 }
 

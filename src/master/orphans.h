@@ -18,6 +18,7 @@
 
 #include "master/handover.h"
 #include "os/loop.h"
+#include "os/shmem.h"
 #include "site/boot.h"
 
 struct error;
@@ -26,6 +27,7 @@ struct orphans_page;
 struct orphans {
 	char *path;
 	int door_fd; /* -1 = none */
+	struct shmem memory; /* of the page; goes over as a zone */
 	struct orphans_page *page;
 	struct loop *loop;
 	struct loop_watch watch;
@@ -47,6 +49,18 @@ struct orphans {
  */
 int orphans_open(struct orphans *o, struct loop *loop, const char *sock_path,
     int door_fd, struct error *err) __attribute__((warn_unused_result));
+/*
+ * The page of a predecessor, as a zone of that name and version.  A successor
+ * notes in it which listeners it keeps, and says that it has taken over when
+ * the predecessor is no more: if it was killed before it could tell its
+ * workers, they see it there.
+ */
+extern const char orphans_zone[];
+enum { ORPHANS_ZONE_VERSION = 1 };
+size_t orphans_zone_bytes(void);
+void orphans_note_kept(const struct shmem *page, const uint32_t *kept,
+    size_t count);
+void orphans_say_taken(const struct shmem *page);
 /* A successor answers there from now on. */
 void orphans_unwatch(struct orphans *o);
 /* is_left: the file is a successor's now. */

@@ -106,6 +106,7 @@ pidfile_write(struct pidfile *f, struct error *err)
 {
 	if (f->path == NULL)
 		return 0;
+	f->is_lent = false;
 	/* Where we may not make a file, the one that is there must do. */
 	if (replace(f) == 0 || (f->fd >= 0 && write_pid(f->fd) == 0))
 		return 0;
@@ -117,7 +118,8 @@ pidfile_adopt(struct pidfile *f, const char *path, int fd)
 {
 	if (path == NULL || fd < 0 || !is_same_file(fd, path))
 		return -1;
-	*f = (struct pidfile){ .path = heap_alloc_strdup(path), .fd = fd };
+	*f = (struct pidfile){ .path = heap_alloc_strdup(path), .fd = fd,
+		.is_lent = true };
 	return 0;
 }
 
@@ -173,7 +175,7 @@ pidfile_open(struct pidfile *f, const char *path, struct error *err)
 void
 pidfile_remove(struct pidfile *f)
 {
-	if (f->fd >= 0 && is_same_file(f->fd, f->path))
+	if (f->fd >= 0 && !f->is_lent && is_same_file(f->fd, f->path))
 		unlink(f->path);
 	pidfile_forget(f);
 }

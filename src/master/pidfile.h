@@ -16,7 +16,8 @@ struct error;
 
 struct pidfile {
 	char *path; /* NULL = there is none */
-	int fd;           /* -1 = none */
+	int fd;    /* -1 = none */
+	bool is_lent; /* a predecessor's, until we write it */
 };
 
 /*

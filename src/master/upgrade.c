@@ -133,6 +133,8 @@ upgrade_init(struct master *m)
 	m->upgrade.orphans_fd = -1;
 	m->upgrade.init_fd = -1;
 	m->upgrade.orphans.door_fd = -1;
+	m->upgrade.orphans.memory.fd = -1;
+	m->upgrade.page.fd = -1;
 	upgrade_give_init(&m->upgrade.give, &give);
 	upgrade_take_init(&m->upgrade.take, &take);
 	logtarget_init(&m->upgrade.early);
@@ -156,6 +158,8 @@ upgrade_fini(struct master *m)
 	free(m->upgrade.left_specs);
 	free(m->upgrade.left_numbers);
 	free(m->upgrade.used);
+	if (m->upgrade.page.data != NULL)
+		shmem_close(&m->upgrade.page);
 	orphans_close(&m->upgrade.orphans, is_left);
 }
 

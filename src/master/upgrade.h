@@ -29,7 +29,9 @@ struct upgrade {
 	size_t *left_numbers; /* of them in the manifest */
 	uint32_t *used; /* process slots of the predecessor */
 	size_t used_count;
+	struct shmem page; /* the predecessor's, see orphans.h */
 	bool has_estate;
+	bool has_taken; /* all of it is ours */
 	struct orphans orphans;
 	struct orphan_logs *logs; /* in a worker without a master */
 	unsigned process;        /* slot of that worker */

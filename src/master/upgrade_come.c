@@ -60,6 +60,7 @@ on_taken(struct master *m)
 		master_fail(m, err.text);
 		return;
 	}
+	m->upgrade.has_taken = true;
 	if (pidfile_write(&m->pidfile, &err) != 0)
 		log_error(NULL, "%s", err.text);
 	generations_set_predecessors(&m->generations,
@@ -94,6 +95,8 @@ upgrade_come_on_forget(struct deadline *d)
 static void
 on_gone(struct master *m)
 {
+	if (m->upgrade.page.data != NULL)
+		orphans_say_taken(&m->upgrade.page);
 	if (m->upgrade.orphans_fd < 0) {
 		log_notice(NULL, "upgrade: the predecessor has ended");
 		forget_predecessor(m);
@@ -239,6 +242,8 @@ upgrade_come_on_ready(struct master *m)
 	kept = generations_kept(&m->generations, &count);
 	for (size_t i = 0; i < count; i++)
 		kept[i] = (uint32_t)u->left_numbers[kept[i]];
+	if (u->page.data != NULL)
+		orphans_note_kept(&u->page, kept, count);
 	upgrade_take_ready(&u->take, kept, count);
 	free(kept);
 	return false;
@@ -253,7 +258,5 @@ upgrade_come_on_failed(struct master *m, const char *why)
 bool
 upgrade_come_is_provisional(const struct master *m)
 {
-	return m->upgrade.has_estate &&
-	    m->upgrade.take.state != TAKE_TAKEN &&
-	    m->upgrade.take.state != TAKE_OVER;
+	return m->upgrade.has_estate && !m->upgrade.has_taken;
 }

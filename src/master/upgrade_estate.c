@@ -127,6 +127,8 @@ give(struct master *m, struct listener_set *listeners,
 	zones.estate = &e;
 	shared_each_zone(m->shared, add_zone, &zones);
 	e.counters = metrics_inherit_describe(&m->shared->metrics);
+	if (m->upgrade.orphans.page != NULL)
+		add_zone(&zones, &m->upgrade.orphans.memory);
 	add_backends(m, &e);
 	add_logs(m, &e);
 	add_processes(m, &e);

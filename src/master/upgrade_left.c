@@ -45,7 +45,8 @@ offer_zones(struct master *m, struct estate *e)
 
 		if (fd < 0 || strlen(z->name) >= sizeof(want.name) ||
 		    strcmp(z->name, "metrics") == 0 ||
-		    strcmp(z->name, "backends") == 0)
+		    strcmp(z->name, "backends") == 0 ||
+		    strcmp(z->name, orphans_zone) == 0)
 			continue;
 		strcpy(want.name, z->name);
 		z->fd = -1;
@@ -53,6 +54,23 @@ offer_zones(struct master *m, struct estate *e)
 			log_notice(NULL, "zone \"%s\" starts empty: %s",
 			    z->name, err.text);
 	}
+}
+
+/* So that workers hear of us whatever becomes of their master. */
+static void
+take_page(struct upgrade *u, struct estate *e)
+{
+	struct estate_zone *z = find_zone(e, orphans_zone);
+	struct error err;
+	int fd;
+
+	if (z == NULL || z->fd < 0)
+		return;
+	fd = z->fd;
+	z->fd = -1;
+	if (shmem_adopt(&u->page, fd, orphans_zone, ORPHANS_ZONE_VERSION,
+	    orphans_zone_bytes(), &err) != 0)
+		log_debug(NULL, "%s", err.text);
 }
 
 /* What was left as a listener, if all of it listens there. */
@@ -140,6 +158,7 @@ upgrade_left_open_shared(struct master *m, struct shared_config *config,
 		return m->shared == NULL ? -1 : 0;
 	}
 	take_listeners(&m->upgrade, e);
+	take_page(&m->upgrade, e);
 	note_processes(&m->upgrade, e);
 	if (metrics != NULL) {
 		legacy.metrics_version = metrics->version;

@@ -229,7 +229,8 @@ on_message(struct handover *h, unsigned type, struct span body)
 		on_end(t, body);
 		break;
 	case HANDOVER_COMMIT:
-		if (t->state == TAKE_READY)
+		/* Who gave up waiting for us serves on: see what follows. */
+		if (t->state == TAKE_READY && handover_has_peer(h))
 			on_commit(t);
 		break;
 	default:
