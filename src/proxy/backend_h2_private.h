@@ -70,6 +70,7 @@ struct backend_h2_stream {
 	bool request_ended;
 	bool must_fail;      /* told at the end of the turn */
 	uint32_t interim_count;
+	uint64_t left;       /* of a body whose length was said, else MAX */
 	struct backend_h2 *bh; /* NULL while waiting */
 	struct backend_h2_pool *pool;
 	struct proxy *proxy;

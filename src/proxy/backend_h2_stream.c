@@ -15,6 +15,7 @@
 enum {
 	ROOM_MIN = 4096,
 	H1_MS = 600000, /* a backend that wants HTTP/1.1 is believed */
+	END_WAIT_MS = 500, /* for an END_STREAM that says nothing new */
 };
 
 static const struct backend_ops ops;
@@ -58,6 +59,7 @@ backend_h2_stream_new(struct exchange *ex, struct backend_h2_pool *pool)
 	s->proxy = ex->proxy;
 	s->pool = pool;
 	pipe_init(&s->in);
+	s->left = UINT64_MAX;
 	list_init(&s->all);
 	list_init(&s->touched);
 	list_init(&s->stalled);
@@ -317,6 +319,22 @@ arena(struct h2_stream *st)
 	return s->ex != NULL ? &s->ex->arena : NULL;
 }
 
+/*
+ * How long the next frame may take.  After the last byte that Content-Length
+ * promised only END_STREAM or trailers can come, without which the client has
+ * its answer too.
+ */
+static uint64_t
+patience_ms(const struct backend_h2_stream *s)
+{
+	const struct exchange *ex = s->ex;
+	uint64_t ms = ex->route->timeouts.between_bytes_ms;
+
+	if (ex->is_tunnel)
+		return ex->core->tunnel_idle_timeout_ms;
+	return s->left == 0 && ms > END_WAIT_MS ? END_WAIT_MS : ms;
+}
+
 static void
 on_response(struct h2_stream *st, const struct http_response *head)
 {
@@ -340,8 +358,11 @@ on_response(struct h2_stream *st, const struct http_response *head)
 			exchange_on_interim(ex, &res);
 		return;
 	}
+	if (res.framing == HTTP_FRAMING_LENGTH &&
+	    ex->up_req.method_id != HTTP_METHOD_HEAD)
+		s->left = res.content_length;
 	arm(s, res.status == 101 ? ex->core->tunnel_idle_timeout_ms
-				 : ex->route->timeouts.between_bytes_ms);
+				 : patience_ms(s));
 	histogram_observe(&proxy_upstream_stats(s->proxy,
 	    ex)[UPSTREAM_STAT_FIRST_BYTE], now_us() - ex->sent_us);
 	histogram_observe(&proxy_backend_stats(s->proxy,
@@ -376,8 +397,7 @@ give(struct backend_h2_stream *s, struct span bytes)
 		bytes.len = wanted;
 	if (bytes.len == 0)
 		return 0;
-	arm(s, ex->is_tunnel ? ex->core->tunnel_idle_timeout_ms
-			     : ex->route->timeouts.between_bytes_ms);
+	arm(s, patience_ms(s));
 	relay_on_response_body(ex, bytes, false, NULL);
 	h2_stream_consumed(&s->h2, bytes.len);
 	backend_h2_want_turn(s->bh);
@@ -412,6 +432,9 @@ on_body(struct h2_stream *st, struct span bytes)
 		h2_stream_consumed(st, bytes.len);
 		return;
 	}
+	/* nghttp2 lets no more pass than was announced. */
+	if (s->left != UINT64_MAX)
+		s->left -= bytes.len < s->left ? bytes.len : s->left;
 	n = s->in.len == 0 ? give(s, bytes) : 0;
 	if (s->ex == NULL || n == bytes.len)
 		return;
@@ -607,6 +630,9 @@ on_deadline(struct deadline *d)
 		fail(s, H2_CANCEL, REASON_BACKEND_WRITE_TIMEOUT, NULL);
 	else if (!s->h2.head_seen && s->request_ended)
 		fail(s, H2_CANCEL, REASON_BACKEND_FIRST_BYTE_TIMEOUT, NULL);
+	else if (s->left == 0 && s->in.len == 0 && s->request_ended &&
+	    s->h2.out_ended)
+		give_end(s);
 	else if (s->h2.head_seen && s->in.len == 0 &&
 	    relay_response_room(ex) > 0)
 		fail(s, H2_CANCEL, REASON_BACKEND_READ_TIMEOUT, NULL);

@@ -642,3 +642,20 @@ def test_bodies_beyond_all_windows(chain):
         paced(client, number, body)
         stream = client.wait(number, 30)
         assert stream.status == 200 and bytes(stream.data) == body
+
+
+def test_length_without_end(chain):
+    """What a Content-Length announced has come, but no END_STREAM: a client
+    of HTTP/1 has its answer, and its connection goes on."""
+    def handler(peer, stream, fields):
+        length = int(fields[":path"][1:])
+        peer.head(stream, OK + [("content-length", str(length))])
+        if length > 0:
+            peer.data(stream, b"x" * length)
+    server, weir = chain(handler)
+    with weir.client() as client:
+        for length in (5, 0, 100000):
+            assert client.get("/%d" % length).body == b"x" * length
+    with h2.Client(weir.address) as client:
+        stream = client.wait(client.request("/5"))
+        assert bytes(stream.data) == b"xxxxx" and stream.reset is None

@@ -707,3 +707,14 @@ def test_h2load_over_tls(secure):
          "https://127.0.0.1:%d/bytes/20000" % secure.address[1]],
         stdout=subprocess.PIPE, timeout=60, check=True, text=True).stdout
     assert "400 succeeded, 0 failed" in out
+
+
+def test_length_nought_without_end(weir, client):
+    """Content-Length: 0 is the whole body, whenever the stream ends."""
+    number = client.request("/x", "POST", [("content-length", "0")],
+                            end=False)
+    client.until(lambda: client.stream(number).heads)
+    assert client.stream(number).status == 200
+    number = client.request("/x", "POST", [], end=False)
+    client.data(number, b"", True)
+    assert client.wait(number).status == 200
