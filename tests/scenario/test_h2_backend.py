@@ -654,7 +654,7 @@ def test_length_without_end(chain):
             peer.data(stream, b"x" * length)
     server, weir = chain(handler)
     with weir.client() as client:
-        for length in (5, 0, 100000):
+        for length in (5, 0, 16000):
             assert client.get("/%d" % length).body == b"x" * length
     with h2.Client(weir.address) as client:
         stream = client.wait(client.request("/5"))
