@@ -238,11 +238,12 @@ context(void)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	static const unsigned char alpn[] = "\x08http/1.1";
+	int groups[] = { NID_X25519 };
 
 	if (ctx == NULL ||
 	    SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
 	    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") != 1 ||
-	    SSL_CTX_set1_groups_list(ctx, "X25519") != 1 ||
+	    SSL_CTX_set1_groups(ctx, groups, 1) != 1 ||
 	    SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) != 0)
 		abort();
 	/* Tell of a ticket, which may be all that comes. */
