@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import need
-from lib import conf, weir as runner, wait
+from lib import conf, h2wire, weir as runner, wait
 from lib.client import Client
 from lib.origin import Origin
 from test_control import Control
@@ -223,6 +223,42 @@ def test_parked_connections_of_gone(begin, dns, hosts):
     weir.wait_log("app.weir.example: 127.0.0.2 ")
     wait.until(lambda: not any(c.is_open() for c in origins[1].connections))
     assert set(served_by(weir)) == {2}
+
+
+def test_shared_connections_of_gone(begin, dns, origin_factory):
+    """HTTP/2: no new streams for an address that is gone, those that it has
+    finish, and the connection ends."""
+    if "no HTTP/2" in runner.run("-V")[1]:
+        pytest.skip("this weir has no HTTP/2")
+    release, held = threading.Event(), threading.Event()
+    port = conf.free_port("127.0.0.2")
+
+    def answering(number):
+        def handler(peer, stream, fields):
+            peer.until(lambda: peer.stream(stream).ended)
+            if fields[":path"] == "/hold" and number == 3:
+                held.set()
+                release.wait(20)
+            peer.head(stream, [(":status", "200")])
+            peer.data(stream, b"%d" % number, True)
+        return origin_factory(handler, kind=h2wire.Server, port=port,
+                              host="127.0.0.%d" % number)
+    two, three = answering(2), answering(3)
+    dns.say(app=["127.0.0.2", "127.0.0.3"])
+    weir = begin(config(dns, port, protocol="h2"))
+    assert set(served_by(weir)) == {2, 3}
+    clients = []
+    while not held.wait(0.1):
+        clients.append(Client(weir.address))
+        clients[-1].send(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
+    dns.say(app=["127.0.0.2"])
+    weir.wait_log("app.weir.example: 127.0.0.2 ")
+    assert set(served_by(weir)) == {2}
+    assert not any(peer.closed for peer in three.peers)
+    release.set()
+    assert b"3" in {c.response().body for c in clients}
+    wait.until(lambda: all(peer.closed for peer in three.peers))
+    assert not any(peer.closed for peer in two.peers)
 
 
 @pytest.mark.parametrize("ttl,resolve,least", [

@@ -278,15 +278,15 @@ class Client(Peer):
 class Server:
     """An HTTP/2 backend: handler(peer, stream, fields) for each head."""
 
-    def __init__(self, handler, **values):
+    def __init__(self, handler, host="127.0.0.1", port=0, **values):
         self.handler = handler
         self.values = values
         self.peers = []
         self.accepting = True
         self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
+        self.sock.bind((host, port))
         self.sock.listen(64)
-        self.backend = "127.0.0.1:%d" % self.sock.getsockname()[1]
+        self.backend = "%s:%d" % self.sock.getsockname()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
