@@ -211,43 +211,50 @@ put_forwarded(struct exchange *ex, struct http_request *up,
 /* Without ": " */
 #define NAME_LEN(name) (sizeof(name) - 3)
 
-/* A line is written at out->len; it becomes a field. */
-static inline void
-end_line(struct exchange *ex, struct http_request *up, struct str *out,
-    size_t at, enum http_field_id id, size_t name_len)
+#define PUT(to, literal) \
+	((char *)memcpy((to), (literal), sizeof(literal) - 1) + \
+	    sizeof(literal) - 1)
+
+/* A line begins at `line` and its value ends at p: it becomes a field. */
+static inline char *
+end_line(struct exchange *ex, struct http_request *up, const char *line,
+    char *p, enum http_field_id id, size_t name_len)
 {
-	str_lit(out, "\r\n");
+	p = PUT(p, "\r\n");
 	http_fields_add_line(&up->fields, &ex->arena, id, name_len,
-	    span_of(out->p + at, out->len - at));
+	    span_of(line, (size_t)(p - line)));
+	return p;
 }
 
-/* The usual case: nobody before us said anything of the kind. */
+/*
+ * The usual case: nobody before us said anything of the kind.  The lines lie
+ * one behind the other.
+ */
 static void
 add_all(struct exchange *ex, struct http_request *up,
     const struct addr_ip *peer)
 {
 	struct span host = ex->req.authority;
-	size_t room = sizeof(FOR) + ADDR_IP_TEXT_MAX + sizeof(PROTO "https") +
-	    sizeof(HOST) + 3 * sizeof("\r\n") + host.len;
-	struct str out;
-	size_t at;
+	char *line = arena_alloc(&ex->arena, sizeof(FOR PROTO "https" HOST) +
+	    ADDR_IP_TEXT_MAX + 3 * sizeof("\r\n") + host.len);
+	char *p = PUT(line, FOR);
+	struct str node;
 
-	str_init(&out, arena_alloc(&ex->arena, room), room);
-	str_lit(&out, FOR);
-	put_node(&out, peer);
-	end_line(ex, up, &out, 0, FIELD_X_FORWARDED_FOR, NAME_LEN(FOR));
-	at = out.len;
-	if (ex->is_secure)
-		str_lit(&out, PROTO "https");
-	else
-		str_lit(&out, PROTO "http");
-	end_line(ex, up, &out, at, FIELD_X_FORWARDED_PROTO, NAME_LEN(PROTO));
+	str_init(&node, p, ADDR_IP_TEXT_MAX);
+	put_node(&node, peer);
+	p = end_line(ex, up, line, p + node.len, FIELD_X_FORWARDED_FOR,
+	    NAME_LEN(FOR));
+	line = p;
+	p = ex->is_secure ? PUT(p, PROTO "https") : PUT(p, PROTO "http");
+	p = end_line(ex, up, line, p, FIELD_X_FORWARDED_PROTO,
+	    NAME_LEN(PROTO));
 	if (host.len == 0)
 		return;
-	at = out.len;
-	str_lit(&out, HOST);
-	str_span(&out, host);
-	end_line(ex, up, &out, at, FIELD_X_FORWARDED_HOST, NAME_LEN(HOST));
+	line = p;
+	p = PUT(p, HOST);
+	memcpy(p, host.p, host.len);
+	end_line(ex, up, line, p + host.len, FIELD_X_FORWARDED_HOST,
+	    NAME_LEN(HOST));
 }
 
 /* Somebody did: to be kept, continued, or replaced. */

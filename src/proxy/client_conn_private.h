@@ -59,7 +59,7 @@ struct client_conn {
 	const struct listener_spec *spec;
 	struct exchange *ex;
 	struct kept *kept;
-	struct h1_body *body;  /* in the exchange's arena */
+	struct h1_body *body;  /* in the exchange's arena; NULL: it has none */
 	struct list all;
 	struct list unwatched; /* in the proxy's, or alone */
 	struct client_conn *next_dead;

@@ -85,7 +85,8 @@ client_finish(struct exchange *ex)
 	    ex->head_sent && !c->conn.failed;
 
 	proxy_send_out(c->proxy);
-	h1_body_fini(c->body);
+	if (c->body != NULL)
+		h1_body_fini(c->body);
 	c->ex = NULL;
 	c->body = NULL;
 	c->wait.since_ms = 0;

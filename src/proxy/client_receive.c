@@ -39,9 +39,9 @@ keep(struct client_conn *c, struct span in)
 	c->kept = k;
 }
 
-/* Pieces of the current request's body; returns what is behind its end. */
+/* A piece of body, or no more; returns what is behind its end. */
 static struct span
-feed_body(struct client_conn *c, struct span in)
+feed_pieces(struct client_conn *c, struct span in)
 {
 	const struct core_conf *core = client_conn_service(c)->core;
 	const struct h1_body_limits limits = {
@@ -92,6 +92,17 @@ feed_body(struct client_conn *c, struct span in)
 	}
 }
 
+/* Bytes of the current request's body, if it has one, and behind it. */
+static struct span
+feed_body(struct client_conn *c, struct span in)
+{
+	if (c->body != NULL)
+		return feed_pieces(c, in);
+	c->body_done = true;
+	relay_on_request_body(c->ex, span_of(NULL, 0), true, NULL);
+	return in;
+}
+
 static void
 begin_exchange(struct client_conn *c, struct arena *arena,
     const struct http_request *req)
@@ -114,6 +125,9 @@ begin_exchange(struct client_conn *c, struct arena *arena,
 	ex = exchange_new(c->proxy, client_conn_service(c), &client_conn_ops,
 	    c, arena, req);
 	c->ex = ex;
+	c->body = NULL;
+	if (req->framing == HTTP_FRAMING_NONE)
+		return;
 	c->body = arena_alloc(&ex->arena, sizeof(*c->body));
 	h1_body_init(c->body, (enum http_framing)req->framing,
 	    req->content_length);
