@@ -17,6 +17,7 @@
 #include "master/master_logs.h"
 #include "master/master_private.h"
 #include "master/upgrade_leave.h"
+#include "net/tls_ktls.h"
 #include "os/loop.h"
 #include "os/reply.h"
 #include "site/confine.h"
@@ -167,6 +168,7 @@ answer_status(struct command_call *call)
 	json_u64(j, "workers", m->settings->workers);
 	json_cstr(j, "user", geteuid() == 0 ? m->account.user : NULL);
 	put_sandbox(m, j);
+	json_cstr(j, "ktls", tls_ktls_text());
 	json_cstr(j, "event_loop", loop_backend_name(m->loop));
 	json_cstr(j, "log_level", log_level_name(log_get_level()));
 	put_generations(&s);

@@ -19,6 +19,8 @@
 #include <zstd.h>
 #endif
 
+#include "net/tls_ktls.h"
+
 /* What a build may be without, and what is lost by it. */
 static const char *const left_out[] = {
 #ifndef HAVE_CARES
@@ -84,6 +86,7 @@ version_print(FILE *out, const char *const *modules, size_t count)
 		fprintf(out, " %s", modules[i]);
 	fputc('\n', out);
 	print_libraries(out);
+	fprintf(out, "kTLS: %s\n", tls_ktls_text());
 	if (left_out[0] == NULL)
 		return;
 	fprintf(out, "left out of this build:\n");

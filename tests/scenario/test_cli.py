@@ -52,6 +52,21 @@ def test_version(option):
             library, out)
 
 
+def test_ktls_is_told():
+    """What the kernel says of itself, and that it is not used."""
+    try:
+        with open("/proc/sys/net/ipv4/tcp_available_ulp") as f:
+            has = "tls" in f.read().split()
+    except OSError:
+        has = None
+    _, out, _ = run("-V")
+    told = re.search(r"^kTLS: not used \(kernel: (yes|no), "
+                     r"OpenSSL: (?:yes|no)\)$", out, re.M)
+    assert told, out
+    # Asking may load the module: what is there is told, at least.
+    assert has is not True or told.group(1) == "yes"
+
+
 # -- wrong usage -----------------------------------------------------------
 
 USAGE = [

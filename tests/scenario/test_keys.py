@@ -147,7 +147,9 @@ def test_status_and_counters(start, certs):
     weir = start(config(certs.ec, control={"path": "@DIR@/control.sock"}))
     greet(weir)
     wait.until(lambda: weir.metrics().total("keys_signed_total$") == 1)
-    rows = ask(weir, "status")["processes"]
+    status = ask(weir, "status")
+    assert re.match("not used .kernel: ", status["ktls"])
+    rows = status["processes"]
     assert [r["pid"] for r in rows if r["process"] == "signer"] == \
         signers(weir)
 

@@ -88,12 +88,13 @@ static void
 test_at_once(void **state)
 {
 	enum { PROCESSES = 4, KEYS = 2000 };
-	_Atomic unsigned *given = mmap(NULL, KEYS * sizeof(*given),
+	void *memory = mmap(NULL, KEYS * sizeof(unsigned),
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic unsigned *given = memory;
 	unsigned total = 0;
 
 	(void)state;
-	assert_true(given != MAP_FAILED);
+	assert_true(memory != MAP_FAILED);
 	tls_early_begin(zone, 100, true);
 	for (int p = 0; p < PROCESSES; p++) {
 		if (fork() != 0)
@@ -111,7 +112,7 @@ test_at_once(void **state)
 		total += given[i];
 	}
 	assert_true(total > KEYS / 2);
-	munmap((void *)given, KEYS * sizeof(*given));
+	munmap(memory, KEYS * sizeof(unsigned));
 }
 
 int
