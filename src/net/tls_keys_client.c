@@ -38,7 +38,7 @@ struct tls_keys_client {
 	struct deadline again;   /* to connect */
 	struct list waiting;     /* struct tls_keys_wait, oldest first */
 	struct list sent;
-	unsigned sent_count;
+	unsigned on_way;         /* sent, also for who has gone meanwhile */
 	unsigned count;          /* of both */
 	uint32_t sequence;
 	_Atomic uint64_t *stats;
@@ -90,8 +90,6 @@ take_off(struct tls_keys_wait *w)
 {
 	struct tls_keys_client *c = w->client;
 
-	if (w->state == WAIT_SENT)
-		c->sent_count--;
 	list_remove(&w->node);
 	deadline_stop(c->loop, &w->deadline);
 	c->count--;
@@ -136,6 +134,7 @@ disconnect(struct tls_keys_client *c)
 	loop_remove(c->loop, &c->watch);
 	close(c->watch.fd);
 	c->watch.fd = -1;
+	c->on_way = 0;
 }
 
 /* The signer has gone: what it had is for the next one, but once only. */
@@ -151,7 +150,6 @@ on_lost(struct tls_keys_client *c)
 		    struct tls_keys_wait, node);
 
 		list_remove(&w->node);
-		c->sent_count--;
 		w->state = WAIT_QUEUED;
 		list_push_front(w->tries < TRIES_MAX ? &c->waiting : &dead,
 		    &w->node);
@@ -199,10 +197,12 @@ on_readable(struct loop_watch *watch, unsigned events)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
-		if (n < (ssize_t)head || (size_t)n != head + response.len) {
+		if (n < (ssize_t)head || c->on_way == 0 ||
+		    (size_t)n != head + response.len) {
 			on_lost(c);
 			return;
 		}
+		c->on_way--;
 		on_answer(c, &response);
 	}
 	pump(c);
@@ -241,7 +241,7 @@ send_one(struct tls_keys_client *c, struct tls_keys_wait *w)
 	w->state = WAIT_SENT;
 	w->sequence = request.sequence;
 	w->tries++;
-	c->sent_count++;
+	c->on_way++;
 	return true;
 }
 
@@ -250,7 +250,7 @@ static void
 pump(struct tls_keys_client *c)
 {
 	while (!list_is_empty(&c->waiting) &&
-	    c->sent_count < TLS_KEYS_SENT_MAX) {
+	    c->on_way < TLS_KEYS_SENT_MAX) {
 		if (c->watch.fd < 0 && (c->again.at_ms != DEADLINE_NEVER ||
 		    connect_signer(c) != 0)) {
 			/* A successor may come, until they time out. */

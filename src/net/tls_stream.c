@@ -260,8 +260,9 @@ shake(struct tls_stream *t, struct conn *c)
 		case SSL_ERROR_WANT_ASYNC:
 			return CONN_AGAIN; /* the signer's answer wakes it */
 		case SSL_ERROR_WANT_ASYNC_JOB:
-			note(t, "too many handshakes wait for the signer");
-			/* fall through */
+			break_off(t, "too many handshakes wait for the "
+			    "signer");
+			return CONN_FAILED;
 		default:
 			break_off(t, "handshake failed");
 			return t->is_unverified ? CONN_REFUSED : CONN_FAILED;

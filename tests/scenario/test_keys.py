@@ -111,6 +111,29 @@ def test_many_handshakes_at_once(weir):
     assert not failures, failures[0]
 
 
+def test_clients_that_leave(weir):
+    """Handshakes that wait for the signer end with their connections; those
+    of others go on."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client_context(version=V12).wrap_bio(
+            incoming, outgoing, server_hostname="b.example").do_handshake()
+    hello = outgoing.read()
+
+    def act(done):
+        for i in range(600):
+            with socket.create_connection(weir.address, 8) as sock:
+                sock.sendall(hello)
+                if i % 2:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                    b"\1\0\0\0\0\0\0\0")
+        seen = done()
+        wait.until(lambda: done() > seen + 5, 20)
+    under_load(weir, act)
+    wait.until(lambda: weir.metrics().total("keys_waiting$") == 0)
+    assert weir.metrics().total("keys_failed_total$") == 0
+
+
 def ask(weir, command):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(8)
