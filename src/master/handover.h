@@ -10,6 +10,8 @@
  *	  READY      ->             all its processes serve
  *	             <-  COMMIT     the pid file and all else is yours
  *	  TAKEN      ->             the leaving one drains from here on
+ *	             <-  ENDED      none of its processes is left but, maybe,
+ *	                            a process 1
  *	  SUCCESSOR  ->             who came after me, again and again: a
  *	                            process 1 follows them all
  *
@@ -41,6 +43,7 @@ enum handover_type {
 	HANDOVER_TAKEN,
 	HANDOVER_FAILED,    /* text: why */
 	HANDOVER_SUCCESSOR, /* text: the pid of the one after */
+	HANDOVER_ENDED,
 };
 
 struct handover;

@@ -125,6 +125,7 @@ enter_over(struct master *m)
 	pid_t successor = upgrade_leave_successor(m);
 
 	deadline_clear(&m->deadline);
+	upgrade_give_say_ended(&m->upgrade.give);
 	if (getpid() != 1 || successor == 0) {
 		loop_stop(m->loop);
 		return;

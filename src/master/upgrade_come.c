@@ -91,17 +91,23 @@ upgrade_come_on_forget(struct deadline *d)
 	forget_predecessor(LIST_OF(u, struct master, upgrade));
 }
 
-/* Of orphans one has ended; the others have as long to drain. */
+/*
+ * Of orphans one has ended, or the predecessor's master was killed: the others
+ * have as long to drain, and count in their slots until then.
+ */
 static void
 on_gone(struct master *m)
 {
-	if (m->upgrade.page.data != NULL)
-		orphans_say_taken(&m->upgrade.page);
-	if (m->upgrade.orphans_fd < 0) {
+	if (m->upgrade.take.has_ended) {
 		log_notice(NULL, "upgrade: the predecessor has ended");
 		forget_predecessor(m);
 		return;
 	}
+	if (m->upgrade.page.data != NULL)
+		orphans_say_taken(&m->upgrade.page);
+	if (m->upgrade.orphans_fd < 0)
+		log_warn(NULL, "upgrade: the predecessor's master has died; "
+		    "its processes drain by themselves");
 	deadline_set(m->loop, &m->upgrade.forget,
 	    now_ms() + m->settings->shutdown_timeout_ms);
 }

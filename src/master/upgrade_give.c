@@ -364,6 +364,13 @@ upgrade_give_successor(const struct upgrade_give *g)
 	return g->state == GIVE_GIVEN ? g->successor : 0;
 }
 
+void
+upgrade_give_say_ended(struct upgrade_give *g)
+{
+	if (g->state == GIVE_GIVEN)
+		handover_say(&g->talk, HANDOVER_ENDED, SPAN(""));
+}
+
 bool
 upgrade_give_keeps(const struct upgrade_give *g, size_t listener)
 {

@@ -93,6 +93,8 @@ void upgrade_give_execute(struct upgrade_give *g);
 bool upgrade_give_on_exit(struct upgrade_give *g, pid_t pid, int status);
 /* The process that goes on with everything, 0 = nobody does. */
 pid_t upgrade_give_successor(const struct upgrade_give *g);
+/* All our processes have ended: the successor has all for itself. */
+void upgrade_give_say_ended(struct upgrade_give *g);
 /* True if the successor goes on with the listener of that number. */
 bool upgrade_give_keeps(const struct upgrade_give *g, size_t listener);
 

@@ -72,12 +72,6 @@ upgrade_take_is_running(const struct upgrade_take *t)
 	return t->state >= TAKE_WAITING && t->state <= TAKE_READY;
 }
 
-bool
-upgrade_take_has_predecessor(const struct upgrade_take *t)
-{
-	return t->state == TAKE_TAKEN;
-}
-
 static void
 tell(struct upgrade_take *t, enum upgrade_take_event event, const char *why)
 {
@@ -200,7 +194,8 @@ on_end(struct upgrade_take *t, struct span why)
 		break;
 	case TAKE_TAKEN:
 		t->state = TAKE_OVER;
-		tell(t, UPGRADE_TAKE_GONE, "");
+		if (!t->has_ended)
+			tell(t, UPGRADE_TAKE_GONE, "");
 		break;
 	case TAKE_NONE:
 	case TAKE_WAITING:
@@ -221,6 +216,13 @@ on_message(struct handover *h, unsigned type, struct span body)
 	case HANDOVER_END:
 		if (t->state == TAKE_RECEIVING)
 			on_manifest(t);
+		break;
+	case HANDOVER_ENDED:
+		if (t->state != TAKE_TAKEN || t->has_ended)
+			break;
+		/* A process 1 stays, and this conversation with it. */
+		t->has_ended = true;
+		tell(t, UPGRADE_TAKE_GONE, "");
 		break;
 	case HANDOVER_FAILED:
 		if (t->state != TAKE_RECEIVING)

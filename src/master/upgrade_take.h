@@ -25,7 +25,8 @@ enum upgrade_take_event {
 	UPGRADE_TAKE_ESTATE, /* t->estate is there: start with it */
 	UPGRADE_TAKE_TAKEN,  /* all is ours: the pid file, the service */
 	UPGRADE_TAKE_FAILED, /* why says what: end, with all processes */
-	UPGRADE_TAKE_GONE,   /* after TAKEN: the predecessor has ended */
+	UPGRADE_TAKE_GONE,   /* after TAKEN: the predecessor has ended, or was
+	                        killed: see has_ended */
 };
 
 struct upgrade_take_config {
@@ -55,6 +56,7 @@ struct upgrade_take {
 	struct loop_watch door; /* while nobody is there */
 	bool was_invited;       /* by a connection from the start */
 	bool was_refused;       /* in words, before anything came */
+	bool has_ended;         /* it, with all its processes */
 	struct handover talk;
 	struct deadline deadline;
 	uint64_t wait_until_ms;
@@ -71,8 +73,6 @@ void upgrade_take_stop(struct upgrade_take *t);
 void upgrade_take_forget(struct upgrade_take *t);
 /* True until all is ours: a failure is to be told and to end us. */
 bool upgrade_take_is_running(const struct upgrade_take *t);
-/* True while the predecessor drains. */
-bool upgrade_take_has_predecessor(const struct upgrade_take *t);
 /* All processes serve; kept: numbers of the listeners that we go on with. */
 void upgrade_take_ready(struct upgrade_take *t, const uint32_t *kept,
     size_t count);

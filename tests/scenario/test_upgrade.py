@@ -505,6 +505,7 @@ def test_old_master_killed_after(instance):
         os.kill(one.first, signal.SIGKILL)
         one.weir.process.wait(10)
         assert one.weir.get("/own").status == 200
+        one.weir.wait_log("the predecessor's master has died")
         # Its worker still has this client.
         assert client.get("/own").status == 200
     one.send(signal.SIGTERM, pid)

@@ -23,13 +23,13 @@ NAMESPACE = ["--pid", "--fork", "--mount-proc", "--kill-child"]
 class First:
     """weir as the first process of a namespace, seen from outside."""
 
-    def __init__(self, start):
+    def __init__(self, start, **top):
         unshare = shutil.which("unshare")
         if not unshare or subprocess.run(
                 [unshare, *NAMESPACE, "true"],
                 stderr=subprocess.DEVNULL).returncode:
             pytest.skip("no process namespace can be made")
-        self.weir = start(config(), start=False)
+        self.weir = start(config(**top), start=False)
         os.mkdir(self.weir.path("run"), 0o755)
         self.weir.prefix = [unshare, *NAMESPACE]
         self.weir.start(ready=False)
@@ -87,6 +87,18 @@ def test_process_1_follows(first):
     os.kill(first.pid, signal.SIGTERM)
     assert first.weir.wait_exit() == 0
     assert first.inner() is None
+
+
+def test_process_1_does_not_drain_for_ever(start):
+    """It stays, but is no generation that drains."""
+    first = First(start, max_draining_generations=1)
+    for number in (1, 2):
+        first.upgrade()
+        os.kill(first.pid, signal.SIGHUP)
+        wait.until(lambda: first.weir.log.count("reloaded: generation 2")
+                   == number, 15)
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.weir.wait_exit() == 0
 
 
 @pytest.mark.parametrize("upgrades", [1, 2])
