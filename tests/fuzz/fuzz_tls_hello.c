@@ -84,7 +84,7 @@ static void
 shake(const uint8_t *bytes, size_t len, unsigned pieces)
 {
 	struct conn c;
-	int fds[2];
+	int fds[2], result;
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
 	conn_init(&c, loop, &blocks, fds[0], ignore_event, ignore_deadline);
@@ -97,7 +97,9 @@ shake(const uint8_t *bytes, size_t len, unsigned pieces)
 		len -= n;
 		c.readable = true;
 		/* No key is agreed on by what was written down before. */
-		if (conn_handshake(&c) != CONN_AGAIN)
+		result = conn_handshake(&c);
+		CHECK(result != 0);
+		if (result != CONN_AGAIN)
 			break;
 	}
 	conn_close(&c, false);

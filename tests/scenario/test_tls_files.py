@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import ssl
+import subprocess
 from contextlib import closing
 
 import pytest
@@ -191,6 +192,36 @@ def test_trust_in_backends(start, certs):
                                             certs.second[0]))
         wait.until(lambda: once(weir.address, target="/hello").status == 200,
                    20)
+
+
+def test_trust_over_http2(start, certs, tmp_path):
+    """A connection that carries many requests at once is left, too."""
+    if "no HTTP/2" in run("-V")[1]:
+        pytest.skip("this weir has no HTTP/2")
+    server = certs.signed("b4", certs.first, "backend.example")
+    (tmp_path / "page").write_text("hello\n")
+    port = conf.free_port()
+    process = subprocess.Popen(
+        [need("nghttpd"), "-a", "127.0.0.1", "-d", str(tmp_path), str(port),
+         server[1], server[0]],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def status(weir):
+        return once(weir.address, target="/page").status
+    try:
+        weir = start(conf.proxy(
+            "127.0.0.1:%d" % port, up={
+                "retries": 0, "protocol": "h2", "tls": {
+                    "sni": "backend.example", "ca_file": "trust.pem"}}),
+            files={"trust.pem": read(certs.first[0])})
+        wait.until(lambda: status(weir) == 200)
+        put(weir, "trust.pem", certs.second[0])
+        used(weir, "trust.pem")
+        wait.until(lambda: status(weir) == 502)
+        assert [status(weir) for _ in range(3)] == [502] * 3
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_revoked_backend(start, certs):
