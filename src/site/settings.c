@@ -88,6 +88,7 @@ static const struct conf_item resolver_items[] = {
 	CONF_END,
 };
 
+#ifdef HAVE_CARES
 static int
 check_servers(struct conf_ctx *ctx, const struct conf_node *node,
     struct settings_resolver *conf)
@@ -117,6 +118,7 @@ check_servers(struct conf_ctx *ctx, const struct conf_node *node,
 	conf->server_list = str_terminate(&list);
 	return status;
 }
+#endif
 
 static int
 check_resolver(struct conf_ctx *ctx, const struct conf_node *node,
