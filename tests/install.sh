@@ -33,6 +33,10 @@ PATH=$root/none:$PATH
 tar -xzf "$tarball"
 verdict "tar" $?
 cd weir-* || exit 1
+PKG_CONFIG_PATH= PKG_CONFIG_LIBDIR=$root/none ./configure >"$root/missing" 2>&1
+test "$(grep -cE 'package (libssl|libconfig|libpcre2|zlib1g)-dev$' \
+	"$root/missing")" = 4
+verdict "configure names the packages of missing libraries" $?
 ./configure --prefix="$root/usr/local" --sysconfdir="$root/etc" \
 	--localstatedir="$root/var" --runstatedir="$root/run"
 verdict "configure" $?
