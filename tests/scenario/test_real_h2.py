@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """HTTP/2, gRPC and WebSocket with programs that nobody here wrote."""
 import asyncio
+import http.server
 import json
 import os
 import shutil
@@ -505,11 +506,46 @@ class Echo:
         self.loop.close()
 
 
+class Hold:
+    """/hold is answered once /done was asked for: the page is not loaded,
+    and the browser's own time stands, until the page says so."""
+
+    def __init__(self):
+        done = threading.Event()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                if self.path == "/done":
+                    done.set()
+                else:
+                    done.wait(40)
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0),
+                                                      Handler)
+        self.backend = "127.0.0.1:%d" % self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever,
+                         daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
 SOCKET = """
-<p id=echo></p><script>
+<p id=echo></p><img src=/hold><script>
 const s = new WebSocket('wss://' + location.host + '/chat');
 s.onopen = () => s.send('hello over a stream');
-s.onmessage = (m) => { echo.textContent = 'echo: ' + m.data; s.close(); };
+s.onmessage = (m) => {
+  echo.textContent = 'echo: ' + m.data;
+  s.close();
+  fetch('/done');
+};
 </script>"""
 
 
@@ -522,17 +558,20 @@ def test_chromium_over_h2(start, nginx, site, certs, tmp_path):  # noqa: F811
     make_page(site, assets)
     with open(site / "index.html", "a") as page:
         page.write(SOCKET)
-    echo = Echo(websockets)
+    echo, hold = Echo(websockets), Hold()
     try:
         weir = start(conf.config(
             conf.service({"path": "/chat", "upstream": "ws"},
+                         {"path": "/hold", "upstream": "hold"},
+                         {"path": "/done", "upstream": "hold"},
                          {"path": "/", "upstream": "up"},
                          listen=listeners(certs),
                          accesslog=[{"path": "@DIR@/a.log",
                                      "format": "${response.status} "
                                                "${tls.alpn} ${request.path} "
                                                "c${connection.id}"}]),
-            [conf.upstream("up", nginx), conf.upstream("ws", echo)]))
+            [conf.upstream("up", nginx), conf.upstream("ws", echo),
+             conf.upstream("hold", hold)]))
         done = subprocess.run(
             [chromium, "--headless", "--no-sandbox", "--disable-gpu",
              "--disable-dev-shm-usage", "--disable-background-networking",
@@ -561,3 +600,4 @@ def test_chromium_over_h2(start, nginx, site, certs, tmp_path):  # noqa: F811
         assert len(used) <= 3, used
     finally:
         echo.close()
+        hold.close()
