@@ -186,6 +186,7 @@ def test_backends(changing, three, how, top):
             assert after[address][key] == row[key], (address, key)
     seen = answers(weir)
     assert set(seen) == {0, 2} and seen.count(0) == 27
+    weir.wait_log("drained by weirctl")
     log = weir.log[weir.log.index("drained by weirctl"):]
     assert log.count("backend app/%s" % dead) <= 1
 
