@@ -62,12 +62,17 @@ start_orphan(void *arg, struct loop *loop, const struct process_orphan *back)
 }
 
 static void
-stop_orphan(void *arg)
+stop_orphan(void *arg, struct loop *loop)
 {
 	struct master *m = arg;
+	struct upgrade *u = &m->upgrade;
 
-	orphans_stop(&m->upgrade.orphans);
-	m->boot->orphan_logs_stop(m->upgrade.logs);
+	orphans_stop(&u->orphans);
+	/* All others may have died without this worker's having seen it. */
+	if (u->logs == NULL)
+		u->logs = m->boot->orphan_logs_start(m->shared, loop,
+		    u->process);
+	m->boot->orphan_logs_stop(u->logs);
 }
 
 void

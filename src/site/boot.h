@@ -46,7 +46,8 @@ struct process_boot {
 	 */
 	void (*orphan_start)(void *arg, struct loop *loop,
 	    const struct process_orphan *back);
-	void (*orphan_stop)(void *arg);
+	/* At its end, whether the master has died or not. */
+	void (*orphan_stop)(void *arg, struct loop *loop);
 	void *orphan_arg;
 	const struct proc_account *account; /* NULL: not root, stay as we are */
 };

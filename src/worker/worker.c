@@ -365,7 +365,7 @@ close_all(struct worker *w)
 	proxy_free(w->proxy);
 	if (w->loop != NULL) {
 		if (w->boot->orphan_stop != NULL)
-			w->boot->orphan_stop(w->boot->orphan_arg);
+			w->boot->orphan_stop(w->boot->orphan_arg, w->loop);
 		deadline_stop(w->loop, &w->drain);
 		deadline_stop(w->loop, &w->orphan);
 		signals_stop(&w->signals);

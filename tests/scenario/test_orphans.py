@@ -240,5 +240,6 @@ def test_logs_of_a_predecessor(orphans):
         os.kill(first, signal.SIGKILL)
         os.kill(background, signal.SIGKILL)
         one.weir.process.wait(10)
+        wait.until(lambda: not proc.alive(background))
         assert client.get("/own?n1").status == 200
     wait.until(lambda: lines(one) == 2, 15)
