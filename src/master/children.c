@@ -291,6 +291,10 @@ on_message(struct channel *channel, const struct channel_message *m)
 		if (child->state != CHILD_STARTING)
 			return;
 		child->state = CHILD_SERVING;
+		/* What the one before it was told. */
+		if (child->children->is_announced)
+			channel_send(channel, CHANNEL_LEAVE, NULL, 0, NULL,
+			    0);
 		log_debug(NULL, "%s serves (pid %ld)", child->slot->name,
 		    (long)child->pid);
 		arrange_adoption(child->children);
@@ -596,6 +600,7 @@ children_leave(struct children *c, uint64_t deadline_ms,
 void
 children_announce_drain(struct children *c)
 {
+	c->is_announced = true;
 	LIST_EACH(&c->all, node, after)
 		channel_send(&LIST_OF(node, struct child, node)->channel,
 		    CHANNEL_LEAVE, NULL, 0, NULL, 0);

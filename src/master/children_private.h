@@ -64,6 +64,7 @@ struct children {
 	bool is_serving;
 	bool surplus_stays;
 	bool is_retired;          /* a successor serves */
+	bool is_announced;        /* a drain comes soon, and all know it */
 	bool is_stopping;         /* workers are not replaced any more */
 	bool is_ending;           /* nor is the background process */
 };

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@
 #include "os/signals.h"
 #include "site/generation.h"
 
-enum { PIECE_BYTES = 16384, TEXT_MAX = 1048576 };
+enum { PIECE_BYTES = 16384, TEXT_MAX = 1048576, NICE = 5 };
 
 static void on_readable(struct loop_watch *w, unsigned events);
 static void on_deadline(struct deadline *d);
@@ -50,6 +51,8 @@ load(const struct generation_source *source, int fd)
 
 	log_set_sink(NULL, NULL);
 	proc_title_set(NULL, "weir: checks a configuration");
+	/* Those who serve come first; but it is waited for, too. */
+	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	g = generation_load(source, report);
 	if (out != NULL) {
 		conf_report_print_lines(report, out);

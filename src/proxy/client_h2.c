@@ -231,26 +231,65 @@ client_h2_drain(struct proxy *proxy)
 		leave(LIST_OF(node, struct client_h2, all));
 }
 
-unsigned
-client_h2_cut_all(struct proxy *proxy)
+/* Its streams that are in flight; some of them may be tunnels. */
+static void
+cut_streams(struct client_h2 *c, struct proxy_cut *cut)
 {
-	unsigned count = 0;
+	LIST_EACH(&c->streams, at, next) {
+		struct client_h2_stream *s =
+		    LIST_OF(at, struct client_h2_stream, all);
 
+		if (s->ex == NULL)
+			continue;
+		cut->requests += !s->ex->is_tunnel;
+		cut->tunnels += s->ex->is_tunnel;
+		exchange_on_client_failed(s->ex, REASON_DRAIN_CUT, NULL);
+	}
+}
+
+void
+client_h2_cut_all(struct proxy *proxy, struct proxy_cut *cut)
+{
 	LIST_EACH(&proxy->h2_client_list, node, after) {
 		struct client_h2 *c = LIST_OF(node, struct client_h2, all);
 
-		LIST_EACH(&c->streams, at, next) {
-			struct client_h2_stream *s =
-			    LIST_OF(at, struct client_h2_stream, all);
-
-			if (s->ex == NULL)
-				continue;
-			count++;
-			exchange_on_client_failed(s->ex, REASON_DRAIN_CUT,
-			    NULL);
-		}
+		cut->idle += list_is_empty(&c->streams) && !c->is_admin;
+		cut_streams(c, cut);
 		drop(c, true);
 	}
+	proxy_flush(proxy);
+}
+
+static unsigned
+cut_tunnels(struct client_h2 *c, uint64_t drained_ms)
+{
+	unsigned count = 0;
+
+	LIST_EACH(&c->streams, at, next) {
+		struct client_h2_stream *s =
+		    LIST_OF(at, struct client_h2_stream, all);
+		uint64_t most;
+
+		if (s->ex == NULL || !s->ex->is_tunnel)
+			continue;
+		most = s->ex->core->tunnel_shutdown_timeout_ms;
+		if (most == 0 || drained_ms < most)
+			continue;
+		s->was_cut = true;
+		exchange_on_client_failed(s->ex, REASON_DRAIN_CUT, NULL);
+		count++;
+	}
+	return count;
+}
+
+unsigned
+client_h2_cut_tunnels(struct proxy *proxy, uint64_t drained_ms)
+{
+	unsigned count = 0;
+
+	LIST_EACH(&proxy->h2_client_list, node, after)
+		count += cut_tunnels(LIST_OF(node, struct client_h2, all),
+		    drained_ms);
 	proxy_flush(proxy);
 	return count;
 }

@@ -16,6 +16,7 @@
 struct conn;
 struct listener_spec;
 struct proxy;
+struct proxy_cut;
 
 /* How bytes compare to what each HTTP/2 client begins with. */
 enum client_h2_preface {
@@ -41,7 +42,9 @@ size_t client_h2_stream_bytes(void);
 void client_h2_bury(struct proxy *proxy);
 /* A drain begins: streams finish, new ones are to go elsewhere. */
 void client_h2_drain(struct proxy *proxy);
-/* At the end of a drain: cut all; how many exchanges there were. */
-unsigned client_h2_cut_all(struct proxy *proxy);
+/* At the end of a drain: cut all, and count what was there. */
+void client_h2_cut_all(struct proxy *proxy, struct proxy_cut *cut);
+/* As client_conn_cut_tunnels(): other streams of their connections go on. */
+unsigned client_h2_cut_tunnels(struct proxy *proxy, uint64_t drained_ms);
 
 #endif

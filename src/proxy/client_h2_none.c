@@ -49,9 +49,17 @@ client_h2_drain(struct proxy *proxy)
 	(void)proxy;
 }
 
-unsigned
-client_h2_cut_all(struct proxy *proxy)
+void
+client_h2_cut_all(struct proxy *proxy, struct proxy_cut *cut)
 {
 	(void)proxy;
+	(void)cut;
+}
+
+unsigned
+client_h2_cut_tunnels(struct proxy *proxy, uint64_t drained_ms)
+{
+	(void)proxy;
+	(void)drained_ms;
 	return 0;
 }

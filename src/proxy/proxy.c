@@ -136,7 +136,7 @@ proxy_free(struct proxy *p)
 	if (p == NULL)
 		return;
 	client_conn_cut_all(p, &cut);
-	client_h2_cut_all(p);
+	client_h2_cut_all(p, &cut);
 	backend_h2_fini(p);
 	pool_free(p->pool);
 	client_conn_bury(p);
@@ -423,7 +423,7 @@ proxy_cut(struct proxy *p, struct proxy_cut *cut)
 {
 	*cut = (struct proxy_cut){ .requests = 0 };
 	client_conn_cut_all(p, cut);
-	cut->requests += client_h2_cut_all(p);
+	client_h2_cut_all(p, cut);
 	counter_add(&p->stats[PROXY_STAT_CUT_REQUESTS], cut->requests);
 	counter_add(&p->stats[PROXY_STAT_CUT_TUNNELS], cut->tunnels);
 	counter_add(&p->stats[PROXY_STAT_CUT_IDLE], cut->idle);
@@ -434,8 +434,9 @@ static void
 on_tunnel_tick(struct deadline *d)
 {
 	struct proxy *p = LIST_OF(d, struct proxy, tunnel_tick);
-	unsigned count = client_conn_cut_tunnels(p,
-	    now_ms() - p->draining_since_ms);
+	uint64_t drained_ms = now_ms() - p->draining_since_ms;
+	unsigned count = client_conn_cut_tunnels(p, drained_ms) +
+	    client_h2_cut_tunnels(p, drained_ms);
 
 	counter_add(&p->stats[PROXY_STAT_CUT_TUNNELS], count);
 	if (count > 0)

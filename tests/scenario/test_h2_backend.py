@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import shutil
+import signal
 import struct
 import subprocess
 import threading
@@ -446,6 +447,44 @@ def test_websocket_from_h2_to_http1(start, origin_factory):
         client.data(1, b"", True)
         client.until(lambda: client.stream(1).done)
         assert client.stream(1).ended
+
+
+def test_tunnel_in_a_drain(start, origin_factory):
+    """tunnel_shutdown_timeout ends it earlier than the rest; a request on the
+    same connection goes on."""
+    origin = origin_factory()
+    release = threading.Event()
+
+    def serve(exchange):
+        if exchange.target == "/ws":
+            exchange.send(("HTTP/1.1 101 x\r\nConnection: Upgrade\r\n"
+                           "Upgrade: websocket\r\nSec-WebSocket-Accept: %s"
+                           "\r\n\r\n" % accept(exchange.fields.one(
+                               "sec-websocket-key"))).encode())
+            release.wait(30)
+            return False
+        release.wait(30)
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        return True
+    origin.default = serve
+    weir = start(conf.proxy(
+        origin, listen=[{"address": conf.address(), "h2c": True}],
+        top={"http": {"tunnel_shutdown_timeout": "200ms"}}))
+    with h2.Client(weir.address) as client:
+        client.until(lambda: client.settings)
+        client.head(1, CONNECT)
+        client.head(3, [(":method", "GET"), (":scheme", "http"),
+                        (":path", "/slow"), (":authority", "x")], True)
+        client.until(lambda: client.stream(1).final)
+        weir.send_signal(signal.SIGHUP)
+        client.until(lambda: client.stream(1).done)
+        assert not client.stream(3).done
+        release.set()
+        client.until(lambda: client.stream(3).done)
+        assert client.stream(3).data == b"ok"
+    weir.wait_log("draining: 1 tunnel was cut")
+    wait.until(lambda: len(weir.children()) == 2, 15)
+    weir.expect_new_children()
 
 
 def test_websocket_refused(start, origin_factory):

@@ -581,6 +581,29 @@ def test_shutdown_delay(a_site):
     assert s.weir.wait_exit(10) == 0
 
 
+def test_shutdown_delay_after_a_crash(a_site):
+    """Who takes a dead worker's place says 503 too."""
+    s = a_site(workers=1, shutdown_delay="60s")
+    s.weir.send_signal(signal.SIGTERM)
+    wait.until(lambda: s.weir.health() == 503)
+    for victim in range(3):
+        old = wait.until(s.weir.workers)
+        os.kill(old[0], signal.SIGKILL)
+        wait.until(lambda: s.weir.workers() not in ([], old))
+
+        def health():
+            try:
+                return s.weir.health()
+            except OSError:  # of the dead one
+                return None
+        # It serves a moment before it hears that.
+        wait.until(lambda: health() == 503)
+        assert health() == 503 and s.weir.get("/own").status == 200
+    s.weir.expect_new_children()
+    s.weir.send_signal(signal.SIGTERM)
+    assert s.weir.wait_exit(10) == 0
+
+
 @pytest.mark.short
 def test_shutdown_delay_ends(a_site):
     s = a_site(workers=1, shutdown_delay="300ms")

@@ -228,6 +228,32 @@ def test_two_in_a_row(instance):
             pid = next_pid
 
 
+def test_killed_while_its_workers_drain(instance):
+    """The old master dies, and its workers keep their places until they end:
+    what they count stays, also when others are started."""
+    one = instance(config(shutdown_timeout="5s"))
+    with Client(one.address) as client:
+        assert client.get("/own").status == 200
+        one.send(signal.SIGUSR2)
+        pid = one.wait_taken()
+        one.weir.wait_log("process %d has taken over" % pid)
+        os.kill(one.first, signal.SIGKILL)
+        one.weir.process.wait(10)
+        one.weir.wait_log("predecessor.s master has died")
+        wait.until(lambda: once(one.weir.admin).status)
+
+        def count():
+            return one.weir.metrics().sum("weir_proxy_connections",
+                                          state="open")
+        # Ours, and the one that asks.
+        assert count() == 2
+        assert "predecessor has ended" not in one.weir.log
+        answer = client.get("/own")
+        assert answer.status == 200 and "close" in answer.fields.tokens(
+            "connection")
+    wait.until(lambda: count() == 1, 20)
+
+
 @pytest.mark.parametrize("before, after", [(1, 3), (3, 2)])
 def test_other_number_of_workers(instance, before, after):
     """More or less workers than before, and nobody is refused."""
