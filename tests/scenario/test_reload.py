@@ -4,11 +4,13 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
 
-from lib import conf, proc, wait, ws
+from conftest import need
+from lib import conf, proc, tls, wait, ws
 from lib.client import Client, compose, once, outcome
 from lib.weir import run
 
@@ -33,7 +35,9 @@ class Site:
         self.listen = [{"address": conf.address()}]
         self.admin = {"address": conf.address()}
         self.options = options
-        self.weir = start(self.config())
+        self.weir = start(self.config(), start=False)
+        os.mkdir(self.weir.path("own"), 0o755)
+        self.weir.start()
         # One worker may serve before all do.
         self.weir.wait_log("serves with")
 
@@ -71,7 +75,7 @@ class Site:
         self.hup(config)
         wait.until(lambda: self.count("is not used: ") > before, timeout,
                    what="the refusal")
-        wait.until(lambda: set(self.weir.children()) == children,
+        wait.until(lambda: set(self.weir.children()) <= children,
                    what="nothing is left of the new one")
         assert self.weir.get("/own").body == b"own\n"
         assert self.count("is not used: ") == before + 1
@@ -667,6 +671,143 @@ def test_kills_during_reloads(a_site, victim):
         wait.until(lambda: s.weir.get("/own").status == 200)
     s.reload()
     s.settle()
+
+
+# -- faults --------------------------------------------------------------------
+
+@pytest.fixture
+def certs():
+    made = tls.Certs()
+    yield made
+    made.remove()
+
+
+@pytest.mark.short
+def test_missing_key(a_site, certs):
+    """The key of a new listener, and then of one that serves, is not there."""
+    need("openssl")
+    s = a_site()
+    cert, key = certs.own("pair", "localhost")
+    secure = {"address": conf.address(), "tls": {"cert": cert, "key": key}}
+    hidden = key + ".elsewhere"
+    os.rename(key, hidden)
+    log = s.refused(s.config(listen=s.listen + [secure]))
+    assert re.search(r"weir.conf:\d+:\d+: error: .*pair.key", log), log
+    assert "No such file" in log
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(conf.split(secure["address"]), 1)
+    os.rename(hidden, key)
+    s.reload(s.config(listen=s.listen + [secure]))
+    s.settle()
+    os.rename(key, hidden)
+    assert "pair.key" in s.refused()
+    os.rename(hidden, key)
+    s.settle()
+
+
+@pytest.mark.root
+def test_full_disk(a_site):
+    """Logs that cannot be written, a new one that cannot be made: it serves
+    on, the one is dropped and the other refused."""
+    s = a_site()
+    mount = s.weir.path("small")
+    os.mkdir(mount)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o",
+                       "size=16k,nr_inodes=3,mode=777", "tmpfs", mount],
+                      stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("nothing can be mounted")
+    try:
+        own = {**OWN, "accesslog": [{"path": mount + "/a.log"}]}
+        s.reload(s.config(own=own))
+        with open(mount + "/filler", "wb", buffering=0) as f:
+            with pytest.raises(OSError):
+                while f.write(b"x" * 4096):
+                    pass
+        for _ in range(3):
+            assert s.weir.get("/own").status == 200
+        # The full disk is no reason to refuse what is good.
+        s.reload(s.config({"name": "new", "path": "/new",
+                           "respond": {"body": "new\n"}}, own=own))
+        assert s.weir.get("/new").body == b"new\n"
+        # But a log that is not there cannot be made.
+        log = s.refused(s.config(own={**OWN, "accesslog": [
+            {"path": mount + "/b.log"}]}))
+        assert re.search(r"b.log: .*No space left", log), log
+        s.reload(s.config())
+        s.settle()
+    finally:
+        subprocess.run(["umount", "-l", mount], check=False)
+
+
+def stop_in_step(s, step):
+    """A reload that does not go on: its new processes are halted; they, and
+    how many reloads there were before it."""
+    if step == "check":
+        before = set(s.weir.children())
+        s.hup(s.config(own={**OWN, "test": {"load": "hang"}}))
+        return wait.until(lambda: set(s.weir.children()) - before), 0
+    for _ in range(50):
+        before, outcomes = set(s.weir.children()), s.count("reloaded: ")
+        s.hup()
+        while s.count("reloaded: ") == outcomes:
+            new = [pid for pid in set(s.weir.children()) - before
+                   if "weir: " in proc.title(pid) and
+                   "checks" not in proc.title(pid)]
+            for pid in new:
+                os.kill(pid, signal.SIGSTOP)
+            if new and s.count("reloaded: ") == outcomes:
+                return new, outcomes
+        for pid in new:
+            os.kill(pid, signal.SIGCONT)
+        s.settle()
+    return pytest.skip("this machine is too fast")
+
+
+@pytest.mark.parametrize("step", ["check", "start", "drain"])
+def test_master_killed_during_a_reload(a_site, step):
+    """Who served before serves on, nothing that was new remains, and a plain
+    start takes over."""
+    if "test" not in run("-V")[1].split():
+        pytest.skip("built without the module test")
+    s = a_site(workers=2, upgrade_sock="@DIR@/own/upgrade.sock")
+    master = s.weir.pid
+    before = set(s.weir.children())
+    halted = []
+    if step == "drain":
+        client = Client(s.weir.address)
+        assert client.get("/own").status == 200
+        s.reload()
+        old = s.weir.worker_of(client)
+        before = {pid for pid in s.weir.children() if pid not in before}
+    else:
+        halted, outcomes = stop_in_step(s, step)
+        before = set(s.weir.children()) - set(halted)
+    os.kill(master, signal.SIGKILL)
+    s.weir.process.wait(10)
+    if halted and s.count("reloaded: ") > outcomes:
+        before |= set(halted)  # ready before they were halted
+    for pid in halted:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except OSError:
+            pass
+    if step == "drain":
+        assert proc.alive(old)
+        answer = client.get("/own")
+        assert answer.status == 200 and "close" in answer.fields.tokens(
+            "connection")
+        client.close()
+    assert s.weir.get("/own").body == b"own\n"
+    # A background process ends with the last worker of all.
+    wait.until(lambda: {pid for pid in proc.of_session(master) if
+                        re.search("worker|checks", proc.title(pid))} <=
+               before, 20, what="only those who served are left")
+    s.write(s.config())
+    s.weir.start()
+    s.weir.wait_log("taking over from process")
+    assert s.weir.get("/own").body == b"own\n"
+    wait.until(lambda: not proc.of_session(master), 20,
+               what="the orphans have drained")
 
 
 def test_memory_and_descriptors(a_site):

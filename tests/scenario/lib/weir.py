@@ -154,7 +154,8 @@ class Weir:
                 stdin=subprocess.DEVNULL, stdout=err, stderr=err,
                 env=environment(self.env), start_new_session=True,
                 preexec_fn=self._limit if any(self.limits) else None)
-        live.append(self)
+        if self not in live:
+            live.append(self)
         del recent[:-4]
         recent.append(self)
         if ready:
