@@ -228,6 +228,15 @@ def test_two_in_a_row(instance):
             pid = next_pid
 
 
+def test_by_word(instance):
+    """weir -s upgrade is USR2 to the one that the pid file names."""
+    one = instance()
+    assert runner.run("-c", one.weir.conf, "-s", "upgrade") == (0, "", "")
+    pid = one.wait_taken()
+    assert one.weir.get("/own").status == 200
+    one.weir.wait_log("process %d has taken over" % pid)
+
+
 def test_killed_while_its_workers_drain(instance):
     """The old master dies, and its workers keep their places until they end:
     what they count stays, also when others are started."""
@@ -239,7 +248,7 @@ def test_killed_while_its_workers_drain(instance):
         one.weir.wait_log("process %d has taken over" % pid)
         os.kill(one.first, signal.SIGKILL)
         one.weir.process.wait(10)
-        one.weir.wait_log("predecessor.s master has died")
+        one.weir.wait_log("the predecessor's master has died")
         wait.until(lambda: once(one.weir.admin).status)
 
         def count():
