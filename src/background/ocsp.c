@@ -197,7 +197,7 @@ take_answer(struct fetch *f)
 	struct span der = span_of(f->buffer, f->body_len);
 	const struct ocsp_config *config = &f->owner->config;
 	struct error err;
-	int64_t until_s;
+	int64_t until_s = 0;
 
 	if (tls_staple_check(f->spec->tls, f->pair, der, &until_s, &err) != 0)
 		fail(f, err.text);
@@ -329,8 +329,8 @@ ask(struct fetch *f)
 	const struct tls_staple_target *t = &f->target;
 	struct error err;
 	struct str head;
-	size_t len;
-	char *der;
+	size_t len = 0;
+	char *der = NULL;
 
 	if (tls_staple_request(f->spec->tls, f->pair, &der, &len, &err) !=
 	    0) {
@@ -558,7 +558,7 @@ ocsp_serve(struct ocsp *o, bool is_serving)
 	o->is_serving = is_serving;
 	for (size_t i = 0; i < o->count; i++) {
 		struct fetch *f = &o->items[i];
-		int64_t from_s, until_s;
+		int64_t from_s = 0, until_s = 0;
 
 		let_go(f);
 		deadline_clear(&f->deadline);
