@@ -17,7 +17,7 @@
 
 /* Of a hard limit nothing is given away: a lower one stays. */
 static int
-set(int what, rlim_t most, const char *name, struct error *err)
+set(unsigned what, rlim_t most, const char *name, struct error *err)
 {
 	struct rlimit limit = { 0, 0 };
 
@@ -49,7 +49,7 @@ int
 sandbox_limits_set(const struct sandbox *s, struct error *err)
 {
 	static const struct {
-		int what;
+		unsigned what;
 		const char *name;
 	} none[] = {
 		{ RLIMIT_MEMLOCK, "locked memory" },

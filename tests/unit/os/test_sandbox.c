@@ -63,7 +63,7 @@ run(const struct sandbox *s, int (*then)(void))
 }
 
 static bool
-has_none(int resource)
+has_none(unsigned resource)
 {
 	struct rlimit limit;
 
