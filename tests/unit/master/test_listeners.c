@@ -367,7 +367,7 @@ test_ipv6_only(void **state)
 {
 	uint16_t port = free_port();
 	struct listener_spec dual = { .text = "[::]", .backlog = 128,
-		.reuseport = true }, only;
+		.reuseport = true }, only, both[2];
 	struct listener_spec four = spec_at(INADDR_ANY, port);
 	struct listener_set one, two;
 	struct error err;
@@ -391,14 +391,12 @@ test_ipv6_only(void **state)
 	assert_int_equal(take_over(&two, &one), 1);
 	assert_true(sock_is_ipv6_only(two.items[0].fds[0]));
 	/* IPv4 beside it is another address. */
-	{
-		struct listener_spec both[] = { only, four };
-
-		follow(&one, &two, both, 2, 2);
-		assert_int_equal(one.items[0].kept, 2);
-		assert_false(one.items[1].is_late);
-		assert_int_equal(take_over(&one, &two), 0);
-	}
+	both[0] = only;
+	both[1] = four;
+	follow(&one, &two, both, 2, 2);
+	assert_int_equal(one.items[0].kept, 2);
+	assert_false(one.items[1].is_late);
+	assert_int_equal(take_over(&one, &two), 0);
 	/* One for both in their place. */
 	follow(&two, &one, &dual, 1, 2);
 	assert_true(two.items[0].is_late);
