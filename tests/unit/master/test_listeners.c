@@ -298,7 +298,7 @@ test_taken(void **state)
 	struct listener_spec specs[] = {
 		spec_at(INADDR_LOOPBACK, free_port()),
 		spec_at(INADDR_LOOPBACK, port) };
-	struct listener_set other, one;
+	struct listener_set other, one, two;
 	struct error err;
 
 	(void)state;
@@ -309,9 +309,10 @@ test_taken(void **state)
 	assert_null(one.items);
 	/* So it is where we have another port. */
 	follow(&one, &none, specs, 1, 2);
-	assert_int_equal(listeners_follow(&other, &one, &specs[1], 1, 2,
-	    &err), -1);
+	assert_int_equal(listeners_follow(&two, &one, &specs[1], 1, 2, &err),
+	    -1);
 	listener_set_close(&one);
+	listener_set_close(&other);
 }
 
 /* From where to where; what overlaps is bound, and waits for its turn. */
