@@ -103,8 +103,9 @@ int conn_watch(struct conn *c);
  */
 void conn_set_stream(struct conn *c, struct conn_stream *stream);
 /*
- * 0 = done, CONN_AGAIN (call again when readable), CONN_EOF, CONN_FAILED,
- * CONN_REFUSED; CONN_FACT_WHY tells more.  What it sends and the kernel refuses waits in `out`.  A plain conn is done.
+ * 0 = done, CONN_AGAIN (call again when readable), CONN_FAILED (also an end of
+ * the peer's), CONN_REFUSED; CONN_FACT_WHY tells more.  What it sends and the
+ * kernel refuses waits in `out`.  A plain conn is done.
  */
 int conn_handshake(struct conn *c);
 /*

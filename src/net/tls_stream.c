@@ -304,12 +304,15 @@ handshake(struct conn *c)
 		if (n == CONN_EOF || n == CONN_FAILED) {
 			note(t, "closed in the handshake");
 			leave(t, c);
-			return (int)n;
+			return CONN_FAILED;
 		}
 	}
 	result = shake(t, c);
 	leave(t, c);
-	return c->failed && result == 0 ? CONN_FAILED : result;
+	/* An end says CONN_EOF, which is 0 as well. */
+	if (result == 0 && (c->failed || (!t->is_done && !t->base.is_early)))
+		return CONN_FAILED;
+	return result;
 }
 
 /* ---- receiving ---- */

@@ -15,9 +15,16 @@
 #include "base/error.h"
 #include "os/sandbox_private.h"
 
+/* glibc has an enum where POSIX has an int. */
+#ifdef __GLIBC__
+typedef __rlimit_resource_t limit_kind;
+#else
+typedef int limit_kind;
+#endif
+
 /* Of a hard limit nothing is given away: a lower one stays. */
 static int
-set(unsigned what, rlim_t most, const char *name, struct error *err)
+set(limit_kind what, rlim_t most, const char *name, struct error *err)
 {
 	struct rlimit limit = { 0, 0 };
 
@@ -49,7 +56,7 @@ int
 sandbox_limits_set(const struct sandbox *s, struct error *err)
 {
 	static const struct {
-		unsigned what;
+		limit_kind what;
 		const char *name;
 	} none[] = {
 		{ RLIMIT_MEMLOCK, "locked memory" },

@@ -240,6 +240,15 @@ def test_slow_handshake_is_cut(weir):
     assert timeouts(weir) == before + 1
 
 
+@pytest.mark.parametrize("hello", [b"", b"\x16\x03\x01\x02\x00\x01"])
+def test_end_in_the_handshake(weir, hello):
+    """Who leaves in it is let go at once, not after its time."""
+    with socket.create_connection(weir.addresses[0], timeout=5) as s:
+        s.sendall(hello)
+        s.shutdown(socket.SHUT_WR)
+        assert s.recv(100) == b""
+
+
 def test_clear_text_on_a_tls_port(weir):
     with Client(weir.address) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
