@@ -556,7 +556,8 @@ def test_bad_answers(tmp_path, answer, part):
 
     def serve(listener):
         with listener.accept()[0] as c:
-            c.recv(4096)
+            with c.makefile("rb") as question:
+                question.readline()
             c.sendall(answer)
 
     with socket.socket(socket.AF_UNIX) as s:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Write weir.conf from Python dicts, and pick addresses to listen on."""
+import collections
 import os
 import random
 import socket
@@ -62,17 +63,24 @@ def document(config):
 # Below the range from which the kernel takes ports for connects, so that
 # nobody gets one by accident between our look and weir's bind.
 picker = random.Random(os.urandom(8))
+# Processes of one run pick from ports of their own, and none of late again.
+RUNS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+RUN = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+given = collections.deque(maxlen=512)
 
 
 def free_port(host="127.0.0.1"):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(200):
-        port = picker.randrange(10240, 32000)
+        port = picker.randrange(10240 + RUN, 32000, RUNS)
+        if port in given:
+            continue
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             try:
                 sock.bind((host, port))
             except OSError:
                 continue
+            given.append(port)
             return port
     raise AssertionError("no free port")
 
