@@ -422,6 +422,9 @@ is_shown(const struct conf_dump *d, const struct conf_item *item,
 		return true;
 	if (item->type != CONF_TYPE_GROUP)
 		return place_of(d, from) != NULL;
+	if (item->present != 0 && place_of(d, (struct source){ from.base,
+	    from.offset - item->offset + item->present }) != NULL)
+		return true;
 	for (const struct conf_item *i = item->table->items; i->name != NULL;
 	    i++) {
 		if (is_shown(d, i, at_item(from, i)))

@@ -196,9 +196,14 @@ apply_group(struct conf_ctx *ctx, const struct conf_node *key,
 		    parts[i].conf == NULL)
 			continue;
 		item = found;
-		if (item->present != 0)
-			*(bool *)((char *)parts[i].conf + item->present) =
-			    true;
+		if (item->present != 0) {
+			bool *present = (bool *)(void *)
+			    ((char *)parts[i].conf + item->present);
+
+			*present = true;
+			/* An empty one says something as well. */
+			conf_origins_set(ctx->origins, present, &key->place);
+		}
 		inner[inner_count++] = (struct conf_part){ found->table,
 			field_of(found, parts[i].conf) };
 	}
