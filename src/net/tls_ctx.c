@@ -406,7 +406,7 @@ server_init(struct tls_server *s, const struct tls_ctx_about *about,
 		return error_set(err, "alpn: too long");
 	if (set_verify(s, about, err) != 0 || set_tickets(s, about, err) != 0)
 		return -1;
-	tls_stream_set_callbacks(s->ctx);
+	tls_callbacks_set(s->ctx);
 	return s->pair_count > 0 ? set_fallback(s, err) : 0;
 }
 

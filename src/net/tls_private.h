@@ -288,10 +288,14 @@ int tls_ticket_load(struct tls_server *s, const struct tls_ctx_about *about,
 int tls_ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_encrypting);
 
+/* ---- tls_callbacks ---- */
+
+/* What a server's context calls in a handshake. */
+void tls_callbacks_set(SSL_CTX *ctx);
+
 /* ---- tls_stream ---- */
 
-/* What a server's context calls; what a client's does. */
-void tls_stream_set_callbacks(SSL_CTX *ctx);
+/* What a client's context calls when a ticket comes. */
 void tls_stream_set_client_callbacks(SSL_CTX *ctx);
 
 static inline struct tls_stream *
