@@ -23,7 +23,8 @@ esac
 
 # What a build with no more than it needs leaves out.
 four_only="--without-nghttp2 --without-cares --without-jansson
-	--without-libseccomp --without-brotli --without-zstd --without-hiredis"
+	--without-libseccomp --without-brotli --without-zstd --without-hiredis
+	--without-isal --without-crypt"
 jobs=$(nproc 2>/dev/null || echo 2)
 work=$top/build-check
 mkdir -p "$work" 2>/dev/null && [ -w "$work" ] || work=$(mktemp -d)

@@ -8,7 +8,7 @@ build_packages="autoconf automake make gcc libc6-dev pkg-config
 	libssl-dev libconfig-dev libpcre2-dev zlib1g-dev"
 optional_packages="libnghttp2-dev libc-ares-dev libjansson-dev
 	libseccomp-dev libbrotli-dev libzstd-dev libhiredis-dev
-	libcrypt-dev"
+	libisal-dev libcrypt-dev"
 # Unit tests, scenarios, lint.
 test_packages="libcmocka-dev clang libclang-rt-dev python3 python3-pytest
 	python3-pytest-xdist mandoc curl openssl procps"

@@ -97,11 +97,25 @@ destroy(struct coder *c)
 	free(c);
 }
 
+/* Who does it: gzip is done by two. */
+static const struct coder_ops *
+ops_of(enum coder_kind kind, bool is_decoder, unsigned level)
+{
+#ifdef HAVE_ISAL
+	if (kind == CODER_GZIP && !is_decoder &&
+	    level <= coder_isal_ops.level_max)
+		return &coder_isal_ops;
+#endif
+	(void)is_decoder;
+	(void)level;
+	return kinds[kind].ops;
+}
+
 struct coder *
 coder_new(enum coder_kind kind, bool is_decoder, unsigned level,
     unsigned live_max)
 {
-	const struct coder_ops *ops = kinds[kind].ops;
+	const struct coder_ops *ops = ops_of(kind, is_decoder, level);
 	struct coder *c;
 
 	assert(ops != NULL);

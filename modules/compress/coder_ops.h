@@ -35,6 +35,10 @@ struct coder {
 };
 
 extern const struct coder_ops coder_gzip_ops;
+#ifdef HAVE_ISAL
+/* Encodes gzip at levels up to its level_max. */
+extern const struct coder_ops coder_isal_ops;
+#endif
 #ifdef HAVE_BROTLI
 extern const struct coder_ops coder_brotli_ops;
 #endif

@@ -15,6 +15,9 @@
 #ifdef HAVE_BROTLI
 #include <brotli/encode.h>
 #endif
+#ifdef HAVE_ISAL
+#include <isa-l.h>
+#endif
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 #endif
@@ -40,6 +43,9 @@ static const char *const left_out[] = {
 #endif
 #ifndef HAVE_ZSTD
 	"zstd: no zstd compression",
+#endif
+#ifndef HAVE_ISAL
+	"ISA-L: gzip's lowest levels by zlib, slower",
 #endif
 #ifndef HAVE_LIBCRYPT
 	"libcrypt: of passwords' hashes only apr1",
@@ -72,6 +78,10 @@ print_libraries(FILE *out)
 	fprintf(out, "  brotli %u.%u.%u\n", BrotliEncoderVersion() >> 24,
 	    BrotliEncoderVersion() >> 12 & 0xfff,
 	    BrotliEncoderVersion() & 0xfff);
+#endif
+#ifdef HAVE_ISAL
+	fprintf(out, "  ISA-L %d.%d.%d\n", ISAL_MAJOR_VERSION,
+	    ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
 #endif
 #ifdef HAVE_ZSTD
 	fprintf(out, "  zstd %s\n", ZSTD_versionString());
