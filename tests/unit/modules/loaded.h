@@ -46,6 +46,7 @@ loaded_init(struct loaded *l)
 	l->route.name = "web/1";
 	l->group.name = SPAN("app");
 	l->backend.text = SPAN("127.0.0.1:81");
+	l->backend.label = l->backend.text;
 	l->ex.proxy = &l->proxy;
 	l->ex.service = &l->service;
 	l->ex.route = &l->route;

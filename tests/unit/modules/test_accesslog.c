@@ -271,7 +271,7 @@ long_values_are_cut(void **state)
 		loaded.ex.group = &loaded.group;
 		loaded.ex.backend = &loaded.backend;
 		loaded.group.name = span_of(huge, 5000);
-		loaded.backend.text = span_of(huge, 5000);
+		loaded.backend.label = span_of(huge, 5000);
 		loaded_add(&loaded, &loaded.ex.req.fields, "User-Agent",
 		    huge);
 		loaded_add(&loaded, &loaded.ex.req.fields, "Referer", huge);

@@ -62,7 +62,7 @@ test_process_slots(void **state)
 	int first, second;
 
 	(void)state;
-	assert_int_equal(shared->process_count, 1 + 3 * 201 + 200);
+	assert_int_equal(shared->process_count, 1 + 3 * 202 + 200);
 	first = shared_take_process(shared, 0);
 	second = shared_take_process(shared, 0);
 	assert_int_equal(first, SHARED_FIRST_CHILD);
