@@ -216,6 +216,7 @@ on_message(struct channel *channel, const struct channel_message *m)
 		if (channel_body(m, &cert, sizeof(cert)) && m->fd_count == 1)
 			generation_take_cert(b->boot->generation,
 			    cert.listener, cert.pair, m->fds[0]);
+		ocsp_cert_changed(b->ocsp);
 		break;
 	case CHANNEL_FILE:
 		generation_files_take(b->boot->generation, channel, m);

@@ -571,6 +571,24 @@ ocsp_serve(struct ocsp *o, bool is_serving)
 }
 
 void
+ocsp_cert_changed(struct ocsp *o)
+{
+	if (o == NULL || !o->is_serving)
+		return;
+	for (size_t i = 0; i < o->count; i++) {
+		struct fetch *f = &o->items[i];
+		int64_t from_s = 0, until_s = 0;
+
+		tls_staple_times(f->spec->tls, f->pair, &from_s, &until_s);
+		if (until_s != 0)
+			continue;
+		/* What is on its way was asked for the one before. */
+		let_go(f);
+		rest(f, entropy_fast() % SPREAD_MS);
+	}
+}
+
+void
 ocsp_stop(struct ocsp *o)
 {
 	if (o == NULL)

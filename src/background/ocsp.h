@@ -33,6 +33,8 @@ int ocsp_start(struct ocsp **o, const struct ocsp_config *config,
     struct error *err) __attribute__((warn_unused_result));
 /* Only the generation that serves fetches.  o may be NULL. */
 void ocsp_serve(struct ocsp *o, bool is_serving);
+/* A pair was replaced: without a response one is fetched.  o may be NULL. */
+void ocsp_cert_changed(struct ocsp *o);
 void ocsp_stop(struct ocsp *o);
 /* Why the last attempt failed; NULL if it did not, or is none of its. */
 const char *ocsp_why(const struct ocsp *o, const struct listener_spec *spec,

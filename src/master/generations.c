@@ -368,10 +368,19 @@ generations_prepare(struct generations *gs, struct generation *g,
 {
 	struct generations_live *l;
 
+	/* Its processes would be forks of one that has, or had, the keys. */
+	if (generation_settings(g)->key_isolation && gs->has_held_keys) {
+		generation_free(g);
+		return error_set(err, "key_isolation: the keys are in the "
+		    "master's memory already: an upgrade or a restart turns "
+		    "it on");
+	}
 	if (generation_attach(g, gs->config.shared, err) != 0) {
 		generation_free(g);
 		return -1;
 	}
+	if (!generation_settings(g)->key_isolation)
+		gs->has_held_keys = true;
 	l = heap_alloc_zeroed(1, sizeof(*l));
 	l->owner = gs;
 	l->generation = g;

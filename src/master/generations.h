@@ -92,6 +92,7 @@ struct generations {
 	unsigned last_number;
 	char sandbox[512]; /* as it was logged last */
 	unsigned predecessors; /* see generations_set_predecessors() */
+	bool has_held_keys; /* the master, without key_isolation */
 	bool is_stopping;
 	bool is_ending;
 };

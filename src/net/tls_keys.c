@@ -12,6 +12,7 @@
 #include <openssl/async.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,8 @@
 #include "base/heap_alloc.h"
 #include "net/tls_keys_private.h"
 #include "os/fdpass.h"
+
+enum { READ_MS = 10000 }; /* for one key, its passphrase and all */
 
 struct tls_keys *
 tls_keys_new(struct error *err)
@@ -160,12 +163,20 @@ ask_reader(struct tls_keys *k, const struct tls_keys_errand *errand,
 {
 	struct pollfd wait = { .fd = k->reader_fd, .events = POLLIN };
 	size_t none = 0;
+	int ready;
 
 	if (fdpass_send(k->reader_fd, errand, sizeof(*errand), fds,
 	    fd_count) != 0)
 		return error_set_errno(err, errno, "passing it on");
-	while (poll(&wait, 1, -1) < 0 && errno == EINTR)
+	while ((ready = poll(&wait, 1, READ_MS)) < 0 && errno == EINTR)
 		;
+	if (ready == 0) {
+		/* A command for a passphrase that hangs must not stop us. */
+		kill(k->reader, SIGKILL);
+		tls_keys_rest(k);
+		return error_set(err, "reading it took more than %d s",
+		    READ_MS / 1000);
+	}
 	if (fdpass_receive(k->reader_fd, proof, sizeof(*proof), NULL,
 	    &none) != sizeof(*proof)) {
 		tls_keys_rest(k);
@@ -199,12 +210,16 @@ verify(const struct tls_keys_errand *errand,
 static int
 open_file(const char *path, int *fd, struct error *err)
 {
-	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Opening a FIFO would wait for somebody to write. */
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	return *fd >= 0 ? 0
 	    : error_set_errno(err, errno, "reading %s", path);
 }
 
-/* Nothing of it is left in the vault when that fails. */
+/*
+ * Half of a record must not stay in the vault; a whole one that is of no use
+ * does, for the signer may have read it already.
+ */
 static int
 give(struct tls_keys *k, struct tls_keys_errand *errand, const int fds[2],
     size_t fd_count, EVP_PKEY *half, struct error *err)
@@ -216,8 +231,9 @@ give(struct tls_keys *k, struct tls_keys_errand *errand, const int fds[2],
 		return error_set_errno(err, errno, "looking at the vault");
 	if (start_reader(k, err) != 0)
 		return -1;
-	if (ask_reader(k, errand, fds, fd_count, &proof, err) == 0 &&
-	    verify(errand, &proof, half, err) == 0) {
+	if (ask_reader(k, errand, fds, fd_count, &proof, err) == 0) {
+		if (verify(errand, &proof, half, err) != 0)
+			return -1;
 		k->count++;
 		return 0;
 	}

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,6 +126,17 @@ run_errand(const struct tls_keys_errand *errand, const int *fds,
 	EVP_PKEY_free(key);
 }
 
+/* Nobody looks into this process, and it does not outlive who asks it. */
+static void
+protect(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)prctl(PR_SET_DUMPABLE, 0);
+}
+
 void
 tls_keys_reader_main(int fd, int vault_fd)
 {
@@ -132,6 +144,7 @@ tls_keys_reader_main(int fd, int vault_fd)
 	static struct tls_keys_proof proof;
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 
+	protect();
 	/* Commands for passphrases are run as from a shell. */
 	signal(SIGCHLD, SIG_DFL);
 	for (;;) {

@@ -252,6 +252,11 @@ shake(struct tls_stream *t, struct conn *c)
 			t->is_done = true;
 			/* Nothing is signed any more: no more jobs. */
 			SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
+			/* Early data may have come with all that follows it. */
+			if (t->early.len > 0) {
+				t->base.is_early = true;
+				c->readable = true;
+			}
 			return 0;
 		}
 		switch (SSL_get_error(t->ssl, result)) {

@@ -113,6 +113,14 @@ replace(struct tls_server *s, size_t i, struct tls_pair *pair,
 		old->names[old->name_count] = strdup(pair->names[n]);
 		tls_sni_add(&s->sni, old->names[old->name_count++], old);
 	}
+	/* What was fetched for a certificate holds as long as that does. */
+	if (pair->ocsp == NULL && old->conf->ocsp_fetch &&
+	    X509_cmp(old->cert, pair->cert) == 0) {
+		pair->ocsp = old->ocsp;
+		pair->ocsp_len = old->ocsp_len;
+		pair->ocsp_times = old->ocsp_times;
+		old->ocsp = NULL;
+	}
 	X509_free(old->cert);
 	sk_X509_pop_free(old->chain, X509_free);
 	EVP_PKEY_free(old->key);

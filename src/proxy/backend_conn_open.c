@@ -62,6 +62,24 @@ take_item(struct exchange *ex)
 	return pool_take_terms(pool, ex->backend, server_name(ex, memory));
 }
 
+/*
+ * The request was to say which name the backend's certificate must be for, and
+ * says none: any certificate would do, by the client's choice.
+ */
+static bool
+lacks_name(struct exchange *ex)
+{
+	const struct tls_client_conf *conf = ex->backend->tls_conf;
+	char memory[NAME_MAX_BYTES];
+	struct span text;
+
+	return ex->backend->tls != NULL && conf->sni != NULL &&
+	    conf->verify && conf->verify_hostname &&
+	    conf->alternative_cn == NULL &&
+	    !template_is_constant(conf->sni, &text) &&
+	    server_name(ex, memory).len == 0;
+}
+
 static bool
 take_idle(struct exchange *ex)
 {
@@ -335,6 +353,11 @@ backend_conn_open(struct exchange *ex, bool may_reuse, enum reason *reason,
 	bool pending = false;
 	int error;
 
+	if (lacks_name(ex)) {
+		*reason = REASON_MISDIRECTED;
+		*detail = "no name to verify the backend's certificate by";
+		return BACKEND_CONN_FAILED;
+	}
 	if (backend_h2_is_wanted(ex)) {
 		switch (backend_h2_open(ex, may_reuse)) {
 		case BACKEND_H2_READY:

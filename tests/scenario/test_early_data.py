@@ -96,6 +96,36 @@ class Gate:
         self.server.close()
 
 
+class Bundle(Gate):
+    """Passes on the ClientHello alone, and all behind it in one piece: as a
+    worker sees it that was busy in between."""
+
+    def _run(self):
+        try:
+            client, _ = self.listener.accept()
+            threading.Thread(target=self._down, args=(client,),
+                             daemon=True).start()
+            data = b""
+            while len(data) < 5 or len(data) < 5 + data[3] * 256 + data[4]:
+                data += client.recv(65536)
+            hello = 5 + data[3] * 256 + data[4]
+            self.server.sendall(data[:hello])
+            wait.until(lambda: self.answer, 15)
+            client.settimeout(0.5)
+            try:
+                # Early data, its end and Finished: until it falls silent.
+                while more := client.recv(65536):
+                    data += more
+            except socket.timeout:
+                pass
+            self.server.sendall(data[hello:])
+            client.settimeout(20)
+            while more := client.recv(65536):
+                self.server.sendall(more)
+        except OSError:
+            pass
+
+
 class Peer:
     """openssl s_client, of which we read what it says."""
 
@@ -191,6 +221,18 @@ def test_answer_comes_early(weir, session, tmp_path):
         # The client shows it as soon as its own handshake is over.
         peer.wait(b"early=1")
         gate.opened.set()
+    gate.close()
+
+
+def test_early_data_with_all_that_follows(weir, origin, session, tmp_path):
+    """The handshake may be over before its early data is looked at."""
+    script = origin.script(lambda exchange: exchange.reply(200, "served"))
+    gate = Bundle(weir.address)
+    with early(gate.address, session, request(script.path), tmp_path) as peer:
+        script.wait()
+        peer.wait(b"served")
+        peer.send(request("/early"))
+        peer.wait(b"early=0")
     gate.close()
 
 

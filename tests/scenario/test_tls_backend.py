@@ -156,6 +156,10 @@ def test_name_from_the_request(weir, servers):
     assert "b.openrusty.org" in servers["good"].names
     assert once(weir.address, target="/template",
                 fields=[("X-Name", "other.example")]).status == 502
+    # No name to verify by: any certificate would do, by the client's choice.
+    for name in ("127.0.0.1", "", "x" * 300):
+        assert once(weir.address, target="/template",
+                    fields=[("X-Name", name)]).status == 421
 
 
 def test_client_certificate(weir, servers):
@@ -175,8 +179,10 @@ def test_sessions_are_resumed(weir, servers):
     for _ in range(3):
         assert once(weir.address, target="/sni/hello").status == 200
         server.drop_idle()
-    # A connection that was not idle yet has served twice.
-    assert server.resumed[before:] and all(server.resumed[before:])
+    # A connection that was not idle yet has served twice; the first one may
+    # have been closed before its ticket came.
+    after = server.resumed[before + 1:]
+    assert after and all(after)
 
 
 def test_sessions_are_shared_by_workers(start, certs):
