@@ -98,6 +98,16 @@ send_next(struct handover *h)
 	return 0;
 }
 
+/* Both ends hear of it as an event: whoever sends is not called from here. */
+static void
+break_off(struct handover *h, int why)
+{
+	if (why != EPIPE)
+		log_error(NULL, "sending to the other instance: %s",
+		    strerror(why));
+	shutdown(h->watch.fd, SHUT_RDWR);
+}
+
 static void
 send_more(struct handover *h)
 {
@@ -109,6 +119,8 @@ send_more(struct handover *h)
 		loop_blocked(h->loop, &h->watch, LOOP_WRITABLE);
 	else if (errno == ETOOMANYREFS || errno == ENOBUFS)
 		deadline_set(h->loop, &h->retry, now_ms() + RETRY_MS);
+	else
+		break_off(h, errno);
 }
 
 static void

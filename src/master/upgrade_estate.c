@@ -11,6 +11,7 @@
 #include "master/master_private.h"
 #include "metrics/metrics_inherit.h"
 #include "os/shmem.h"
+#include "os/sock.h"
 #include "site/shared.h"
 
 static void
@@ -157,10 +158,27 @@ upgrade_estate_collect(void *arg, struct manifest *manifest)
 	give(m, &m->generations.serving->listeners, manifest);
 }
 
+/* A worker closes surplus; such a number may be anything's by now. */
+static void
+drop_closed(struct listener_set *own)
+{
+	for (size_t i = 0; i < own->count; i++) {
+		struct listener *l = &own->items[i];
+		size_t have = l->fd_count;
+
+		l->fd_count = 0;
+		for (size_t j = 0; j < have; j++) {
+			if (sock_listens_at(l->fds[j], &l->spec->addr))
+				l->fds[l->fd_count++] = l->fds[j];
+		}
+	}
+}
+
 void
 upgrade_estate_collect_orphan(void *arg, struct manifest *manifest)
 {
 	struct master *m = arg;
 
+	drop_closed(&m->upgrade.own);
 	give(m, &m->upgrade.own, manifest);
 }

@@ -115,6 +115,27 @@ def test_master_killed_again(orphans):
         load.more(100)
 
 
+def test_fewer_workers(orphans):
+    """What was surplus after a reload is closed; the rest goes over."""
+    one = orphans(config(workers=3))
+
+    def listening():
+        worker, = one.weir.workers()
+        return len(proc.inodes(worker))
+    one.weir.write("weir.conf", one.weir.text.replace(
+        "workers = 3", "workers = 1"))
+    one.send(signal.SIGHUP)
+    wait.until(lambda: len(one.weir.workers()) == 1, 15,
+               what="one worker:\n" + one.weir.log)
+    before = listening()
+    wait.until(lambda: listening() == before - 2, 20,
+               what="surplus goes:\n" + one.weir.log)
+    one.kill_master()
+    with Load(one.address) as load:
+        one.plain_start()
+        load.more(100)
+
+
 def test_new_configuration_is_refused(orphans):
     """A start that fails leaves the orphans as they are."""
     one = orphans()

@@ -154,6 +154,27 @@ test_large_manifest(void **state)
 	manifest_fini(&m);
 }
 
+/* What cannot be sent is the end for both, and no silence. */
+static void
+test_closed_descriptor(void **state)
+{
+	int closed = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct manifest m;
+
+	(void)state;
+	manifest_init(&m, false);
+	manifest_begin(&m, 5, 1);
+	manifest_put_fd(&m, closed);
+	manifest_end(&m);
+	start_pair();
+	close(closed);
+	handover_send_manifest(&a, &m);
+	assert_int_equal(last_type[0], 99);
+	turn_until(0, 0);
+	turn_until(1, 0);
+	manifest_fini(&m);
+}
+
 static void
 test_garbage(void **state)
 {
@@ -312,6 +333,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_large_manifest, setup,
 		    teardown),
+		cmocka_unit_test_setup_teardown(test_closed_descriptor,
+		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_stray_descriptor, setup,
