@@ -161,10 +161,14 @@ watch_door(struct orphans *o)
 static void
 leave(struct orphans *o)
 {
+	/* Of those behind the page nothing is known: they do not go. */
+	size_t count = o->listener_count < LISTENERS_MAX
+	    ? o->listener_count : LISTENERS_MAX;
+
 	log_notice(NULL, "another master has taken over");
 	deadline_clear(&o->look);
 	loop_remove(o->loop, &o->watch);
-	o->back.on_taken(o->back.arg, o->page->gone, o->listener_count);
+	o->back.on_taken(o->back.arg, o->page->gone, count);
 }
 
 static bool
