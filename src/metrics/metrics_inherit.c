@@ -132,6 +132,7 @@ take_row(struct metrics_heir *h, const char *line)
 {
 	struct pair like = { .type = METRIC_COUNTER };
 	char name[128], label[256] = "";
+	size_t room; /* in words */
 	unsigned type;
 	int at = 0;
 
@@ -142,8 +143,9 @@ take_row(struct metrics_heir *h, const char *line)
 	like.type = (enum metric_type)type;
 	if (line[at] == ' ')
 		snprintf(label, sizeof(label), "%s", line + at + 1);
-	if ((like.old_row + words_of(like.type)) * sizeof(uint64_t) >
-	    h->old.layout.block_bytes[like.old_set])
+	room = h->old.layout.block_bytes[like.old_set] / sizeof(uint64_t);
+	if (room < words_of(like.type) ||
+	    like.old_row > room - words_of(like.type))
 		return false;
 	add_pair(h, &like, name, label);
 	return true;
@@ -162,10 +164,19 @@ take_set(struct metrics_heir *h, const char *line)
 		return false;
 	h->scopes[i] = (enum metric_scope)scope;
 	h->set_count++;
-	return l->blocks_at[i] <= l->process_bytes &&
-	    l->block_bytes[i] <= l->process_bytes &&
-	    l->block_bytes[i] * l->names_max[scope] <=
-	    l->process_bytes - l->blocks_at[i];
+	return true;
+}
+
+/* All names of a set, once everything has been said about both. */
+static bool
+is_inside(const struct metrics_heir *h, size_t set)
+{
+	const struct metrics_layout *l = &h->old.layout;
+	size_t bytes = l->block_bytes[set];
+
+	return l->blocks_at[set] <= l->process_bytes && (bytes == 0 ||
+	    l->names_max[h->scopes[set]] <=
+	    (l->process_bytes - l->blocks_at[set]) / bytes);
 }
 
 static bool
@@ -183,18 +194,37 @@ take_line(struct metrics_heir *h, const char *line)
 	if (sscanf(line, "names %u %" SCNu32 " %zu", &n, &count, &at) == 3) {
 		if (n >= METRIC_SCOPE_COUNT)
 			return true; /* a later version's */
+		if (l->names_max[n] != 0)
+			return false;
 		l->names_max[n] = count;
 		l->names_at[n] = at;
 		return count > 0 && count <= 1U << 20 && at <= l->zone_bytes &&
 		    count * sizeof(struct metrics_name) <= l->zone_bytes - at;
 	}
-	return sscanf(line, "zone %u %" SCNu32 " %zu %zu", &n,
+	return l->process_slots == 0 &&
+	    sscanf(line, "zone %u %" SCNu32 " %zu %zu", &n,
 	    &l->process_slots, &l->process_at, &l->process_bytes) == 4 &&
 	    n == FORMAT && l->process_slots > 0 &&
 	    l->process_at <= l->zone_bytes && l->process_bytes <=
 	    (l->zone_bytes - l->process_at) / l->process_slots &&
 	    sizeof(struct metrics_zone) + l->process_slots *
 	    sizeof(uint64_t) <= l->process_at;
+}
+
+static int
+check_description(const struct metrics_heir *h, struct error *err)
+{
+	bool is_whole = h->old.layout.process_slots > 0;
+
+	for (size_t i = 0; i < h->set_count; i++) {
+		if (!is_inside(h, i))
+			return error_set(err, "metrics: its description makes "
+			    "no sense: set %zu is outside", i);
+	}
+	for (unsigned i = 0; i < METRIC_SCOPE_COUNT; i++)
+		is_whole &= h->old.layout.names_max[i] > 0;
+	return is_whole ? 0 :
+	    error_set(err, "metrics: it was not described");
 }
 
 static int
@@ -216,11 +246,7 @@ take_description(struct metrics_heir *h, struct span text, struct error *err)
 		text.p += len + 1;
 		text.len -= len + 1;
 	}
-	for (unsigned i = 0; i < METRIC_SCOPE_COUNT; i++) {
-		if (h->old.layout.names_max[i] == 0)
-			return error_set(err, "metrics: it was not described");
-	}
-	return 0;
+	return check_description(h, err);
 }
 
 struct metrics_heir *

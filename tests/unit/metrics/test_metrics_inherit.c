@@ -258,6 +258,21 @@ test_bad_descriptions(void **state)
 		{ "a row of no set", "row 0 0 0 a_total \n", "no sense" },
 		{ "a row outside", "zone 1 1 4096 4096\nnames 0 1 512\n"
 		    "set 0 0 64 a\nrow 0 8 0 a_total \n", "no sense" },
+		{ "a row far outside", "zone 1 1 4096 4096\nnames 0 1 512\n"
+		    "set 0 0 64 a\nrow 0 2305843009213693951 0 a_total \n",
+		    "no sense" },
+		{ "a set before its names", "zone 1 1 4096 4096\n"
+		    "set 0 0 64 a\nnames 0 65 512\n", "set 0 is outside" },
+		{ "a set before its zone", "set 0 4096 64 a\nnames 0 1 512\n"
+		    "zone 1 1 4096 4096\n", "set 0 is outside" },
+		{ "a set that wraps", "zone 1 1 4096 4096\nnames 0 2 512\n"
+		    "set 0 0 9223372036854775808 a\n", "set 0 is outside" },
+		{ "names twice", "zone 1 1 4096 4096\nnames 0 1 512\n"
+		    "names 0 2 512\n", "no sense: names 0 2" },
+		{ "a zone twice", "zone 1 1 4096 4096\n"
+		    "zone 1 1 4096 64\n", "no sense: zone 1 1 4096 64" },
+		{ "no zone", "names 0 1 0\nnames 1 1 0\nnames 2 1 0\n"
+		    "names 3 1 0\nnames 4 1 0\n", "was not described" },
 		{ "other words", "hello\n", "no sense" },
 	};
 
