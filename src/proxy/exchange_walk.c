@@ -116,6 +116,14 @@ step_early(struct exchange *ex)
 	return exchange_walk_enter(ex, EXCHANGE_ROUTE);
 }
 
+/* Of a body that came in pieces: what has come of it so far. */
+static bool
+is_body_too_large(const struct exchange *ex)
+{
+	return ex->core->body_size_max != 0 &&
+	    ex->request_body.bytes > ex->core->body_size_max;
+}
+
 static enum flow
 step_route(struct exchange *ex)
 {
@@ -123,10 +131,10 @@ step_route(struct exchange *ex)
 
 	if (verdict != VERDICT_NEXT)
 		return divert(ex, verdict);
-	if (ex->core->body_size_max != 0 &&
-	    ((ex->req.framing == HTTP_FRAMING_LENGTH &&
+	if ((ex->core->body_size_max != 0 &&
+	    ex->req.framing == HTTP_FRAMING_LENGTH &&
 	    ex->req.content_length > ex->core->body_size_max) ||
-	    ex->request_body.bytes > ex->core->body_size_max))
+	    is_body_too_large(ex))
 		return exchange_walk_fail(ex, REASON_BODY_TOO_LARGE, NULL);
 	return exchange_walk_enter(ex, EXCHANGE_REQUEST);
 }
@@ -144,6 +152,9 @@ step_request(struct exchange *ex)
 {
 	enum verdict verdict = exchange_walk_hooks(ex, PHASE_REQUEST);
 
+	/* All of it may have come while a module waited. */
+	if (verdict == VERDICT_NEXT && is_body_too_large(ex))
+		return exchange_walk_fail(ex, REASON_BODY_TOO_LARGE, NULL);
 	if (verdict == VERDICT_NEXT && ex->route->action != ROUTE_UPSTREAM)
 		verdict = exchange_answer_route(ex);
 	if (verdict != VERDICT_NEXT)

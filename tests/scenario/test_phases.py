@@ -64,6 +64,8 @@ def weir(start_shared, origin):
            phases=["upstream_select"]),
         {"path": "/late-fail", "upstream": "down", "timeouts": {
             "total": "50ms"}, "test": {"pause": "150ms", "phases": ["fail"]}},
+        {"path": "/limited", "upstream": "up", "body_size_max": 1000,
+         "test": {"pause": "40ms", "phases": ["request"]}},
         {"path": "/own", "respond": {"body": "own"},
          "test": {"pause": "20ms"}},
         {"path": "/down", "upstream": "down",
@@ -223,6 +225,14 @@ def test_body_waits_for_its_route(weir):
             assert response.status == 500
     with Client(weir.addresses[1]) as client:
         assert client.request("POST", "/echo", body=b"x").status == 200
+
+
+@pytest.mark.parametrize("size", [1000, 1001])
+def test_limit_of_a_body_that_comes_meanwhile(client, size):
+    """A body without a length that is whole before the wait ends."""
+    client.send(compose("POST", "/limited/echo", [
+        ("Transfer-Encoding", "chunked")]) + chunked(b"x" * size))
+    assert client.response().status == (200 if size == 1000 else 413)
 
 
 def test_others_go_on_meanwhile(weir, client):
