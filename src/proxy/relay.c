@@ -335,6 +335,10 @@ relay_request_begin(struct exchange *ex)
 	if (is_end)
 		request_sink(ex, span_of(NULL, 0), true);
 	relay_push_full(ex, &relay_push_request);
+	if (ex->body_failed) {
+		relay_after_push(ex);
+		return;
+	}
 	if (!r->in_ended)
 		ex->client_ops->resume(ex);
 }
