@@ -123,6 +123,9 @@ sink_has_room(struct exchange *ex, const struct relay_path *path, uint32_t at)
 		return ex->client_gone || ex->client_ops->room(ex) > 0;
 	if (ex->discard_request)
 		return true;
+	/* Nobody empties what is collected: one more byte is too large. */
+	if (ex->core->buffer_request && ex->state <= EXCHANGE_COLLECT)
+		return r->waiting.len <= relay_waiting_max(ex);
 	if (!ex->up_head_sent)
 		return r->waiting.len < relay_waiting_max(ex);
 	return ex->backend_conn == NULL || ex->backend_ops->room(ex) > 0;
