@@ -176,12 +176,15 @@ backend_is_resolved(const struct backend *b)
 	    memory_order_relaxed) & 15) != 0);
 }
 
-/* Connections that were made under another number are of no use. */
+/*
+ * Connections that were made under another number are of no use.  To be read
+ * before the address that it is about: see places.c.
+ */
 static inline uint32_t
 backend_tenancy(const struct backend *b)
 {
 	return b->shared == NULL ? 0 :
-	    atomic_load_explicit(&b->shared->tenancy, memory_order_relaxed);
+	    atomic_load_explicit(&b->shared->tenancy, memory_order_acquire);
 }
 
 /* Bits of enum backend_state. */

@@ -221,11 +221,12 @@ static void
 apply(const struct plan *p, struct place *place, struct places_news *news)
 {
 	const struct backend *b = place->backend;
+	bool is_over = is_any_gone(place);
 
 	if (is_same(&place->now, &place->then))
 		return;
-	/* Before the address: a connect that is under way is known as old. */
-	if (is_any_gone(place))
+	/* Before the state: what is known of the old one is not the new's. */
+	if (is_over)
 		atomic_fetch_add(&b->shared->tenancy, 1);
 	if (place->now.count > 0 && (place->is_new || place->then.count == 0))
 		news->gone++;
@@ -236,6 +237,12 @@ apply(const struct plan *p, struct place *place, struct places_news *news)
 		backend_end_tenancy(b, p->is_drained);
 	}
 	backend_settle(b, &place->then);
+	/*
+	 * Behind the address as well: who has read the last number sees no
+	 * old address, so that a connect to one is known as old.
+	 */
+	if (is_over)
+		atomic_fetch_add(&b->shared->tenancy, 1);
 	/* Another address at the same place: rings and plans know it. */
 	if (place->is_new)
 		group_changed(b->group);
