@@ -177,6 +177,7 @@ struct exchange {
 	struct group *group;
 	const struct backend *backend;
 	const struct backend *counted; /* it has this request in flight */
+	uint32_t tenancy; /* of the backend, as the try began */
 	struct group_tries tries;
 	struct list in_queue;   /* of queue.c */
 	uint64_t queued_until_ms;

@@ -44,7 +44,8 @@ exchange_on_response(struct exchange *ex, const struct http_response *res)
 	ex->res = *res;
 	ex->up_status = res->status;
 	ex->head_us = now_us();
-	health_succeeded(ex->backend, ex->selected_us / 1000);
+	if (exchange_is_same_tenant(ex))
+		health_succeeded(ex->backend, ex->selected_us / 1000);
 	ex->is_tunnel = res->status == 101;
 	assert(ex->state == EXCHANGE_AWAIT);
 	ex->state = EXCHANGE_RECEIVED;

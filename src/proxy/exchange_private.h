@@ -6,6 +6,7 @@
 #include "proxy/exchange.h"
 #include "proxy/proxy_private.h"
 #include "proxy/route.h"
+#include "upstream/backend.h"
 
 enum { EXCHANGE_MAGIC = 0x65786368 };
 
@@ -67,6 +68,12 @@ void exchange_enter_backend(struct exchange *ex);
 void exchange_leave_backend(struct exchange *ex);
 /* Drop the backend's side of this try. */
 void exchange_drop_backend(struct exchange *ex);
+/* False if another host has come to the backend's place during this try. */
+static inline bool
+exchange_is_same_tenant(const struct exchange *ex)
+{
+	return ex->tenancy == backend_tenancy(ex->backend);
+}
 
 /* exchange_answer.c: weir's own answers. */
 void exchange_answer_error(struct exchange *ex);

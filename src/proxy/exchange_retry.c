@@ -52,7 +52,8 @@ exchange_retry(struct exchange *ex, enum reason reason, const char *detail)
 	if (causes[reason].is_retryable)
 		verdict = retry_decide(&attempt);
 	/* A kept connection that dies is no sign of trouble. */
-	if (causes[reason].is_retryable && verdict != RETRY_FRESH)
+	if (causes[reason].is_retryable && verdict != RETRY_FRESH &&
+	    exchange_is_same_tenant(ex))
 		health_failed(ex->backend, reason_name(reason));
 	if (verdict == RETRY_NEXT &&
 	    !retry_budget_take(group_budget(ex->group), now_ms()))

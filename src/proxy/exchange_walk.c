@@ -297,6 +297,7 @@ step_select(struct exchange *ex)
 		ex->backend = backend;
 	}
 	exchange_enter_backend(ex);
+	ex->tenancy = backend_tenancy(ex->backend);
 	ex->selected_us = now_us();
 	ex->up_head_sent = false;
 	ex->up_accepted = false;
