@@ -8,7 +8,7 @@ import pytest
 
 from lib import conf, wait
 from lib import h2wire as h2
-from lib.client import Client
+from lib.client import Client, chunked, compose
 from lib.origin import big
 from lib.weir import run
 
@@ -239,3 +239,19 @@ def test_switched_off(start, origin_factory):
         message(b"a" * 1000))
     assert response.fields.get("content-encoding") is None
     assert frames(response.body)[0] == (0, b"a" * 1000)
+
+
+@pytest.mark.parametrize("size", [8190, 8191, 8192, 8193])
+def test_collected_up_to_the_limit(start, origin_factory, size):
+    """Decoding stops at the limit, wherever a piece of it ends."""
+    server = origin_factory(Backend(), kind=h2.Server)
+    weir = start(conf.proxy(
+        server, up={"protocol": "h2"}, buffer_request=True,
+        route={"grpcweb": {}, "buffer_request_max": size}))
+    with Client(weir.address) as client:
+        client.send(compose("POST", "/echo", [
+            ("Content-Type", TEXT), ("Transfer-Encoding", "chunked")])
+            + chunked(base64.b64encode(bytes(11000))))
+        # The status of gRPC is in front: there is no answer to follow it.
+        assert client.response().fields.get("grpc-status") == "8"
+    assert not server.peers
