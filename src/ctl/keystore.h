@@ -34,7 +34,10 @@ int keystore_open(struct keystore *k, const char *path, bool may_create,
 /* To read: not locked. */
 int keystore_read(struct keystore *k, const char *path, struct error *err)
     __attribute__((warn_unused_result));
-/* Put text in its place; -1 and err: the file is as it was. */
+/*
+ * Put text in its place; -1 and err: the file is as it was.  That it may not
+ * outlive a loss of power is a warning on stderr.
+ */
 int keystore_replace(struct keystore *k, struct span text,
     struct error *err) __attribute__((warn_unused_result));
 void keystore_close(struct keystore *k);

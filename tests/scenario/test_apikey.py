@@ -169,6 +169,19 @@ def test_broken_file(path):
     assert "keys:2:4" in json.loads(out)["error"]
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read any folder")
+def test_folder_that_cannot_be_synced(path):
+    """The key is in force, and so it is shown."""
+    path.parent.chmod(0o300)
+    try:
+        out, err = apikey("add", "--file", path, "--identity", "al")
+    finally:
+        path.parent.chmod(0o700)
+    assert "warning: syncing the folder" in err
+    assert entries(path)[0]["id"] == hashlib.sha256(
+        out.strip().encode()).hexdigest()[:12]
+
+
 def test_full_disk(path):
     """What cannot be written leaves the file as it was."""
     path.write_text("")
