@@ -25,6 +25,9 @@ enum {
 	KEYFILE_SCOPES_MAX = 1024, /* of all scopes */
 };
 
+/* The end of the year 9999: later ones could not be read again. */
+#define KEYFILE_TIME_MAX UINT64_C(253402300799)
+
 struct keyfile_entry {
 	struct span identity;
 	struct span scopes;  /* "a,b"; may be empty */

@@ -159,6 +159,9 @@ read_expires(const char *text, uint64_t *seconds, struct error *err)
 		    "2027-01-31, 2027-01-31T12:00:00Z or 90d is expected",
 		    text);
 	*seconds = (uint64_t)time(NULL) + ms / 1000;
+	if (*seconds > KEYFILE_TIME_MAX)
+		return error_set(err, "--expires \"%s\" is too late: the year "
+		    "9999 is the last one", text);
 	return 0;
 }
 

@@ -78,6 +78,9 @@ def test_times(path):
         _, err = apikey("add", "--file", path, "--identity", "al",
                         "--expires", text, status=1)
         assert "is no time" in err
+    _, err = apikey("add", "--file", path, "--identity", "al",
+                    "--expires", "3000000d", status=1)
+    assert "is too late" in err
     assert len(entries(path)) == 2
 
 
