@@ -24,16 +24,21 @@ enum {
 	LOGGED_MAX = 16, /* addresses in one line */
 };
 
+/* A backend that has a name. */
+struct member {
+	const struct backend *first; /* the first place */
+	uint32_t left_out; /* of the addresses: that was logged */
+};
+
 struct name {
 	struct resolver_query query;
 	struct deadline again;
 	struct discovery *discovery;
 	const char *host; /* of its first backend */
-	const struct backend **backends; /* the first place of each */
+	struct member *members;
 	size_t count;
 	struct group_resolve bounds; /* the least of its upstreams */
 	struct resolver_answer good; /* the last good one */
-	uint32_t left_out; /* of its addresses: that was logged */
 	bool is_answered;
 	bool is_failing; /* and that was logged */
 	uint64_t publish_ms; /* 0, or publishing failed: try again then */
@@ -113,11 +118,13 @@ log_change(const struct name *name, uint32_t ttl)
 }
 
 static void
-note_left_out(struct name *name, const struct backend *b, uint32_t left_out)
+note_left_out(const struct name *name, struct member *m, uint32_t left_out)
 {
-	if (left_out == name->left_out)
+	const struct backend *b = m->first;
+
+	if (left_out == m->left_out)
 		return;
-	name->left_out = left_out;
+	m->left_out = left_out;
 	if (left_out > 0)
 		log_warn(NULL, "backend name %s of upstream %.*s has %u "
 		    "addresses more than the %u that resolve.addresses_max "
@@ -135,7 +142,7 @@ publish(struct name *name)
 	bool is_done = true;
 
 	for (size_t i = 0; i < name->count; i++) {
-		const struct backend *b = name->backends[i];
+		const struct backend *b = name->members[i].first;
 		struct places_news news;
 
 		if (places_settle(b, &answer, &news, events->on_come,
@@ -143,7 +150,7 @@ publish(struct name *name)
 			is_done = false;
 			continue;
 		}
-		note_left_out(name, b, news.left_out);
+		note_left_out(name, &name->members[i], news.left_out);
 		if (events->on_change != NULL &&
 		    (news.come > 0 || news.gone > 0))
 			events->on_change(events->arg, b->group);
@@ -295,9 +302,9 @@ add_backend(struct discovery *d, struct hash_map *by_host,
 		name->bounds.ttl_min_ms = bounds->ttl_min_ms;
 	if (bounds->ttl_max_ms < name->bounds.ttl_max_ms)
 		name->bounds.ttl_max_ms = bounds->ttl_max_ms;
-	name->backends = heap_alloc_grow(name->backends, name->count + 1,
-	    sizeof(*name->backends));
-	name->backends[name->count++] = b;
+	name->members = heap_alloc_grow(name->members, name->count + 1,
+	    sizeof(*name->members));
+	name->members[name->count++] = (struct member){ .first = b };
 	recall(name, b);
 }
 
@@ -349,7 +356,7 @@ discovery_stop(struct discovery *d)
 	deadline_stop(d->loop, &d->ready);
 	for (size_t i = 0; i < d->count; i++) {
 		deadline_stop(d->loop, &d->names[i].again);
-		free(d->names[i].backends);
+		free(d->names[i].members);
 	}
 	free(d->names);
 	free(d);

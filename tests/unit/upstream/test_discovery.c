@@ -70,7 +70,7 @@ teardown(void **state)
 }
 
 static struct discovery *
-start(struct fixture *f)
+start_groups(struct group *const *groups, size_t count)
 {
 	struct resolver_options options = { .servers = dns.servers,
 		.timeout_ms = 100, .tries = 1 };
@@ -79,9 +79,15 @@ start(struct fixture *f)
 	struct error err;
 	struct discovery *d;
 
-	d = discovery_start(loop, &f->group, 1, &options, &events, &err);
+	d = discovery_start(loop, groups, count, &options, &events, &err);
 	assert_non_null(d);
 	return d;
+}
+
+static struct discovery *
+start(struct fixture *f)
+{
+	return start_groups(&f->group, 1);
 }
 
 static void
@@ -360,6 +366,37 @@ test_more_than_places(void **state)
 	end(&f);
 }
 
+/* Each upstream of a name has a limit of its own, and each says so once. */
+static void
+test_two_limits(void **state)
+{
+	static const struct dns_record records[] = {
+		{ "one.test", "192.0.2.1 192.0.2.2 192.0.2.3", 5 },
+		{ NULL, NULL, 0 },
+	};
+	struct fixture one, two;
+	struct group *groups[2];
+	struct error err;
+
+	(void)state;
+	dns.records = records;
+	fixture_init_places(&one, "one", "one.test:80", 1);
+	fixture_init_places(&two, "two", "one.test:80", 2);
+	groups[0] = one.group;
+	groups[1] = two.group;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(group_bind(groups[i], zone, &err), 0);
+	discovery = start_groups(groups, 2);
+	run(50);
+	pass(5001);
+	assert_int_equal(dns.queries, 2);
+	assert_int_equal(count("has 2 addresses more than the 1"), 1);
+	assert_int_equal(count("has 1 addresses more than the 2"), 1);
+	group_unbind(two.group, zone);
+	fixture_fini(&two);
+	end(&one);
+}
+
 /* A successor sees to the names: nothing is asked any more. */
 static void
 test_retired(void **state)
@@ -516,6 +553,7 @@ main(void)
 		DISCOVERY_TEST(test_configured_bounds),
 		DISCOVERY_TEST(test_order_is_no_change),
 		DISCOVERY_TEST(test_more_than_places),
+		DISCOVERY_TEST(test_two_limits),
 		DISCOVERY_TEST(test_retired),
 		DISCOVERY_TEST(test_failures),
 		DISCOVERY_TEST(test_ready_without_answer),
