@@ -171,9 +171,12 @@ on_manifest(struct upgrade_take *t)
 static void
 on_commit(struct upgrade_take *t)
 {
-	t->state = TAKE_TAKEN;
 	deadline_clear(&t->deadline);
 	tell(t, UPGRADE_TAKE_TAKEN, "");
+	/* Who could not has said FAILED: the other one serves on. */
+	if (t->state != TAKE_READY)
+		return;
+	t->state = TAKE_TAKEN;
 	/* Only now, when the pid file names us, may the other one leave. */
 	handover_say(&t->talk, HANDOVER_TAKEN, SPAN(""));
 }

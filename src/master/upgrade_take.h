@@ -23,7 +23,8 @@ struct error;
 
 enum upgrade_take_event {
 	UPGRADE_TAKE_ESTATE, /* t->estate is there: start with it */
-	UPGRADE_TAKE_TAKEN,  /* all is ours: the pid file, the service */
+	UPGRADE_TAKE_TAKEN,  /* all is ours: the pid file, the service; who
+	                        cannot says so by upgrade_take_fail() */
 	UPGRADE_TAKE_FAILED, /* why says what: end, with all processes */
 	UPGRADE_TAKE_GONE,   /* after TAKEN: the predecessor has ended, or was
 	                        killed: see has_ended */
