@@ -215,20 +215,33 @@ hear_last_words(struct upgrade_give *g)
 		g->talk.watch.on_event(&g->talk.watch, LOOP_READABLE);
 }
 
+/* The one who has taken over, if it is still that one. */
+static bool
+end_given(struct upgrade_give *g, pid_t pid, int status)
+{
+	if (g->state != GIVE_GIVEN || pid != g->successor)
+		return false;
+	end(g, WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+	    : WEXITSTATUS(status));
+	return true;
+}
+
 bool
 upgrade_give_on_exit(struct upgrade_give *g, pid_t pid, int status)
 {
 	struct error err;
 
 	/* As process 1 we are the parent of all whose parent has ended. */
-	if (g->state == GIVE_GIVEN && pid == g->successor) {
-		end(g, WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-		    : WEXITSTATUS(status));
+	if (end_given(g, pid, status))
 		return true;
-	}
 	if (!g->is_our_child || pid != g->successor)
 		return false;
 	hear_last_words(g);
+	/* They may have been that it has taken over. */
+	if (!upgrade_give_is_running(g)) {
+		(void)end_given(g, pid, status);
+		return true;
+	}
 	if (WIFSIGNALED(status))
 		error_set(&err, "the new instance (pid %ld) was killed by %s "
 		    "before it was ready", (long)pid,
@@ -251,6 +264,9 @@ on_sibling_exit(struct loop_watch *w, unsigned events)
 
 	(void)events;
 	hear_last_words(g);
+	/* With "taken" came the end of the conversation: see on_end(). */
+	if (!upgrade_give_is_running(g))
+		return;
 	error_set(&err, "the new instance (pid %ld) ended before it was ready",
 	    (long)g->successor);
 	note_why(g, err.text);
