@@ -42,6 +42,7 @@ struct file {
 	int asked_fd;
 	uint64_t asked_ms;
 	unsigned losses;
+	bool is_unread;     /* reading failed, and that was logged */
 	bool is_behind;     /* some process has not got it */
 	uint32_t taken;     /* in a process: the version it has */
 };
@@ -293,6 +294,15 @@ refuse(struct file *file, struct span why)
 	file->losses = 0;
 }
 
+/* What is wrong may pass without a change of the file: memory, descriptors. */
+static void
+note_unread(struct file *file, struct span why)
+{
+	if (!file->is_unread)
+		refuse(file, why);
+	file->is_unread = true;
+}
+
 static int
 read_again(struct file *file)
 {
@@ -304,17 +314,22 @@ read_again(struct file *file)
 
 	if (read_paths(paths, bytes_max(&file->spec), &bytes, &len,
 	    &bad) != 0) {
+		/* It will not become smaller unseen; nor is it read in vain. */
+		bool is_final = errno == EFBIG;
+
 		error_set(&err, "reading %s: %s", bad, slurp_reason(errno));
-		refuse(file, span_cstr(err.text));
+		note_unread(file, span_cstr(err.text));
+		file->is_unread = !is_final;
 		return -1;
 	}
 	file->asked_fd = sealed_new("weir-file", span_of(bytes, len), &err);
 	explicit_bzero(bytes, len);
 	free(bytes);
 	if (file->asked_fd < 0) {
-		refuse(file, span_cstr(err.text));
+		note_unread(file, span_cstr(err.text));
 		return -1;
 	}
+	file->is_unread = false;
 	file->asked = ++file->last;
 	return 0;
 }
@@ -331,7 +346,7 @@ has_changed(struct file *file)
 	stamp_paths(paths, &now);
 	if (memcmp(&now, &file->stamp, sizeof(now)) == 0) {
 		file->seen = now;
-		return false;
+		return file->is_unread;
 	}
 	/* Half of it may be written yet: it has to rest first. */
 	is_new = memcmp(&now, &file->seen, sizeof(now)) != 0;
@@ -339,6 +354,7 @@ has_changed(struct file *file)
 	if (is_new)
 		return false;
 	file->stamp = now;
+	file->is_unread = false;
 	return true;
 }
 
@@ -361,12 +377,16 @@ files_look(struct files *f, size_t i, uint64_t now_ms, uint32_t *version,
 	struct file *file = &f->items[i];
 
 	bool was_asked = file->asked != 0;
+	bool is_changed, was_unread;
 
 	if (was_asked && !is_lost(file, now_ms))
 		return file->asked != 0 ? FILES_REST : FILES_FAILED;
-	if (was_asked || has_changed(file)) {
-		if (!was_asked && read_again(file) != 0)
+	is_changed = !was_asked && has_changed(file);
+	was_unread = file->is_unread;
+	if (is_changed && read_again(file) != 0) {
+		if (!was_unread)
 			return FILES_FAILED;
+	} else if (was_asked || is_changed) {
 		file->asked_ms = now_ms;
 		*version = file->asked;
 		*fd = file->asked_fd;

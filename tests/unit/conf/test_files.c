@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -283,6 +284,35 @@ test_removed(void **state)
 	assert_string_equal(f->owner.text, "back");
 }
 
+/* What keeps it from being read passes, and the file has not changed again. */
+static void
+test_read_later(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, none;
+	uint32_t version;
+	int fd, send;
+
+	load(f);
+	put(f->path, "two");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(look_twice(f, &version, &fd), FILES_FAILED);
+	assert_non_null(strstr(f->log, "Too many open files"));
+	/* One line, not one a second. */
+	f->log[0] = '\0';
+	assert_int_equal(look_twice(f, &version, &fd), FILES_REST);
+	assert_string_equal(f->log, "");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(files_look(f->files, 0, ++f->now_ms, &version, &fd),
+	    FILES_ASK);
+	assert_int_equal(ask(f, version, fd, &send), 1);
+	assert_string_equal(f->owner.text, "two");
+	assert_int_equal(look_twice(f, &version, &fd), FILES_REST);
+}
+
 static void
 test_two_files(void **state)
 {
@@ -454,6 +484,7 @@ main(void)
 		T(test_change),
 		T(test_bad_change),
 		T(test_removed),
+		T(test_read_later),
 		T(test_two_files),
 		T(test_prepared),
 		T(test_no_answer),
