@@ -53,6 +53,16 @@ resolve(const char *path)
 	return real != NULL ? real : heap_alloc_strdup(path);
 }
 
+/* Opening may have made the file that a link led to in vain. */
+static void
+follow(struct keystore *k)
+{
+	char *path = resolve(k->path);
+
+	free(k->path);
+	k->path = path;
+}
+
 /* Who waited for the lock may have a file that was replaced meanwhile. */
 static bool
 is_current(const struct keystore *k)
@@ -81,6 +91,7 @@ keystore_open(struct keystore *k, const char *path, bool may_create,
 		if (!S_ISREG(k->info.st_mode))
 			return error_set(err, "%s is no regular file",
 			    k->path);
+		follow(k);
 		if (is_current(k))
 			return load(k, err);
 		close(k->fd);

@@ -102,10 +102,12 @@ def test_what_was_there_stays(path):
     assert path.read_text() == "# mine\n\n" + line + "\n"
 
 
-def test_link(path, tmp_path):
+@pytest.mark.parametrize("is_there", [True, False])
+def test_link(path, tmp_path, is_there):
     """A symbolic link stays one."""
     path.symlink_to(tmp_path / "real")
-    (tmp_path / "real").write_text("")
+    if is_there:
+        (tmp_path / "real").write_text("")
     add(path, "al")
     assert path.is_symlink() and "al" in (tmp_path / "real").read_text()
 
