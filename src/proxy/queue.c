@@ -21,6 +21,7 @@ enum {
 	 * another one that waits has none at all.
 	 */
 	TURN_REQUESTS = 16,
+	PASSED_OVER_MAX = 16, /* of one look */
 };
 
 /* Of one upstream in this worker. */
@@ -192,23 +193,55 @@ unlink_exchange(struct queue *q, struct exchange *ex)
 	q->count--;
 }
 
+/*
+ * The first one that there is room for.  One that has failed where there is
+ * room waits for another backend: it must not hold up those behind it.
+ */
+static struct exchange *
+first_with_room(const struct queue *q)
+{
+	struct list *at = q->waiting.next;
+
+	for (unsigned i = 0; i <= PASSED_OVER_MAX && at != &q->waiting; i++) {
+		struct exchange *ex = LIST_OF(at, struct exchange, in_queue);
+
+		if (group_has_room(q->group, &ex->tries))
+			return ex;
+		if (ex->tries.count == 0)
+			return NULL; /* there is none at all */
+		at = at->next;
+	}
+	return NULL;
+}
+
 /* The first ones go on while there is room. */
 static void
 serve(struct queue *q)
 {
-	q->is_due = false;
-	while (q->count > 0) {
-		struct exchange *ex = LIST_OF(q->waiting.next,
-		    struct exchange, in_queue);
+	const struct exchange *last = NULL;
+	struct exchange *ex;
 
-		if (!group_has_room(q->group, &ex->tries))
-			return;
+	q->is_due = false;
+	/* Who is back at once has found others faster. */
+	while ((ex = first_with_room(q)) != NULL && ex != last) {
+		last = ex;
 		unlink_exchange(q, ex);
 		ex->state = EXCHANGE_SELECT;
 		exchange_walk(ex); /* may free it */
-		if (q->count > 0 && q->waiting.next == &ex->in_queue)
-			return; /* others were faster */
 	}
+}
+
+/* Where it was: behind those that were passed over, which time out first. */
+static void
+put_back(struct queue *q, struct exchange *ex)
+{
+	struct list *at = &q->waiting;
+
+	while (at->next != &q->waiting &&
+	    LIST_OF(at->next, struct exchange, in_queue)->queued_until_ms <
+	    ex->queued_until_ms)
+		at = at->next;
+	list_insert_after(at, &ex->in_queue);
 }
 
 static void
@@ -325,7 +358,7 @@ queue_enter(struct exchange *ex)
 
 	assert(!ex->is_queued);
 	if (ex->has_place) {
-		list_push_front(&q->waiting, &ex->in_queue);
+		put_back(q, ex);
 	} else {
 		if (conf->size == 0 || !tally_take(tally_of(ex->group),
 		    cell_of(ex->group), conf->size))

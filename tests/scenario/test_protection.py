@@ -169,6 +169,61 @@ def test_queue_is_bounded(start, narrow):
     assert weir.get("/").status == 200
 
 
+def test_retry_holds_up_nobody(start, origin_factory):
+    """Who has failed at the only backend with room lets others pass."""
+    gates = {name: threading.Event() for name in ("/a", "/b", "/c", "/d")}
+    came = {name: threading.Semaphore(0) for name in gates}
+
+    def answer(exchange):
+        if exchange.target in gates:
+            came[exchange.target].release()
+            gates[exchange.target].wait(30)
+        if exchange.target == "/c":
+            exchange.reset()
+        else:
+            # Nothing is kept: a failure is that of a new connection.
+            exchange.reply(200, b"ok", [("Connection", "close")])
+        return False
+
+    two = [origin_factory(), origin_factory()]
+    for origin in two:
+        origin.default = answer
+    weir = start(config(two, max_connections=1, retries=1, max_fails=0,
+                        retry_budget={"percent": 100, "min_per_second": 100},
+                        queue={"timeout": "60s"}))
+    clients = {}
+
+    def send(name):
+        clients[name] = Client(weir.address)
+        clients[name].send(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
+                           % name.encode())
+
+    def queued(count):
+        wait.until(lambda: weir.metrics().sum(
+            "weir_proxy_queued_total") == count)
+
+    for name in ("/a", "/b"):
+        send(name)
+        assert came[name].acquire(timeout=10)
+    send("/c")
+    queued(1)
+    send("/d")
+    queued(2)
+    gates["/a"].set()
+    assert came["/c"].acquire(timeout=10)
+    gates["/c"].set()  # fails, and waits for the backend that has /b
+    queued(3)
+    assert came["/d"].acquire(timeout=10)
+    send("/e")
+    queued(4)
+    gates["/d"].set()
+    assert clients["/e"].response().status == 200
+    for gate in gates.values():
+        gate.set()
+    for client in clients.values():
+        client.close()
+
+
 def test_no_queue(start, narrow):
     weir = start(config([narrow], max_connections=1, queue={"size": 0}))
     kept = held(weir, narrow, 1)
