@@ -116,7 +116,9 @@ pidfile_write(struct pidfile *f, struct error *err)
 int
 pidfile_adopt(struct pidfile *f, const char *path, int fd)
 {
-	if (path == NULL || fd < 0 || !is_same_file(fd, path))
+	/* Of no effect on the one that has the lock; others fail. */
+	if (path == NULL || fd < 0 || !is_same_file(fd, path) ||
+	    flock(fd, LOCK_EX | LOCK_NB) != 0)
 		return -1;
 	*f = (struct pidfile){ .path = heap_alloc_strdup(path), .fd = fd,
 		.is_lent = true };

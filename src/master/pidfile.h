@@ -37,8 +37,8 @@ int pidfile_write(struct pidfile *f, struct error *err)
     __attribute__((warn_unused_result));
 /*
  * In an upgrade: fd is the predecessor's, and carries its lock.  -1, and fd
- * stays the caller's, if it is another file than the one at path.  The number
- * in it stays until pidfile_write().
+ * stays the caller's, if it is another file than the one at path, or somebody
+ * else has the lock.  The number in it stays until pidfile_write().
  */
 int pidfile_adopt(struct pidfile *f, const char *path, int fd);
 /* False if there is another file at the path, or none. */

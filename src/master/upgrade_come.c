@@ -146,6 +146,17 @@ upgrade_come_on_again(struct deadline *d)
 		master_fail(m, err.text);
 }
 
+/* Workers have none of these: whoever sends them makes them up. */
+static void
+drop_made_up(struct estate *e)
+{
+	if (e->control_fd >= 0)
+		close(e->control_fd);
+	if (e->init_fd >= 0)
+		close(e->init_fd);
+	e->control_fd = e->init_fd = -1;
+}
+
 void
 upgrade_come_on_event(void *arg, enum upgrade_take_event event, const char *why)
 {
@@ -154,6 +165,8 @@ upgrade_come_on_event(void *arg, enum upgrade_take_event event, const char *why)
 	switch (event) {
 	case UPGRADE_TAKE_ESTATE:
 		m->upgrade.has_estate = true;
+		if (m->upgrade.orphans_fd >= 0)
+			drop_made_up(&m->upgrade.take.estate);
 		master_start(m);
 		break;
 	case UPGRADE_TAKE_TAKEN:

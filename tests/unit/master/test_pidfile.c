@@ -121,6 +121,30 @@ test_fork(void **state)
 	close(forgotten[1]);
 }
 
+/* The descriptor that has the lock is taken, not one that says so. */
+static void
+test_adopt(void **state)
+{
+	struct pidfile f, second;
+	struct error err;
+	int forged, fd;
+
+	(void)state;
+	assert_int_equal(pidfile_open(&f, path, &err), 0);
+	forged = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(forged >= 0);
+	assert_int_equal(pidfile_adopt(&second, path, forged), -1);
+	assert_int_equal(pidfile_adopt(&second, "/dev/null", f.fd), -1);
+	fd = dup(f.fd);
+	assert_int_equal(pidfile_adopt(&second, path, fd), 0);
+	assert_true(second.is_lent);
+	pidfile_forget(&second);
+	/* It is locked as before. */
+	assert_int_equal(pidfile_open(&second, path, &err), -1);
+	close(forged);
+	pidfile_remove(&f);
+}
+
 /* Somebody put another file there: it stays. */
 static void
 test_not_ours(void **state)
@@ -162,6 +186,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_not_ours),
 		cmocka_unit_test(test_refused),
 	};
