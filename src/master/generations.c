@@ -224,8 +224,8 @@ follow(struct generations_live *l)
 	bool stays = false;
 	struct error err;
 
-	if (listeners_take_over(&l->listeners, &before->listeners, &gone,
-	    &stays, &err) != 0) {
+	if (listeners_take_over(&l->listeners, &before->listeners, false,
+	    &gone, &stays, &err) != 0) {
 		fail(l, err.text);
 		return;
 	}
@@ -277,14 +277,15 @@ generations_kept(const struct generations *gs, size_t *count)
 }
 
 int
-generations_take_over(struct generations *gs, struct error *err)
+generations_take_over(struct generations *gs, bool is_lent,
+    struct error *err)
 {
 	struct generations_live *l = gs->serving;
 	uint8_t *gone = NULL;
 	bool stays = false;
 
-	if (listeners_take_over(&l->listeners, gs->config.left, &gone, &stays,
-	    err) != 0)
+	if (listeners_take_over(&l->listeners, gs->config.left, is_lent,
+	    &gone, &stays, err) != 0)
 		return -1;
 	free(gone);
 	gs->config.left = NULL;

@@ -116,9 +116,11 @@ void generations_abandon(struct generations *gs);
 
 /*
  * The predecessor lets go: the first generation serves.  -1 and err when a
- * socket cannot listen; nothing was changed then.
+ * socket cannot listen; nothing was changed then.  is_lent: its master lives,
+ * and ends the addresses that go itself once it has heard of it.
  */
-int generations_take_over(struct generations *gs, struct error *err)
+int generations_take_over(struct generations *gs, bool is_lent,
+    struct error *err)
     __attribute__((warn_unused_result));
 /* The numbers of the listeners in `left` that it goes on with; caller frees. */
 uint32_t *generations_kept(const struct generations *gs, size_t *count);

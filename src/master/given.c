@@ -80,7 +80,8 @@ given_settle(struct given *g, struct listener_set *set, struct error *err)
 		    "no service listens there; it is closed",
 		    SPAN_ARG(str_view(&s)), l->spec->text);
 	}
-	if (listeners_take_over(set, &g->set, &gone, &stays, err) != 0)
+	if (listeners_take_over(set, &g->set, false, &gone, &stays,
+	    err) != 0)
 		return -1;
 	free(gone);
 	given_fini(g);

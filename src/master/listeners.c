@@ -330,7 +330,7 @@ listeners_shut(struct listener_set *set, const uint8_t *which)
 
 int
 listeners_take_over(struct listener_set *set, struct listener_set *before,
-    uint8_t **gone, bool *stays, struct error *err)
+    bool is_lent, uint8_t **gone, bool *stays, struct error *err)
 {
 	for (size_t i = 0; i < set->count; i++) {
 		if (start_new(&set->items[i], err) != 0)
@@ -349,8 +349,10 @@ listeners_take_over(struct listener_set *set, struct listener_set *before,
 	*gone = heap_alloc_zeroed(before->count + 1, 1);
 	for (size_t i = 0; i < before->count; i++)
 		(*gone)[i] = before->items[i].spec != NULL;
-	listeners_shut(before, NULL);
-	listener_set_remove_files(before);
+	if (!is_lent) {
+		listeners_shut(before, NULL);
+		listener_set_remove_files(before);
+	}
 	listener_set_close(before);
 	return 0;
 }

@@ -47,10 +47,11 @@ void listeners_abandon(struct listener_set *set);
  * nothing was changed.  After 0 `before` has the addresses that go, their
  * sockets closed in this process, and by index in *gone (bytes, for all of
  * before; caller frees) whether they are such.  *stays: surplus could not be
- * steered away from and is not to be closed.
+ * steered away from and is not to be closed.  is_lent: the addresses that go
+ * are left as they are, to another instance which may have to go on with them.
  */
 int listeners_take_over(struct listener_set *set, struct listener_set *before,
-    uint8_t **gone, bool *stays, struct error *err)
+    bool is_lent, uint8_t **gone, bool *stays, struct error *err)
     __attribute__((warn_unused_result));
 /*
  * Addresses that go: nobody new finds them, who is on the way comes in (see

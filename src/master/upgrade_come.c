@@ -56,7 +56,8 @@ on_taken(struct master *m)
 {
 	struct error err;
 
-	if (generations_take_over(&m->generations, &err) != 0) {
+	if (generations_take_over(&m->generations, m->upgrade.orphans_fd < 0,
+	    &err) != 0) {
 		master_fail(m, err.text);
 		return;
 	}

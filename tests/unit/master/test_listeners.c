@@ -124,8 +124,8 @@ take_over(struct listener_set *set, struct listener_set *before)
 	bool stays = true;
 	struct error err;
 
-	assert_int_equal(listeners_take_over(set, before, &gone, &stays,
-	    &err), 0);
+	assert_int_equal(listeners_take_over(set, before, false, &gone,
+	    &stays, &err), 0);
 	assert_false(stays);
 	for (size_t i = 0; i < count; i++)
 		going += gone[i];
@@ -405,6 +405,51 @@ test_ipv6_only(void **state)
 	listener_set_close(&two);
 }
 
+/* Over the loopback an answer is there at once. */
+static bool
+comes(const struct addr *a)
+{
+	int fd = socket(a->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	bool came = connect(fd, &a->u.sa, a->len) == 0;
+
+	if (!came && errno == EINPROGRESS) {
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+		came = poll(&p, 1, 0) > 0 && sock_error(fd) == 0;
+	}
+	close(fd);
+	return came;
+}
+
+/* Whoever lent it may still have to go on. */
+static void
+test_lent(void **state)
+{
+	struct listener_spec specs[] = {
+		spec_at(INADDR_LOOPBACK, free_port()), unix_spec() };
+	struct listener_set one, two;
+	uint8_t *gone = NULL;
+	bool stays;
+	struct error err;
+	int fds[2];
+
+	(void)state;
+	follow(&one, &none, specs, 2, 1);
+	for (size_t i = 0; i < 2; i++)
+		fds[i] = dup(one.items[i].fds[0]);
+	follow(&two, &one, specs, 0, 1);
+	assert_int_equal(listeners_take_over(&two, &one, true, &gone, &stays,
+	    &err), 0);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(gone[i], 1);
+		assert_true(comes(&specs[i].addr));
+		close(fds[i]);
+	}
+	free(gone);
+	listener_set_close(&two);
+	unlink(specs[1].addr.u.un.sun_path);
+}
+
 /* Nobody finds what goes; the admin's is not touched. */
 static void
 test_shut(void **state)
@@ -422,20 +467,8 @@ test_shut(void **state)
 	specs[2].is_admin = true;
 	follow(&set, &none, specs, 3, 2);
 	listeners_shut(&set, which);
-	for (size_t i = 0; i < 3; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		bool came = connect(fd, &specs[i].addr.u.sa,
-		    specs[i].addr.len) == 0;
-
-		if (!came && errno == EINPROGRESS) {
-			struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-			/* Over the loopback an answer is there at once. */
-			came = poll(&p, 1, 0) > 0 && sock_error(fd) == 0;
-		}
-		assert_int_equal(came, want[i]);
-		close(fd);
-	}
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(comes(&specs[i].addr), want[i]);
 	listener_set_close(&set);
 }
 
@@ -451,6 +484,7 @@ main(void)
 		cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_overlap),
 		cmocka_unit_test(test_ipv6_only),
+		cmocka_unit_test(test_lent),
 		cmocka_unit_test(test_shut),
 	};
 
