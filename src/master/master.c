@@ -125,7 +125,8 @@ enter_over(struct master *m)
 	pid_t successor = upgrade_leave_successor(m);
 
 	deadline_clear(&m->deadline);
-	upgrade_give_say_ended(&m->upgrade.give);
+	if (!upgrade_come_has_predecessor(m))
+		upgrade_give_say_ended(&m->upgrade.give);
 	if (getpid() != 1 || successor == 0) {
 		loop_stop(m->loop);
 		return;
@@ -135,10 +136,21 @@ enter_over(struct master *m)
 	    "forwards signals to process %ld", (long)successor);
 }
 
+/*
+ * Who has a successor ends after its own predecessor: the successor takes our
+ * end for that of all before it, and gives their slots to processes of its own.
+ */
+static bool
+must_wait(const struct master *m)
+{
+	return m->state == MASTER_DRAINING &&
+	    upgrade_leave_successor(m) != 0 && upgrade_come_has_predecessor(m);
+}
+
 void
 master_check_ended(struct master *m)
 {
-	bool is_over = m->state == MASTER_DRAINING ||
+	bool is_over = (m->state == MASTER_DRAINING && !must_wait(m)) ||
 	    m->state == MASTER_STOPPING;
 
 	if (is_over && generations_count_workers(&m->generations) == 0)

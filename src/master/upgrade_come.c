@@ -82,6 +82,8 @@ forget_predecessor(struct master *m)
 	generations_set_predecessors(&m->generations, 0);
 	upgrade_leave_continue(m);
 	reload_continue(&m->reload);
+	/* We may have waited for its end with ours. */
+	master_check_ended(m);
 }
 
 void
@@ -273,6 +275,12 @@ void
 upgrade_come_on_failed(struct master *m, const char *why)
 {
 	upgrade_take_fail(&m->upgrade.take, why);
+}
+
+bool
+upgrade_come_has_predecessor(const struct master *m)
+{
+	return m->upgrade.has_taken && m->upgrade.used_count > 0;
 }
 
 bool

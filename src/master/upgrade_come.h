@@ -25,6 +25,11 @@ int upgrade_come_wait(struct master *m, struct error *err)
 bool upgrade_come_on_ready(struct master *m);
 /* We fail before all is ours: the predecessor is told why. */
 void upgrade_come_on_failed(struct master *m, const char *why);
+/*
+ * True while one that we took over from may have processes: they count in
+ * slots that are in use for our successor as well.
+ */
+bool upgrade_come_has_predecessor(const struct master *m);
 /* True before all is ours, and files and sockets are still another's. */
 bool upgrade_come_is_provisional(const struct master *m);
 /* See struct upgrade_take_config; arg is the master. */

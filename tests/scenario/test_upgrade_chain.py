@@ -181,6 +181,31 @@ def test_all_that_drain_are_counted(instance):
     one.wait_taken(third)
 
 
+def test_the_first_of_three_drains_longest(instance):
+    """The second ends after it: until then its slots are not free."""
+    one = instance(config(max_draining_generations=8))
+    with Client(one.weir.address) as client:
+        assert client.get("/own").status == 200
+        one.send(signal.SIGUSR2)
+        second = one.wait_taken()
+        one.weir.wait_log("process %d has taken over" % second)
+        one.send(signal.SIGUSR2)
+        third = one.wait_taken(second)
+        one.weir.wait_log("process %d has taken over" % third)
+        wait.until(lambda: not any("worker" in proc.title(pid)
+                                   for pid in proc.children(second)), 15)
+        # New workers look for slots.
+        one.send(signal.SIGHUP)
+        one.weir.wait_log(r"%d\] notice: reloaded: generation 2" % third)
+        assert proc.alive(second)
+        assert "predecessor has ended" not in one.weir.log
+        assert client.get("/own").status == 200
+    one.wait_gone(one.first)
+    one.wait_gone(second)
+    wait.until(lambda: one.weir.log.count("the predecessor has ended") == 2)
+    assert one.weir.get("/own").status == 200
+
+
 # -- a reload and an upgrade at once ---------------------------------------
 
 def test_upgrade_while_a_generation_drains(instance):
