@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +172,25 @@ look(struct upgrade_give *g)
 		    now_ms() + LOOK_MS);
 }
 
+/*
+ * exit_fd: -1, or what names one that is not our child: its pid may be that of
+ * another process by now.
+ */
+static void
+kill_started(pid_t pid, int exit_fd)
+{
+#ifdef SYS_pidfd_send_signal
+	if (exit_fd >= 0) {
+		(void)syscall(SYS_pidfd_send_signal, exit_fd, SIGKILL, NULL,
+		    0U);
+		return;
+	}
+#else
+	(void)exit_fd;
+#endif
+	kill(pid, SIGKILL);
+}
+
 static void
 on_deadline(struct deadline *d)
 {
@@ -183,7 +203,7 @@ on_deadline(struct deadline *d)
 	}
 	if (!handover_is_open(&g->talk)) {
 		/* Its exit comes next, and with it the result. */
-		kill(g->successor, SIGKILL);
+		kill_started(g->successor, g->exit.fd);
 		return;
 	}
 	switch (g->state) {
@@ -467,8 +487,14 @@ upgrade_give_execute(struct upgrade_give *g)
 	if (pid < 0)
 		goto failed;
 	if (exit_fd >= 0 && loop_add_reader(g->config.loop, &g->exit, exit_fd,
-	    false) != 0)
-		close(exit_fd); /* the end of the conversation is noticed */
+	    false) != 0) {
+		/* Nobody else would tell us of its end. */
+		error_set_errno(&err, errno, "watching the new instance (pid "
+		    "%ld)", (long)pid);
+		kill_started(pid, exit_fd);
+		close(exit_fd);
+		goto failed;
+	}
 	log_notice(NULL, "upgrade: starting %s (pid %ld)",
 	    g->config.program->path, (long)pid);
 	g->successor = pid;
