@@ -178,6 +178,19 @@ is_taken(const struct orphans *o)
 	    memory_order_acquire) != 0;
 }
 
+/* Who was away for too long has lost it to another one. */
+static bool
+renew_turn(struct orphans *o)
+{
+	uint64_t held = o->turn_ms, now = now_ms();
+
+	o->has_turn = o->has_turn && atomic_compare_exchange_strong(
+	    &o->page->turn_ms, &held, now);
+	if (o->has_turn)
+		o->turn_ms = now;
+	return o->has_turn;
+}
+
 static void
 on_look(struct deadline *d)
 {
@@ -187,8 +200,7 @@ on_look(struct deadline *d)
 		leave(o);
 		return;
 	}
-	if (o->has_turn)
-		atomic_store(&o->page->turn_ms, now_ms());
+	(void)renew_turn(o);
 	deadline_set(o->loop, d, now_ms() + LOOK_MS);
 }
 
@@ -196,20 +208,24 @@ on_look(struct deadline *d)
 static bool
 take_turn(struct orphans *o)
 {
-	uint64_t held = atomic_load(&o->page->turn_ms);
+	uint64_t held = atomic_load(&o->page->turn_ms), now = now_ms();
 
-	if (held != 0 && now_ms() < held + TURN_MS)
+	if (held != 0 && now < held + TURN_MS)
 		return false;
 	o->has_turn = atomic_compare_exchange_strong(&o->page->turn_ms,
-	    &held, now_ms());
+	    &held, now);
+	o->turn_ms = now;
 	return o->has_turn;
 }
 
 static void
 give_turn(struct orphans *o)
 {
+	uint64_t held = o->turn_ms;
+
 	if (o->has_turn)
-		atomic_store(&o->page->turn_ms, 0);
+		(void)atomic_compare_exchange_strong(&o->page->turn_ms, &held,
+		    0);
 	o->has_turn = false;
 }
 
@@ -279,6 +295,23 @@ note_kept(struct orphans *o, struct span body)
 	}
 }
 
+/* It may go on with everything, unless somebody else was let meanwhile. */
+static void
+on_ready(struct orphans *o, struct span body)
+{
+	if (!is_taken(o) && renew_turn(o)) {
+		note_kept(o, body);
+		handover_say(&o->talk, HANDOVER_COMMIT, SPAN(""));
+		return;
+	}
+	log_warn(NULL, "handing over took too long: another instance takes "
+	    "over");
+	handover_stop(&o->talk);
+	manifest_fini(&o->manifest);
+	if (!is_taken(o))
+		watch_door(o);
+}
+
 static void
 on_message(struct handover *h, unsigned type, struct span body)
 {
@@ -296,8 +329,7 @@ on_message(struct handover *h, unsigned type, struct span body)
 		hand_over(o, body);
 		break;
 	case HANDOVER_READY:
-		note_kept(o, body);
-		handover_say(h, HANDOVER_COMMIT, SPAN(""));
+		on_ready(o, body);
 		break;
 	case HANDOVER_TAKEN:
 		atomic_store_explicit(&o->page->is_taken, 1,

@@ -38,6 +38,7 @@ struct orphans {
 	struct manifest manifest;
 	struct handover talk;
 	bool has_turn; /* to hand over, of all workers */
+	uint64_t turn_ms; /* as noted in the page */
 	struct deadline look; /* at the page */
 	struct process_orphan back;
 };

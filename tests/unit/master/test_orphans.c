@@ -15,7 +15,7 @@
 #include "base/now.h"
 #include "master/orphans.h"
 
-enum { TURNS = 2000, MANY = 100000 };
+enum { TURNS = 2000, MANY = 100000, STALL_MS = 2200 };
 
 static char folder[] = "/tmp/weir-orphans-XXXXXX";
 static char path[64];
@@ -90,12 +90,103 @@ test_many(void **state)
 	assert_int_equal(gone_bytes, gone_count - 1);
 }
 
+/* ---- two workers, each asked by another master ---- */
+
+static struct loop *loops[2], *outside;
+static struct orphans workers[2];
+static struct handover masters[2];
+static unsigned said[2][16];
+
+static void
+on_message(struct handover *h, unsigned type, struct span body)
+{
+	(void)body;
+	said[h == &masters[0] ? 0 : 1][type]++;
+}
+
+/* Only that worker runs. */
+static void
+turn_until(int who, unsigned type)
+{
+	for (int i = 0; i < TURNS && said[who][type] == 0; i++) {
+		loop_turn(loops[who], 2);
+		loop_turn(outside, 2);
+	}
+	assert_int_equal(said[who][type], 1);
+}
+
+static void
+ask(int who)
+{
+	int fd = orphans_connect(path);
+	struct error err;
+
+	assert_true(fd >= 0);
+	assert_int_equal(handover_start(&masters[who], outside, fd,
+	    on_message, &err), 0);
+	handover_say(&masters[who], HANDOVER_HELLO, SPAN("1"));
+	turn_until(who, HANDOVER_END);
+}
+
+static void
+start_workers(void)
+{
+	const struct process_orphan back = { .on_taken = on_taken };
+	struct error err;
+
+	outside = loop_new(LOOP_AUTO, &err);
+	loops[0] = loop_new(LOOP_AUTO, &err);
+	loops[1] = loop_new(LOOP_AUTO, &err);
+	assert_true(outside != NULL && loops[0] != NULL && loops[1] != NULL);
+	assert_int_equal(orphans_open(&workers[0], loops[0], path, -1, &err),
+	    0);
+	orphans_unwatch(&workers[0]);
+	workers[1] = workers[0];
+	for (int i = 0; i < 2; i++) {
+		orphans_prepare(&workers[i], 1, collect, NULL);
+		orphans_start(&workers[i], loops[i], &back);
+	}
+}
+
+static void
+stop_workers(void)
+{
+	for (int i = 0; i < 2; i++) {
+		handover_stop(&masters[i]);
+		orphans_stop(&workers[i]);
+	}
+	orphans_close(&workers[0], false);
+	loop_free(loops[0]);
+	loop_free(loops[1]);
+	loop_free(outside);
+}
+
+/* A worker that stands still loses its turn, and gives nothing away then. */
+static void
+test_lost_turn(void **state)
+{
+	(void)state;
+	now_update();
+	start_workers();
+	ask(0);
+	usleep(STALL_MS * 1000);
+	now_update();
+	ask(1);
+	handover_say(&masters[0], HANDOVER_READY, SPAN(""));
+	turn_until(0, 0);
+	assert_int_equal(said[0][HANDOVER_COMMIT], 0);
+	handover_say(&masters[1], HANDOVER_READY, SPAN(""));
+	turn_until(1, HANDOVER_COMMIT);
+	stop_workers();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_lost_turn),
 	};
 	int failed;
 
