@@ -385,3 +385,12 @@ orphans_stop(struct orphans *o)
 	manifest_fini(&o->manifest);
 	o->back.on_taken = NULL;
 }
+
+void
+orphans_close_door(struct orphans *o)
+{
+	orphans_stop(o);
+	if (o->door_fd >= 0)
+		close(o->door_fd);
+	o->door_fd = -1;
+}

@@ -82,5 +82,7 @@ void orphans_prepare(struct orphans *o, size_t listener_count,
 void orphans_start(struct orphans *o, struct loop *loop,
     const struct process_orphan *back);
 void orphans_stop(struct orphans *o);
+/* This one answers no more; once all do so, who comes is refused. */
+void orphans_close_door(struct orphans *o);
 
 #endif

@@ -62,6 +62,14 @@ start_orphan(void *arg, struct loop *loop, const struct process_orphan *back)
 }
 
 static void
+drain_orphan(void *arg)
+{
+	struct master *m = arg;
+
+	orphans_close_door(&m->upgrade.orphans);
+}
+
+static void
 stop_orphan(void *arg, struct loop *loop)
 {
 	struct master *m = arg;
@@ -89,6 +97,7 @@ upgrade_prepare_orphan(struct master *m, struct process_boot *boot,
 	}
 	u->process = boot->process;
 	boot->orphan_start = start_orphan;
+	boot->orphan_drain = drain_orphan;
 	boot->orphan_stop = stop_orphan;
 	boot->orphan_arg = m;
 	if (u->orphans.door_fd < 0)

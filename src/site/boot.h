@@ -46,6 +46,8 @@ struct process_boot {
 	 */
 	void (*orphan_start)(void *arg, struct loop *loop,
 	    const struct process_orphan *back);
+	/* It drains without a new one's having come: it answers no more. */
+	void (*orphan_drain)(void *arg);
 	/* At its end, whether the master has died or not. */
 	void (*orphan_stop)(void *arg, struct loop *loop);
 	void *orphan_arg;

@@ -354,6 +354,15 @@ accept_drain(struct accept *a, bool is_stop)
 	update_all(a);
 }
 
+void
+accept_leave(struct accept *a)
+{
+	a->is_draining = true;
+	if (!a->is_emptying)
+		start_last_call(a);
+	update_all(a);
+}
+
 static bool
 has_bit(const uint8_t *bits, size_t count, size_t at)
 {

@@ -82,6 +82,11 @@ enum { ACCEPT_LAST_CALL_MS = 200 };
  */
 void accept_drain(struct accept *a, bool is_stop);
 /*
+ * As a stop of this process alone: others may serve there, so that who comes
+ * finds the sockets as before.
+ */
+void accept_leave(struct accept *a);
+/*
  * A successor has the sockets: close them, but for those of the listeners with
  * a bit set in gone (gone_count bits), which are emptied as in a stop.
  */

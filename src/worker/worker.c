@@ -119,7 +119,9 @@ drain_by_itself(struct worker *w)
 {
 	start_drain(w, now_ms() + w->settings->shutdown_timeout_ms,
 	    w->is_orphan);
-	accept_drain(&w->accept, w->is_orphan);
+	/* Sockets that are about to go are nothing to hand over. */
+	if (w->is_orphan && w->boot->orphan_drain != NULL)
+		w->boot->orphan_drain(w->boot->orphan_arg);
 }
 
 static void
@@ -129,6 +131,7 @@ on_orphan_deadline(struct deadline *d)
 
 	log_notice(NULL, "no master has come: draining");
 	drain_by_itself(w);
+	accept_drain(&w->accept, true);
 }
 
 /* As a retirement: another master's workers serve what is not gone. */
@@ -162,7 +165,7 @@ on_master_gone(struct worker *w)
 	    (unsigned long long)w->settings->orphan_timeout_ms);
 	accept_adopt_all(&w->accept);
 	if (w->is_draining) {
-		accept_drain(&w->accept, true);
+		accept_leave(&w->accept);
 		if (w->boot->orphan_start != NULL)
 			w->boot->orphan_start(w->boot->orphan_arg, w->loop,
 			    NULL);
@@ -291,6 +294,10 @@ on_signal(void *arg, int number, pid_t sender)
 	/* Another one takes this slot while we finish what we have. */
 	channel_send(&w->channel, CHANNEL_LEAVING, NULL, 0, NULL, 0);
 	drain_by_itself(w);
+	if (w->is_orphan)
+		accept_leave(&w->accept);
+	else
+		accept_drain(&w->accept, false);
 }
 
 /* ---- start ---- */

@@ -115,6 +115,20 @@ def test_master_killed_again(orphans):
         load.more(100)
 
 
+def test_worker_ends(orphans):
+    """One that is told to go leaves the sockets as they are."""
+    one = orphans()
+    left = one.kill_master()
+    worker = [pid for pid in left if "worker" in proc.title(pid)][0]
+    with Load(one.address) as load:
+        os.kill(worker, signal.SIGTERM)
+        wait.until(lambda: not proc.alive(worker), 15,
+                   what="a worker ends:\n" + one.weir.log)
+        load.more(100)
+        one.plain_start()
+        load.more(100)
+
+
 def test_fewer_workers(orphans):
     """What was surplus after a reload is closed; the rest goes over."""
     one = orphans(config(workers=3))

@@ -271,6 +271,23 @@ test_stop(void **state)
 	assert_int_equal(accepted[ADMIN], 1);
 }
 
+/* Others serve there: they are found as before. */
+static void
+test_leave_to_others(void **state)
+{
+	(void)state;
+	accept_adopt_all(&accept_state);
+	connect_to(SHARED, 5);
+	accept_leave(&accept_state);
+	connect_to(SHARED, 5);
+	assert_true(accept_is_emptying(&accept_state));
+	last_call();
+	assert_int_equal(accepted[SHARED], 10);
+	assert_false(accept_is_emptying(&accept_state));
+	assert_false(is_refused(SHARED));
+	assert_false(is_refused(GROUP));
+}
+
 /*
  * Until the last call those on their way are let in; somebody new finds nobody
  * there, or on an older kernel is neither let in nor reset.
@@ -392,6 +409,7 @@ main(void)
 		TEST(test_pause),
 		TEST(test_leave),
 		TEST(test_stop),
+		TEST(test_leave_to_others),
 		TEST(test_stop_lets_in_who_is_on_the_way),
 		TEST(test_stop_paused),
 		TEST(test_stop_paused_empty),
