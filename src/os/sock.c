@@ -213,7 +213,9 @@ drop_syn(int fd)
 
 /*
  * Packets of a handshake find it by what their first one has left; only that
- * one is looked up among the listeners, by the interface too.
+ * one is looked up among the listeners, by the interface too.  A SYN cookie
+ * leaves nothing: the last packet of such a handshake is looked up as well, and
+ * is answered with a reset.
  */
 int
 sock_refuse_new(int fd)

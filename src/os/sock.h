@@ -56,8 +56,9 @@ int sock_defer_accept(int fd, bool on);
  * and is refused, or comes to another one of the same address, while those on
  * their way still arrive in its queue.  For all processes that share it, and
  * for good.  A kernel without SO_BINDTOIFINDEX for ordinary users (5.7) only
- * passes over the first packet, where it may: the client tries again then.  -1
- * with errno.
+ * passes over the first packet, where it may: the client tries again then.
+ * Who was sent a SYN cookie (a full queue) counts as one who connects from now
+ * on.  -1 with errno.
  */
 int sock_refuse_new(int fd);
 /*
