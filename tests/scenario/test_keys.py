@@ -183,7 +183,7 @@ def test_signer_is_replaced(start, certs):
 
     def act(done):
         for _ in range(3):
-            before = signers(weir)
+            before = wait.until(lambda: signers(weir))
             assert len(before) == 1
             seen = done()
             os.kill(before[0], signal.SIGKILL)

@@ -569,7 +569,7 @@ def test_garbage_at_the_door(instance):
     one = instance()
     successor = one.successor("-u")
     path = one.path("run/up.sock")
-    wait.until(lambda: os.path.exists(path))
+    one.weir.wait_log("upgrade: waiting at")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
         other.settimeout(10)
         other.connect(path)
@@ -591,7 +591,7 @@ def test_other_user_at_the_door(instance):
     one = instance()
     successor = one.successor("-u")
     path = one.path("run/up.sock")
-    wait.until(lambda: os.path.exists(path))
+    one.weir.wait_log("upgrade: waiting at")
     os.chmod(path, 0o666)
     script = ("import socket\ns = socket.socket(socket.AF_UNIX, "
               "socket.SOCK_SEQPACKET)\ns.connect(%r)\n"

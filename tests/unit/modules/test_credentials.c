@@ -58,7 +58,7 @@ basic_has_one_reading(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct span user, password;
-		int got = credentials_basic(span_cstr(cases[i].value), memory,
+		int got = (int)credentials_basic(span_cstr(cases[i].value), memory,
 		    &user, &password);
 
 		if (got != cases[i].want)
@@ -86,7 +86,7 @@ basic_byte_by_byte(void **state)
 		int got;
 
 		memcpy(copy, value, len);
-		got = credentials_basic(span_of(copy, len), memory, &user,
+		got = (int)credentials_basic(span_of(copy, len), memory, &user,
 		    &password);
 		/* A whole group of four ends in the password. */
 		assert_int_equal(got, len < 5 ? NONE : len >= 18 &&
@@ -122,7 +122,7 @@ basic_has_bounds(void **state)
 
 		if (bytes > 3)
 			memcpy(value + len - 4, "eHh4", 4);
-		got = credentials_basic(span_of(value, len), memory, &user,
+		got = (int)credentials_basic(span_of(value, len), memory, &user,
 		    &password);
 		assert_int_equal(got, bytes - 2 <= 511 ? FOUND : BAD);
 	}
@@ -182,7 +182,7 @@ cookies(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct span value, field = span_cstr(cases[i].field);
-		int got = credentials_cookie(field, SPAN("k"), &value);
+		int got = (int)credentials_cookie(field, SPAN("k"), &value);
 		struct str out;
 
 		if (got != cases[i].want)
@@ -226,7 +226,7 @@ arguments(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct span value, query = span_cstr(cases[i].query);
-		int got = credentials_arg(query, SPAN("k"), memory, &value);
+		int got = (int)credentials_arg(query, SPAN("k"), memory, &value);
 		struct str out;
 		bool has;
 
