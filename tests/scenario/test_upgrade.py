@@ -255,11 +255,15 @@ def test_killed_while_its_workers_drain(instance):
             return one.weir.metrics().sum("weir_proxy_connections",
                                           state="open")
         # Ours, and the one that asks.
-        assert count() == 2
+        wait.until(lambda: count() == 2)
         assert "predecessor has ended" not in one.weir.log
-        answer = client.get("/own")
-        assert answer.status == 200 and "close" in answer.fields.tokens(
-            "connection")
+
+        def last_answer():
+            answer = client.get("/own")
+            assert answer.status == 200
+            return "close" in answer.fields.tokens("connection")
+
+        wait.until(last_answer)
     wait.until(lambda: count() == 1, 20)
 
 

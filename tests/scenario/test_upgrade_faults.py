@@ -50,7 +50,8 @@ class Relay:
     def _run(self):
         old, _ = self.door.accept()
         new = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        new.connect(self.real)
+        # Its path is there a moment before it listens.
+        wait.until(lambda: new.connect_ex(self.real) == 0)
         other = {old: new, new: old}
         while True:
             for source in select.select([old, new], [], [])[0]:
