@@ -160,11 +160,11 @@ server.addService(methods, {
   both: (call) => {
     call.on('data', (d) => call.write(d));
     call.on('end', () => call.end());
-    call.on('cancelled', () => { cancelled++; });
+    call.once('cancelled', () => { cancelled++; });
   },
   fail: (call, done) => done({
     code: grpc.status.NOT_FOUND, details: 'nothing here: \u00e9%\n' }),
-  wait: (call) => { call.on('cancelled', () => { cancelled++; }); },
+  wait: (call) => { call.once('cancelled', () => { cancelled++; }); },
 });
 const credentials = process.argv[1] === 'tls'
   ? grpc.ServerCredentials.createSsl(null, [{
