@@ -102,6 +102,7 @@ step()
 	[ "$2" = 0 ] || verdict=FAILED
 	printf '%-34s %-6s %4d passed %3d failed %3d skipped %4d s\n' \
 		"$label" $verdict "$1" "$2" "$3" $took
+	grep -h '^RERUN' "$log" | sort -u | sed 's/^/  | /'
 	[ "$2" = 0 ] && return 0
 	grep -hE -A4 '(error|warning): |^not ok|^FAILED|^ERROR|\*\*\* ' \
 		"$log" | head -n 40 | sed 's/^/  | /'
@@ -128,12 +129,15 @@ units()
 		make -C "$work/$1" -k -j"$jobs" check VERBOSE=1
 }
 
-# scenarios NAME LABEL MARK
+# scenarios NAME LABEL MARK: one that fails is tried once more, and is named.
 scenarios()
 {
 	rm -f "$work/$1/scenario.xml"
+	again=
+	/usr/bin/python3 -c 'import pytest_rerunfailures' 2>/dev/null &&
+		again="--reruns 1 -rR"
 	step "$1: scenarios${2:+, $2}" "count_junit $work/$1/scenario.xml" \
-		make -C "$work/$1" check-scenario PYTEST_ARGS="-q --tb=short ${3:+-m '$3'}"
+		make -C "$work/$1" check-scenario PYTEST_ARGS="-q --tb=short $again ${3:+-m '$3'}"
 }
 
 # copy_tree: what is in the tree, without what was built there, into $src.

@@ -11,7 +11,7 @@ optional_packages="libnghttp2-dev libc-ares-dev libjansson-dev
 	libisal-dev libcrypt-dev"
 # Unit tests, scenarios, lint.
 test_packages="libcmocka-dev clang libclang-rt-dev python3 python3-pytest
-	python3-pytest-xdist mandoc curl openssl procps"
+	python3-pytest-xdist python3-pytest-rerunfailures mandoc curl openssl procps"
 # Servers and clients nobody here wrote; scenarios without theirs are skipped.
 real_packages="systemd nginx-light nodejs chromium python3-websockets python3-hpack
 	nghttp2-client nghttp2-server dnsmasq-base testssl.sh apache2-utils whois"
