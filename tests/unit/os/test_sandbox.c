@@ -225,7 +225,7 @@ static int
 has_memory_64m(void)
 {
 	struct rlimit data;
-	void *p;
+	void *volatile p; /* else clang needs no memory to be sure of it */
 
 	if (getrlimit(RLIMIT_DATA, &data) != 0 ||
 	    data.rlim_cur != 64 << 20 || data.rlim_max != 64 << 20)
