@@ -9,7 +9,6 @@
 #include <openssl/evp.h>
 
 #include "base/now.h"
-#include "net/tls_early.h"
 #include "net/tls_private.h"
 
 /*
@@ -109,27 +108,6 @@ on_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
 	}
 }
 
-/* Once for each ticket; its secret is known to nobody but its client. */
-static int
-on_early_data(SSL *ssl, void *arg)
-{
-	const struct tls_server *s =
-	    ((struct tls_stream *)SSL_get_app_data(ssl))->server;
-	unsigned char secret[SSL_MAX_MASTER_KEY_LENGTH];
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	size_t len = SSL_SESSION_get_master_key(SSL_get0_session(ssl), secret,
-	    sizeof(secret));
-	int result;
-
-	(void)arg;
-	if (s->early == NULL || len == 0)
-		return 0;
-	result = EVP_Digest(secret, len, digest, NULL, EVP_sha256(), NULL) ==
-	    1 && tls_early_take(s->early, digest, now_ms() / 1000);
-	OPENSSL_cleanse(secret, sizeof(secret));
-	return result;
-}
-
 static int
 on_status(SSL *ssl, void *arg)
 {
@@ -163,5 +141,5 @@ tls_callbacks_set(SSL_CTX *ctx)
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	SSL_CTX_set_session_ticket_cb(ctx, NULL, on_ticket, NULL);
 	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
-	SSL_CTX_set_allow_early_data_cb(ctx, on_early_data, NULL);
+	SSL_CTX_set_allow_early_data_cb(ctx, tls_early_data_allow, NULL);
 }

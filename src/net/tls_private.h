@@ -140,6 +140,7 @@ struct tls_io {
 	struct loop *loop;
 	_Atomic uint64_t *keys_stats; /* of tls_keys_client_metrics, or NULL */
 	struct tls_keys_client *keys; /* once it is needed */
+	_Atomic uint64_t *early_stats; /* of tls_early_data; or NULL */
 	struct span in;   /* received, not yet taken by OpenSSL */
 	char *early_memory; /* for one reading of early data; or NULL */
 	char *out_memory; /* records to be sent */
@@ -161,6 +162,7 @@ struct tls_stream {
 	unsigned version;  /* of client, when it began */
 	struct pipe early; /* that the owner did not take yet */
 	bool reads_early;  /* it is not known yet to be over */
+	bool was_judged;   /* by tls_early_data_allow() */
 	struct tls_keys_wait *signing; /* the handshake's; or NULL */
 	bool is_leaving;   /* nothing is asked for any more */
 	bool is_done;      /* the handshake */
@@ -292,6 +294,13 @@ int tls_ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
 
 /* What a server's context calls in a handshake. */
 void tls_callbacks_set(SSL_CTX *ctx);
+
+/* ---- tls_early_data ---- */
+
+/* Of a SSL_CTX: SSL_CTX_set_allow_early_data_cb(). */
+int tls_early_data_allow(SSL *ssl, void *arg);
+/* There is no (more) early data on this connection. */
+void tls_early_data_over(struct tls_stream *t);
 
 /* ---- tls_stream ---- */
 

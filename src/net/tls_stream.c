@@ -231,6 +231,7 @@ read_early(struct tls_stream *t, struct conn *c)
 			break;
 		case SSL_READ_EARLY_DATA_FINISH:
 			t->reads_early = false;
+			tls_early_data_over(t);
 			return SSL_do_handshake(t->ssl);
 		case SSL_READ_EARLY_DATA_ERROR:
 		default:

@@ -14,6 +14,7 @@
 #include "base/now.h"
 #include "metrics/histogram.h"
 #include "net/listener.h"
+#include "net/tls_early_data.h"
 #include "net/tls_keys.h"
 #include "net/tls_stream.h"
 #include "os/helpers.h"
@@ -75,6 +76,8 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	p->tls = tls_stream_io_new(boot->loop, boot->tls_sessions,
 	    metrics_block(boot->metrics, &tls_keys_client_metrics,
 	    boot->metrics_slot, 0));
+	tls_early_data_count(p->tls, metrics_block(boot->metrics,
+	    &tls_early_data_metrics, boot->metrics_slot, 0));
 	p->connections_max = boot->connections_max;
 	p->accepting = true;
 	p->serving = boot->serving != NULL ? boot->serving : &p->unread;

@@ -262,7 +262,8 @@ attach_early(struct generation *g, struct shared *s, bool is_first,
 		    shared_book_zone(s, &g->use, &want, &zone, err) < 0)
 			return -1;
 		now_update();
-		tls_early_begin(zone->data, now_ms() / 1000, is_first);
+		tls_early_begin(zone->data, (struct tls_early_time){ now_ms(),
+		    now_wall_ms() }, is_first);
 		tls_ctx_set_early(server, zone->data);
 	}
 	return 0;

@@ -1,5 +1,6 @@
 """Early data (0-RTT): what is taken, what waits, and what is no replay."""
 # SPDX-License-Identifier: BSD-2-Clause
+import signal
 import socket
 import subprocess
 import threading
@@ -10,6 +11,7 @@ from conftest import need
 from lib import conf, wait
 from lib.tls import Certs, TlsClient
 from lib.weir import run
+from test_upgrade import Instance
 
 pytestmark = pytest.mark.short
 
@@ -266,13 +268,63 @@ def test_replay_is_not_served(weir, origin, session, tmp_path):
             sock.sendall(gate.first)
             assert sock.recv(65536)[0] == 22  # its own handshake goes on
     gate.close()
+    wait.until(lambda: refused(weir, "used", "stale") == 8)
     # A ticket that was used once is good for a late request only.
     with early(weir.address, session, request(script.path), tmp_path) as peer:
         peer.wait(b"Early data was rejected")
+    wait.until(lambda: refused(weir, "used", "stale") == 9)
     # A request that was early would have come before this one.
     with TlsClient(weir.address) as client:
         client.get(script.path)
     assert len(script.exchanges) == 2
+
+
+def refused(weir, *reasons):
+    metrics = weir.metrics()
+    return sum(metrics.sum("weir_early_data_refused_total", reason=reason)
+               for reason in reasons)
+
+
+def test_replay_after_reload_and_upgrade(start, certs, origin, tmp_path):
+    """All workers of the next configuration, and of the successor, know what
+    was used before."""
+    weir = Instance(start, config(certs, origin,
+                                  upgrade_sock="@DIR@/run/up.sock",
+                                  pid_file="@DIR@/run/weir.pid"))
+    try:
+        session = make_session(weir, tmp_path)
+        script = origin.script(lambda exchange: exchange.reply(200, "served"))
+        gate = Gate(weir.address)
+        with early(gate.address, session, request(script.path),
+                   tmp_path) as peer:
+            script.wait()
+            gate.opened.set()
+            peer.wait(b"served")
+        gate.close()
+        assert weir.metrics().sum("weir_early_data_taken_total") == 1
+
+        def replay(count):
+            for _ in range(8):
+                with socket.create_connection(weir.address, 8) as sock:
+                    sock.sendall(gate.first)
+                    assert sock.recv(65536)[0] == 22
+            with TlsClient(weir.address) as client:
+                client.get(script.path)
+            assert len(script.exchanges) == 1 + count
+            # On a slow machine OpenSSL may say no before the table does.
+            wait.until(lambda: refused(weir, "used", "stale") == 8 * count)
+        before = weir.workers()
+        weir.send(signal.SIGHUP)
+        wait.until(lambda: len(weir.workers()) == 2 and
+                   not set(weir.workers()) & set(before), 20)
+        replay(1)
+        weir.send(signal.SIGUSR2)
+        weir.wait_taken()
+        weir.wait_gone(weir.first, 20)
+        replay(2)
+        assert weir.metrics().sum("weir_early_data_taken_total") == 1
+    finally:
+        weir.finish()
 
 
 def test_425_and_early_data_of_others_pass(weir, origin):
