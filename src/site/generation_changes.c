@@ -2,9 +2,8 @@
 /*
  * generation_changes - in what one configuration differs from another.
  *
- * Each thing has a name ("route web/api") and a print: a hash of its effective
- * options as weir -T would show them.  Levels that many routes inherit are
- * printed once.
+ * Each thing has a name ("route web/api") and a print: a number for all its
+ * effective options.  Those of levels that many routes inherit are made once.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 
 #include "base/heap_alloc.h"
 #include "base/str.h"
-#include "conf/dump.h"
+#include "conf/sign.h"
 #include "net/tls_conf.h"
 #include "proxy/proxy.h"
 #include "site/generation_private.h"
@@ -31,37 +30,14 @@ struct things {
 	struct thing *items;
 	size_t count, room;
 	struct hash_map levels; /* address of a struct -> its print */
-	char *text;             /* of what is being printed */
-	size_t text_len;
-	FILE *out;
 };
 
 /* ---- prints ---- */
 
-static void
-start_print(struct things *t)
-{
-	rewind(t->out);
-}
-
 static uint64_t
-end_print(struct things *t)
+mix(uint64_t print, uint64_t more)
 {
-	long len = ftell(t->out);
-
-	fflush(t->out);
-	return len > 0 ? hash_stable(span_of(t->text, (size_t)len)) : 0;
-}
-
-static uint64_t
-print_table(struct things *t, const struct conf_table *table,
-    const void *conf)
-{
-	const struct conf_dump d = { .out = t->out };
-
-	start_print(t);
-	conf_dump_table(&d, table, conf);
-	return end_print(t);
+	return conf_sign_mix(print, more);
 }
 
 /* Of a struct that several routes share. */
@@ -78,17 +54,11 @@ print_level(struct things *t, const struct conf_table *table,
 	/* The entry: its print, and behind that its key. */
 	copy = heap_alloc(sizeof(*known) + key.len);
 	known = (void *)copy;
-	*known = print_table(t, table, conf);
+	*known = conf_sign_table(table, conf);
 	memcpy(copy + sizeof(*known), key.p, key.len);
 	hash_map_put(&t->levels, span_of(copy + sizeof(*known), key.len),
 	    known);
 	return *known;
-}
-
-static uint64_t
-mix(uint64_t hash, uint64_t more)
-{
-	return (hash ^ more) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /* ---- things ---- */
@@ -114,7 +84,7 @@ add(struct things *t, uint64_t print, const char *kind, const char *outer,
 static void
 add_route(struct things *t, const char *service, const struct route *r)
 {
-	uint64_t print = print_table(t, &route_conf_table, r);
+	uint64_t print = conf_sign_table(&route_conf_table, r);
 
 	print = mix(print, print_level(t, &core_conf_table, r->core));
 	for (size_t i = 0; i < modules_count(); i++)
@@ -164,7 +134,7 @@ add_listeners(struct things *t)
 		    service->name != NULL ? service->name : ""));
 
 		if (listen != NULL)
-			print = mix(print, print_table(t,
+			print = mix(print, conf_sign_table(
 			    &route_conf_listen_table, listen));
 		add(t, print, "listener", "", spec->text);
 	}
@@ -181,7 +151,7 @@ add_options(struct things *t)
 			.items = items,
 			.struct_bytes = settings_table.struct_bytes };
 
-		add(t, print_table(t, &one, &t->generation->settings),
+		add(t, conf_sign_table(&one, &t->generation->settings),
 		    "option", "", item->name);
 	}
 }
@@ -191,12 +161,9 @@ collect(struct things *t, const struct generation *g)
 {
 	*t = (struct things){ .generation = g };
 	hash_map_init(&t->levels, false);
-	t->out = open_memstream(&t->text, &t->text_len);
-	if (t->out == NULL)
-		abort();
 	add_listeners(t);
 	for (size_t i = 0; i < g->group_count; i++)
-		add(t, print_table(t, &group_table, g->groups[i]->conf),
+		add(t, conf_sign_table(&group_table, g->groups[i]->conf),
 		    "upstream", "", g->groups[i]->conf->name);
 	for (size_t i = 0; i < g->build.service_count; i++) {
 		/* That of the admin listener is weir's own. */
@@ -217,8 +184,6 @@ release(struct things *t)
 	for (size_t i = 0; i < t->count; i++)
 		free(t->items[i].name);
 	free(t->items);
-	fclose(t->out);
-	free(t->text);
 }
 
 /* ---- comparing ---- */
