@@ -350,6 +350,7 @@ on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data,
 		return 0;
 	}
 	st->unconsumed += len;
+	s->held += len;
 	st->bytes_in += len;
 	s->conf->events->on_body(st, span_of((const char *)data, len));
 	return 0;
@@ -597,6 +598,12 @@ size_t
 h2_session_waiting(const struct h2_session *s)
 {
 	return s->waiting;
+}
+
+size_t
+h2_session_held(const struct h2_session *s)
+{
+	return s->held;
 }
 
 uint32_t

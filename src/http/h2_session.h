@@ -133,6 +133,8 @@ bool h2_session_is_ready(const struct h2_session *s);
 uint32_t h2_session_streams(const struct h2_session *s);
 /* Bytes of bodies that wait to be composed, over all streams. */
 size_t h2_session_waiting(const struct h2_session *s);
+/* Bytes of bodies that were given out and not acknowledged, over all. */
+size_t h2_session_held(const struct h2_session *s);
 /* Streams that the peer lets us open (clients only). */
 uint32_t h2_session_peer_streams_max(const struct h2_session *s);
 bool h2_session_peer_takes_connect(const struct h2_session *s);

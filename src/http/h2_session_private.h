@@ -20,6 +20,7 @@ struct h2_session {
 	struct list streams;
 	uint32_t stream_count;
 	size_t waiting;          /* in the out pipes of all streams */
+	size_t held;             /* unconsumed of all streams */
 	uint64_t flood_until_ms;
 	uint32_t floods[H2_FLOOD_COUNT];
 	uint32_t window_credit;  /* WINDOW_UPDATEs beyond the limit */

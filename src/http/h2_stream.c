@@ -376,12 +376,32 @@ h2_stream_reset(struct h2_stream *st, enum h2_error error)
 	h2_stream_consumed(st, st->unconsumed);
 }
 
+/*
+ * The library gives window once half of it was consumed.  Where streams that
+ * stall hold the other half that never comes: then what there is goes earlier.
+ */
+static void
+open_window(struct h2_session *s)
+{
+	int32_t window = nghttp2_session_get_effective_local_window_size(s->ng);
+	int32_t taken =
+	    nghttp2_session_get_effective_recv_data_length(s->ng);
+	int64_t consumed = (int64_t)taken - (int64_t)s->held;
+
+	if (taken > window / 4 * 3 && consumed >= window / 32)
+		(void)nghttp2_submit_window_update(s->ng, NGHTTP2_FLAG_NONE,
+		    0, (int32_t)consumed);
+}
+
 void
 h2_stream_let_go(struct h2_session *s, struct h2_stream *st)
 {
-	if (st->unconsumed > 0)
+	s->held -= st->unconsumed;
+	if (st->unconsumed > 0) {
 		(void)nghttp2_session_consume_connection(s->ng,
 		    st->unconsumed);
+		open_window(s);
+	}
 	st->unconsumed = 0;
 	st->session = NULL;
 	s->stream_count--;
@@ -417,7 +437,9 @@ h2_stream_consumed(struct h2_stream *st, size_t len)
 	if (st->session == NULL || len == 0)
 		return;
 	st->unconsumed -= len;
+	st->session->held -= len;
 	(void)nghttp2_session_consume(st->session->ng, st->id, len);
+	open_window(st->session);
 }
 
 size_t

@@ -144,7 +144,8 @@ has_room(void *owner)
 }
 
 static void
-begin(struct end *end, bool is_client)
+begin_with(struct end *end, bool is_client, uint32_t stream_window,
+    uint32_t window)
 {
 	memset(end, 0, sizeof(*end));
 	arena_init(&end->arena, NULL);
@@ -156,7 +157,7 @@ begin(struct end *end, bool is_client)
 		.head = { .bytes_max = 4096, .line_max = 1024,
 			.fields_max = 32 },
 		.header_list_max = 16384, .streams_max = 10,
-		.stream_window = 65535, .window = 1 << 20,
+		.stream_window = stream_window, .window = window,
 		.is_client = is_client,
 	};
 	for (unsigned i = 0; i < H2_FLOOD_COUNT; i++)
@@ -164,6 +165,12 @@ begin(struct end *end, bool is_client)
 	end->session = h2_session_new(&end->conf);
 	assert_non_null(end->session);
 	h2_session_compose(end->session);
+}
+
+static void
+begin(struct end *end, bool is_client)
+{
+	begin_with(end, is_client, 65535, 1 << 20);
 }
 
 static void
@@ -277,6 +284,39 @@ test_windows_follow_what_is_consumed(void **state)
 	finish(&server);
 }
 
+/*
+ * What is held stays out of the window, and all that is not held is in it: also
+ * where more than half is held.
+ */
+static void
+test_window_is_what_is_not_held(void **state)
+{
+	static char body[400000];
+	struct end client, server;
+
+	(void)state;
+	begin(&client, true);
+	begin_with(&server, false, 400000, 100000);
+	server.keeps = true;
+	exchange(&client, &server, 100000);
+	ask(&client, false);
+	h2_stream_body(&client.stream, span_of(body, sizeof(body)));
+	h2_session_compose(client.session);
+	exchange(&client, &server, 100000);
+	assert_int_equal(h2_session_held(server.session), 100000);
+	for (int i = 0; i < 5; i++) {
+		h2_stream_consumed(&server.stream, 20000);
+		assert_int_equal(h2_session_held(server.session), 80000);
+		h2_session_compose(server.session);
+		exchange(&client, &server, 100000);
+		assert_int_equal(h2_session_held(server.session), 100000);
+	}
+	assert_int_equal(h2_session_waiting(client.session),
+	    sizeof(body) - 200000);
+	finish(&client);
+	finish(&server);
+}
+
 /* A full socket stops composing; what waits is counted. */
 static void
 test_no_room(void **state)
@@ -369,6 +409,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_windows_follow_what_is_consumed),
+		cmocka_unit_test(test_window_is_what_is_not_held),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_reset_and_refusal),
 		cmocka_unit_test(test_floods_end_the_session),
