@@ -13,6 +13,8 @@
 
 struct pool_ops;
 
+enum { BACKEND_CONN_NAME_MAX = 256 }; /* of one that TLS asks for */
+
 enum backend_conn_result {
 	BACKEND_CONN_READY,   /* ex->backend_conn is usable now */
 	BACKEND_CONN_PENDING, /* exchange_on_connected() or _failed follows */
@@ -31,6 +33,13 @@ enum backend_conn_result backend_conn_open(struct exchange *ex,
  * exchange_on_connected(), _full or _failed follows, perhaps at once.
  */
 void backend_conn_open_new(struct exchange *ex);
+/*
+ * The name that a request has its backend asked for, where that follows from
+ * the request: connections made under another one are not for it.  Empty: it
+ * does not, or there is none.  In memory.
+ */
+struct span backend_conn_open_name(struct exchange *ex,
+    char memory[BACKEND_CONN_NAME_MAX]);
 extern const struct pool_ops backend_conn_pool_ops;
 /* Of one connection, for the slab. */
 size_t backend_conn_bytes(void);

@@ -38,11 +38,28 @@ server_name(struct exchange *ex, char *memory)
 	if (sni == NULL)
 		return b->is_name ? span_cstr(b->spec->host)
 				  : span_of(NULL, 0);
-	str_init(&out, memory, NAME_MAX_BYTES);
+	str_init(&out, memory, BACKEND_CONN_NAME_MAX);
 	template_eval(sni, ex, &out);
 	if (out.overflow || addr_ip_parse(str_view(&out), &ip) == 0)
 		return span_of(NULL, 0);
 	return str_view(&out);
+}
+
+static bool
+name_follows_from_request(const struct exchange *ex)
+{
+	struct span text;
+
+	return ex->backend->tls != NULL &&
+	    ex->backend->tls_conf->sni != NULL &&
+	    !template_is_constant(ex->backend->tls_conf->sni, &text);
+}
+
+struct span
+backend_conn_open_name(struct exchange *ex, char memory[BACKEND_CONN_NAME_MAX])
+{
+	return name_follows_from_request(ex) ? server_name(ex, memory)
+					     : span_of(NULL, 0);
 }
 
 /*
@@ -53,11 +70,9 @@ static struct pool_item *
 take_item(struct exchange *ex)
 {
 	struct pool *pool = ex->proxy->pool;
-	char memory[NAME_MAX_BYTES];
-	struct span text;
+	char memory[BACKEND_CONN_NAME_MAX];
 
-	if (ex->backend->tls == NULL || ex->backend->tls_conf->sni == NULL ||
-	    template_is_constant(ex->backend->tls_conf->sni, &text))
+	if (!name_follows_from_request(ex))
 		return pool_take(pool, ex->backend);
 	return pool_take_terms(pool, ex->backend, server_name(ex, memory));
 }
@@ -70,13 +85,10 @@ static bool
 lacks_name(struct exchange *ex)
 {
 	const struct tls_client_conf *conf = ex->backend->tls_conf;
-	char memory[NAME_MAX_BYTES];
-	struct span text;
+	char memory[BACKEND_CONN_NAME_MAX];
 
-	return ex->backend->tls != NULL && conf->sni != NULL &&
-	    conf->verify && conf->verify_hostname &&
-	    conf->alternative_cn == NULL &&
-	    !template_is_constant(conf->sni, &text) &&
+	return name_follows_from_request(ex) && conf->verify &&
+	    conf->verify_hostname && conf->alternative_cn == NULL &&
 	    server_name(ex, memory).len == 0;
 }
 
@@ -267,7 +279,7 @@ begin_handshake(struct backend_conn *bc)
 {
 	struct exchange *ex = bc->ex;
 	const struct backend *b = ex->backend;
-	char memory[NAME_MAX_BYTES];
+	char memory[BACKEND_CONN_NAME_MAX];
 	struct span name = server_name(ex, memory);
 	struct conn_stream *stream = tls_stream_connect(bc->proxy->tls,
 	    b->tls, b->name, name);
@@ -300,7 +312,8 @@ take_room(struct exchange *ex)
 	const struct backend *b = ex->backend;
 
 	return backend_take_connection(b) ||
-	    (pool_close_one(ex->proxy->pool, b) &&
+	    ((pool_close_one(ex->proxy->pool, b) ||
+	    backend_h2_close_one(ex->proxy, b)) &&
 	    backend_take_connection(b));
 }
 

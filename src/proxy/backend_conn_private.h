@@ -19,7 +19,6 @@ enum {
 	BACKEND_CONN_MAGIC = 0x62636f6e,
 	SPARE_FIELDS = 8,
 	CHUNK_LINE_MAX = 4096,
-	NAME_MAX_BYTES = 256,
 };
 
 enum backend_conn_state {

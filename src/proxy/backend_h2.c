@@ -9,6 +9,7 @@
 #include "proxy/backend_h2.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/heap_alloc.h"
 #include "net/tls_stream.h"
@@ -85,6 +86,18 @@ streams_max(const struct backend_h2 *bh)
 	return peer < own ? peer : own;
 }
 
+/*
+ * Clients that do not take what has come for them may hold all of the window,
+ * and everybody else on the connection: a new one is cheaper.
+ */
+static bool
+has_window(const struct backend_h2 *bh)
+{
+	return bh->pool->backend->limit != 0 || bh->load == 0 ||
+	    h2_session_held(bh->session) + bh->conf.stream_window <=
+	    bh->conf.window;
+}
+
 static bool
 has_room_for_stream(const struct backend_h2 *bh)
 {
@@ -93,7 +106,7 @@ has_room_for_stream(const struct backend_h2 *bh)
 	return !bh->is_closed && !bh->is_leaving && !bh->conn.failed &&
 	    tls_stream_is_current(&bh->conn) &&
 	    (k->requests_max == 0 || bh->served < k->requests_max) &&
-	    bh->load < streams_max(bh);
+	    bh->load < streams_max(bh) && has_window(bh);
 }
 
 /* Its address is none of the name's any more. */
@@ -114,8 +127,9 @@ leave(struct backend_h2 *bh)
 	backend_h2_want_turn(bh);
 }
 
+/* name: of the request, as backend_conn_open_name() says. */
 static struct backend_h2 *
-find(struct backend_h2_pool *pool)
+find(struct backend_h2_pool *pool, struct span name)
 {
 	LIST_EACH(&pool->conns, node, after) {
 		struct backend_h2 *bh =
@@ -123,7 +137,8 @@ find(struct backend_h2_pool *pool)
 
 		if (is_lost(bh))
 			leave(bh);
-		else if (has_room_for_stream(bh))
+		else if (has_room_for_stream(bh) &&
+		    span_eq(span_of(bh->name, bh->name_len), name))
 			return bh;
 	}
 	return NULL;
@@ -164,7 +179,9 @@ enum backend_h2_result
 backend_h2_open(struct exchange *ex, bool may_reuse)
 {
 	struct backend_h2_pool *pool = pool_of(ex->proxy, ex->backend);
-	struct backend_h2 *bh = may_reuse ? find(pool) : NULL;
+	char memory[BACKEND_CONN_NAME_MAX];
+	struct span name = backend_conn_open_name(ex, memory);
+	struct backend_h2 *bh = may_reuse ? find(pool, name) : NULL;
 	struct backend_h2_stream *s;
 
 	if (bh != NULL)
@@ -174,7 +191,8 @@ backend_h2_open(struct exchange *ex, bool may_reuse)
 		ex->reused = true;
 		return BACKEND_H2_READY;
 	}
-	if (pool->connecting == 0 || !may_reuse ||
+	/* Who waits takes a connection of another's, made under no name. */
+	if (pool->connecting == 0 || !may_reuse || name.len > 0 ||
 	    (ex->group->conf->protocol == GROUP_AUTO && !pool->is_known))
 		return BACKEND_H2_CONNECT;
 	s = backend_h2_stream_new(ex, pool);
@@ -217,7 +235,7 @@ on_pool_task(struct loop_task *t)
 	while (!list_is_empty(&pool->waiters)) {
 		struct backend_h2_stream *s = LIST_OF(pool->waiters.next,
 		    struct backend_h2_stream, all);
-		struct backend_h2 *bh = find(pool);
+		struct backend_h2 *bh = find(pool, span_of(NULL, 0));
 		struct exchange *ex = s->ex;
 
 		if (bh != NULL) {
@@ -300,6 +318,7 @@ backend_h2_bury(struct proxy *proxy)
 			proxy->dead_h2_backends = bh;
 		} else {
 			bh->magic = 0;
+			free(bh->name);
 			slab_put(&proxy->h2_backends, bh);
 		}
 		bh = next;
@@ -580,6 +599,8 @@ backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
 	struct proxy *proxy = ex->proxy;
 	struct backend_h2_pool *pool = pool_of(proxy, ex->backend);
 	struct backend_h2 *bh = slab_get_zeroed(&proxy->h2_backends);
+	char memory[BACKEND_CONN_NAME_MAX];
+	struct span name = backend_conn_open_name(ex, memory);
 	struct backend_h2_stream *s;
 
 	bh->magic = BACKEND_H2_MAGIC;
@@ -588,6 +609,9 @@ backend_h2_take(struct exchange *ex, struct conn *from, bool is_limited,
 	bh->is_limited = is_limited;
 	bh->tenancy = tenancy;
 	bh->group = ex->group->conf;
+	if (name.len > 0)
+		bh->name = strndup(name.p, name.len);
+	bh->name_len = bh->name != NULL ? name.len : 0;
 	pool->is_known = true;
 	list_init(&bh->streams);
 	list_init(&bh->touched);

@@ -56,6 +56,8 @@ struct backend_h2 {
 	uint32_t tenancy;    /* of the backend, when it was made */
 	uint32_t load;       /* streams in all */
 	const char *why;     /* it dies, for its streams */
+	char *name;          /* as backend_conn_open_name() said; heap */
+	size_t name_len;     /* 0 = it was made under no name of a request */
 	struct h2_conf conf;
 };
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import shutil
 import signal
+import ssl
 import struct
 import subprocess
 import threading
@@ -12,8 +13,9 @@ import time
 import pytest
 
 from conftest import need
-from lib import conf, wait
+from lib import conf, tls, wait
 from lib import h2wire as h2
+from lib.client import Client
 from lib.origin import big
 from lib.weir import run
 
@@ -192,6 +194,51 @@ def test_max_connections_of_workers(chain):
     assert weir.metrics().sum("weir_proxy_backend_connect_failures_total") == 0
 
 
+@pytest.fixture(scope="module")
+def certs():
+    need("openssl")
+    made = tls.Certs()
+    made.root = made.ca("root")
+    made.server = made.signed("server", made.root, "a.example", "b.example")
+    yield made
+    made.remove()
+
+
+def speaks(certs, *protocols):
+    """What an HTTP/2 server over TLS is made with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certs.server)
+    context.set_alpn_protocols(protocols or ["h2"])
+    return context
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_names_of_requests_share_no_connection(chain, certs, limit):
+    """Where the server name follows from the request, a connection is for
+    one name; an idle one of another name makes room."""
+    context, asked = speaks(certs), []
+
+    def note(sock, name, context):
+        asked.append(name)
+    context.sni_callback = note
+    server, weir = chain(up={"max_connections": limit, "tls": {
+        "sni": "${request.header.x-name}", "ca_file": certs.root[0]}},
+        settings={"tls": context})
+
+    def get(name):
+        before = [len(peer.streams) for peer in server.peers]
+        assert weir.get("/", [("X-Name", name)]).status == 200
+        now = [len(peer.streams) for peer in server.peers]
+        return [i for i, n in enumerate(now)
+                if n != (before[i:] or [0])[0]]
+    a, b = get("a.example"), get("b.example")
+    assert (a, b) == ([0], [1]) and asked == ["a.example", "b.example"]
+    if not limit:
+        assert (get("a.example"), get("b.example")) == (a, b)
+    assert weir.get("/", [("X-Name", "c.example")]).status == 502
+    assert weir.get("/").status == 421
+
+
 def test_limits_of_streams(chain):
     """Our limit and the peer's: what is beyond gets another connection."""
     for up, settings in (({"h2_streams_max": 2}, {}), ({}, {"streams": 2})):
@@ -237,6 +284,68 @@ def test_bodies_both_ways(chain):
     body = big(600000)
     answer = weir.request("POST", "/", [], body)
     assert answer.body == body
+
+
+def endless(peer, stream, fields):
+    """As far as the windows reach."""
+    size = 64 << 20 if fields[":path"] == "/endless" else 3000
+    peer.head(stream, OK)
+    try:
+        paced(peer, stream, b"x" * size)
+    except AssertionError:
+        assert peer.closed
+
+
+def test_slow_clients_hold_up_nobody(chain):
+    """Clients that read nothing hold what h2_buffer lets them, and what else
+    goes to the backend is neither stalled nor memory for ever."""
+    server, weir = chain(endless, buffer="16KB", h2_buffer="64KB")
+    slow = []
+    try:
+        for _ in range(8):
+            slow.append(Client(weir.address, rcvbuf=4096))
+            slow[-1].send(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait.until(lambda: sum(len(p.streams) for p in server.peers) == 8)
+
+        def sent():
+            return sum(len(p.frames) for p in server.peers)
+        before = -1
+        while before != sent():  # until no more window is given
+            before = sent()
+            time.sleep(0.2)
+        for _ in range(20):
+            assert weir.get("/").body == b"x" * 3000
+    finally:
+        for client in slow:
+            client.close()
+
+
+def test_slow_upload_holds_up_nobody(chain):
+    """A stream whose window stays closed stops its own client; uploads next
+    to it go on."""
+    go = threading.Event()
+
+    def handler(peer, stream, fields):
+        peer.give_window = fields[":path"] != "/slow"
+        if fields[":path"] == "/slow":
+            # The connection's window is opened, the stream's is not.
+            peer.window(0, 1 << 24)
+            go.wait(20)
+            peer.give_window = True
+            peer.window(stream, 1 << 24)
+        plain(peer, stream, fields)
+    server, weir = chain(handler)
+    with h2.Client(weir.address) as client:
+        slow = client.request("/slow", "POST", [], end=False)
+        wait.until(lambda: server.peers and server.peers[0].streams)
+        paced(client, slow, b"y" * 131072, False)
+        for _ in range(3):
+            number = client.request("/fast", "POST", [], b"z" * 30000)
+            assert client.wait(number).final["x-seen"] == "POST /fast 30000"
+        assert len(server.peers) == 1
+        go.set()
+        client.data(slow, b"", True)
+        assert client.wait(slow).final["x-seen"] == "POST /slow 131072"
 
 
 def test_trailers_and_interim(chain):
@@ -648,6 +757,9 @@ def test_node_backend(start):
         node.stdout.close()
 
 
+SPENDING = threading.Lock()
+
+
 def paced(peer, stream, data, end=True):
     """Send as the other end's windows allow."""
     def granted(number):
@@ -655,14 +767,19 @@ def paced(peer, stream, data, end=True):
                    for kind, flags, of, payload in list(peer.frames)
                    if kind == h2.WINDOW_UPDATE and of == number)
     sent = 0
+
+    def room():
+        all_streams = 65535 + granted(0) - getattr(peer, "spent", 0)
+        return min(all_streams, peer.settings.get(4, 65535)
+                   + granted(stream) - sent)
     while sent < len(data):
-        def room():
-            return min(65535 + granted(0),
-                       peer.settings.get(4, 65535) + granted(stream)) - sent
         peer.until(lambda: room() > 0, 20)
-        piece = data[sent:sent + min(room(), 16384)]
+        with SPENDING:
+            piece = data[sent:sent + max(min(room(), 16384), 0)]
+            peer.spent = getattr(peer, "spent", 0) + len(piece)
         sent += len(piece)
-        peer.data(stream, piece, end and sent == len(data))
+        if piece:
+            peer.data(stream, piece, end and sent == len(data))
 
 
 def test_bodies_beyond_all_windows(chain):

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from .tls import TlsSocket
+
 hpack = pytest.importorskip("hpack", reason="python3-hpack is not installed")
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -218,15 +220,18 @@ class Peer:
 
 
 class Client(Peer):
-    """A client of weir, in clear text with prior knowledge."""
+    """A client of weir: with prior knowledge, or over TLS."""
 
     def __init__(self, address, preface=True, rcvbuf=None, **values):
         window = values.pop("give_window", True)
+        context, name = values.pop("tls", None), values.pop("name", None)
         sock = socket.socket()
         if rcvbuf:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         sock.connect(address)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context:
+            sock = TlsSocket(sock, context, name=name)
         super().__init__(sock, window)
         self.next = 1
         self.begin()
@@ -276,10 +281,15 @@ class Client(Peer):
 
 
 class Server:
-    """An HTTP/2 backend: handler(peer, stream, fields) for each head."""
+    """An HTTP/2 backend: handler(peer, stream, fields) for each head.
 
-    def __init__(self, handler, host="127.0.0.1", port=0, **values):
+    tls: a context of ssl.
+    """
+
+    def __init__(self, handler, host="127.0.0.1", port=0, tls=None,
+                 **values):
         self.handler = handler
+        self.tls = tls
         self.values = values
         self.peers = []
         self.accepting = True
@@ -305,6 +315,8 @@ class Server:
 
     def _serve(self, peer):
         try:
+            if self.tls:
+                peer.sock = TlsSocket(peer.sock, self.tls, True)
             if peer._exactly(24) != PREFACE:
                 peer.close()
                 return

@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 
 from .client import Client
@@ -226,4 +227,49 @@ class TlsOrigin(Origin):
         super()._serve(conn)
 
 
+class TlsSocket:
+    """TLS over a socket, for one thread that reads while others write."""
 
+    def __init__(self, sock, context, is_server=False, name=None):
+        self.sock = sock
+        self.lock = threading.Lock()
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, is_server,
+                                    name)
+        while not self._try(self.tls.do_handshake)[0]:
+            self._fetch()
+
+    def _try(self, call, *args):
+        """(True, result), or (False, None) where it needs more bytes."""
+        with self.lock:
+            try:
+                return True, call(*args)
+            except ssl.SSLWantReadError:
+                return False, None
+            finally:
+                out = self.outgoing.read()
+                if out:
+                    self.sock.sendall(out)
+
+    def _fetch(self):
+        data = self.sock.recv(65536)
+        if not data:
+            raise OSError("closed")
+        with self.lock:
+            self.incoming.write(data)
+
+    def recv(self, n):
+        while True:
+            done, data = self._try(self.tls.read, n)
+            if done:
+                return data
+            self._fetch()
+
+    def sendall(self, data):
+        self._try(self.tls.write, data)
+
+    def shutdown(self, how):
+        self.sock.shutdown(how)
+
+    def close(self):
+        self.sock.close()
