@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,7 +22,7 @@
 #include "conf/slurp.h"
 #include "net/tls_private.h"
 
-enum { PASSPHRASE_MAX = 1024, CHAIN_MAX = 32 };
+enum { CHAIN_MAX = 32 };
 
 void
 tls_cert_fini(struct tls_pair *pair)
@@ -273,67 +272,6 @@ tls_cert_parse_isolated(struct tls_pair *pair, struct span cert_pem,
 
 /* ---- files ---- */
 
-static int
-read_command(const char *command, char *text, struct error *err)
-{
-	FILE *pipe = popen(command, "re");
-	size_t len;
-	int status;
-
-	if (pipe == NULL)
-		return error_set_errno(err, errno, "running %s", command);
-	len = fread(text, 1, PASSPHRASE_MAX - 1, pipe);
-	text[len] = '\0';
-	status = pclose(pipe);
-	if (status != 0)
-		return error_set(err, "%s: ended with status %d", command,
-		    WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-	return 0;
-}
-
-int
-tls_cert_passphrase_fd(int fd, const char *command, char **text,
-    struct error *err)
-{
-	char *bytes = NULL;
-	size_t len;
-
-	*text = NULL;
-	if (command != NULL) {
-		bytes = heap_alloc(PASSPHRASE_MAX);
-		if (read_command(command, bytes, err) != 0) {
-			free(bytes);
-			return -1;
-		}
-	} else if (fd < 0) {
-		return 0;
-	} else if (slurp_fd(fd, PASSPHRASE_MAX, &bytes, &len) != 0) {
-		return error_set(err, "reading the passphrase: %s",
-		    slurp_reason(errno));
-	}
-	bytes[strcspn(bytes, "\r\n")] = '\0';
-	*text = bytes;
-	return 0;
-}
-
-int
-tls_cert_passphrase(const char *file, const char *command, char **text,
-    struct error *err)
-{
-	int fd = -1, result;
-
-	if (file != NULL && command == NULL) {
-		fd = open(file, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return error_set(err, "reading %s: %s", file,
-			    slurp_reason(errno));
-	}
-	result = tls_cert_passphrase_fd(fd, command, text, err);
-	if (fd >= 0)
-		close(fd);
-	return result;
-}
-
 static void
 warn_of_mode(struct conf_report *report, const struct conf_place *place,
     const char *path)
@@ -414,7 +352,7 @@ load(struct tls_pair *pair, char **cert, char **key, char **passphrase,
 	if (slurp_file(conf->key, TLS_FILE_MAX, key, &key_len) != 0)
 		return error_set(err, "reading %s: %s", conf->key,
 		    slurp_reason(errno));
-	if (tls_cert_passphrase(conf->passphrase_file,
+	if (tls_passphrase_read(conf->passphrase_file,
 	    conf->passphrase_command, passphrase, err) != 0)
 		return -1;
 	if (tls_cert_parse(pair, span_of(*cert, cert_len),

@@ -572,7 +572,7 @@ load_own(struct tls_client *c, const struct tls_ctx_about *about,
 	if (about->keys != NULL)
 		return 0;
 	/* For a new key, which is no other's. */
-	if (tls_cert_passphrase(conf->passphrase_file,
+	if (tls_passphrase_read(conf->passphrase_file,
 	    conf->passphrase_command, &c->passphrase, err) != 0)
 		return -1;
 	return files_add(about->files, &file, err);

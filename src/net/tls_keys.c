@@ -26,7 +26,8 @@
 #include "net/tls_keys_private.h"
 #include "os/fdpass.h"
 
-enum { READ_MS = 10000 }; /* for one key, its passphrase and all */
+/* For one key; a command for its passphrase is killed before. */
+enum { READ_MS = TLS_PASSPHRASE_MS + 2000 };
 
 struct tls_keys *
 tls_keys_new(struct error *err)
@@ -171,7 +172,7 @@ ask_reader(struct tls_keys *k, const struct tls_keys_errand *errand,
 	while ((ready = poll(&wait, 1, READ_MS)) < 0 && errno == EINTR)
 		;
 	if (ready == 0) {
-		/* A command for a passphrase that hangs must not stop us. */
+		/* A file that hangs must not stop us. */
 		kill(k->reader, SIGKILL);
 		tls_keys_rest(k);
 		return error_set(err, "reading it took more than %d s",

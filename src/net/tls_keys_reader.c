@@ -94,7 +94,7 @@ read_key(int fd, int passphrase_fd, const char *command, EVP_PKEY **key,
 
 	if (slurp_fd(fd, TLS_FILE_MAX, &pem, &len) != 0)
 		error_set(err, "reading the key: %s", slurp_reason(errno));
-	else if (tls_cert_passphrase_fd(passphrase_fd,
+	else if (tls_passphrase_read_fd(passphrase_fd,
 	    command[0] != '\0' ? command : NULL, &passphrase, err) == 0)
 		result = tls_cert_parse_key(span_of(pem, len), passphrase,
 		    key, err);

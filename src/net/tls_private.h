@@ -210,15 +210,23 @@ int tls_cert_parse_key(struct span pem, const char *passphrase,
 enum tls_key_kind tls_cert_kind(EVP_PKEY *key);
 void tls_cert_fini(struct tls_pair *pair);
 void tls_cert_stamp(const struct tls_pair_conf *conf, struct tls_stamp *out);
-/* The key's passphrase of file or command, heap; NULL if there is none. */
-int tls_cert_passphrase(const char *file, const char *command, char **text,
-    struct error *err);
-/* The same with a descriptor, -1 = none. */
-int tls_cert_passphrase_fd(int fd, const char *command, char **text,
-    struct error *err);
 /* Use it in a context, or in one connection. */
 int tls_cert_use_ctx(const struct tls_pair *pair, SSL_CTX *ctx);
 int tls_cert_use(const struct tls_pair *pair, SSL *ssl);
+
+/* ---- tls_passphrase ---- */
+
+enum { TLS_PASSPHRASE_MS = 10000 }; /* that a command has */
+
+/*
+ * The key's passphrase of file or command: the first line, heap; NULL if there
+ * is none.  A command that does not end in time is killed.
+ */
+int tls_passphrase_read(const char *file, const char *command, char **text,
+    struct error *err);
+/* The same with a descriptor, -1 = none. */
+int tls_passphrase_read_fd(int fd, const char *command, char **text,
+    struct error *err);
 
 /* ---- tls_keys ---- */
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -317,6 +318,31 @@ def test_passphrase_and_relative_paths(start, certs, origin):
             {"cert": "c.pem", "key": "k.pem", **how})), files=files)
         with TlsClient(weir.address) as client:
             assert client.peer == "locked.example"
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize("command,want", [
+    ("echo secret; exit 3", "it ended with status 3"),
+    ("nonexistent-command", r"status 127 \(not found\)"),
+    ("kill -9 $$", "it was ended by SIGKILL"),
+    ("head -c 5000 /dev/zero | tr '\\0' x", "its line has more than 1022"),
+    ("echo wrong", "wrong passphrase"),
+    pytest.param("sleep 600", "it was killed: it took more than 10000 ms",
+                 marks=pytest.mark.long)])
+def test_passphrase_command_that_fails(certs, origin, tmp_path, command, want,
+                                       isolated):
+    """Refused with its place, and nothing of it stays."""
+    pair = certs.own("shut", "shut.example")
+    openssl("ec", "-in", pair[1], "-aes256", "-passout", "pass:secret",
+            "-out", certs.path("shut.enc"))
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.proxy(origin, listen=listen(
+        {"cert": pair[0], "key": certs.path("shut.enc"),
+         "passphrase_command": command}), top={"key_isolation": isolated}))
+        .replace("@DIR@", "/tmp"))
+    status, _, err = run("-t", "-c", path, timeout=60)
+    assert status == 2 and re.search(
+        r"weir.conf:\d+:.*error:.*%s" % want, err), err
 
 
 def test_slow_reader_over_tls(weir):
