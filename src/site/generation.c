@@ -50,7 +50,7 @@ accept_node(struct conf_ctx *ctx, const struct conf_node *node, void *field)
 
 static const struct conf_item root_items[] = {
 	CONF_LIST("upstreams", struct generation, upstream_confs,
-	    &group_table, 0, "groups of backends"),
+	    &group_conf_table, 0, "groups of backends"),
 	{ .name = "http", .type = CONF_TYPE_CUSTOM, .parse = accept_node,
 	    .help = "options of all services" },
 	{ .name = "services", .type = CONF_TYPE_CUSTOM, .parse = accept_node,
@@ -70,7 +70,7 @@ const struct conf_table generation_root_table = {
 /* Where a key that stands in the wrong place may belong. */
 static const struct conf_level levels[] = {
 	{ "the top level", &settings_table },
-	{ "an upstream", &group_table },
+	{ "an upstream", &group_conf_table },
 	{ "a service", &route_conf_service_table },
 	{ "a route", &route_conf_table },
 	{ "http, a service or a route", &core_conf_table },

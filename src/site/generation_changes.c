@@ -163,7 +163,7 @@ collect(struct things *t, const struct generation *g)
 	hash_map_init(&t->levels, false);
 	add_listeners(t);
 	for (size_t i = 0; i < g->group_count; i++)
-		add(t, conf_sign_table(&group_table, g->groups[i]->conf),
+		add(t, conf_sign_table(&group_conf_table, g->groups[i]->conf),
 		    "upstream", "", g->groups[i]->conf->name);
 	for (size_t i = 0; i < g->build.service_count; i++) {
 		/* That of the admin listener is weir's own. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * group - an upstream: its options, its backends, and who is next.
+ * group - an upstream: its backends, and who is next.
  *
  * Made with the generation in the master (group_new, group_bind).  After the
  * fork each worker calls group_start(), which makes what changes: the retry
@@ -16,11 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "conf/item.h"
 #include "os/addr.h"
 #include "upstream/backend.h"
-#include "upstream/check_conf.h"
-#include "upstream/retry.h"
+#include "upstream/group_conf.h"
 #include "upstream/tier.h"
 
 struct arena;
@@ -30,84 +28,9 @@ struct error;
 struct tls_ctx_about;
 
 enum {
-	GROUP_RETRIES_MAX = 16,
 	GROUP_TRIES_MAX = GROUP_RETRIES_MAX + 1,
-	GROUP_BACKENDS_MAX = 4096,
 	GROUP_MAGIC = 0x47525550,
 };
-
-enum group_balance {
-	GROUP_ROUND_ROBIN,
-	GROUP_RANDOM,
-	GROUP_LEAST_CONNECTIONS,
-	GROUP_POWER_OF_TWO,
-	GROUP_HASH,
-};
-
-/* What is spoken with backends; auto: what TLS negotiates. */
-enum group_protocol { GROUP_H1, GROUP_H2, GROUP_AUTO };
-
-/* Routes may override them: apply group_timeouts_table to a copy. */
-struct group_timeouts {
-	uint64_t connect_ms;
-	uint64_t first_byte_ms;    /* request sent until response head */
-	uint64_t between_bytes_ms;
-	uint64_t total_ms;         /* 0 = off */
-};
-
-struct group_keepalive {
-	uint64_t idle_timeout_ms; /* 0 = connections are not kept */
-	uint32_t idle_max;        /* per backend and worker */
-	uint32_t requests_max;    /* per connection, 0 = no limit */
-};
-
-/* Where requests wait while all backends have max_connections. */
-struct group_queue {
-	uint32_t size;       /* over all workers */
-	uint64_t timeout_ms;
-};
-
-/* How long answers for the names of backends are good. */
-struct group_resolve {
-	uint64_t ttl_min_ms;
-	uint64_t ttl_max_ms;
-	uint32_t addresses_max; /* of a name, each a backend; 0 = 1 */
-};
-
-/* upstreams = ( { … } ) */
-struct group_conf {
-	const char *name;
-	uint32_t balance;          /* enum group_balance */
-	const struct template *hash_key; /* of GROUP_HASH, else NULL */
-	uint32_t hash_load_max;    /* percent of a fair share, 0 = off */
-	struct conf_list backends; /* of struct backend_conf */
-	const struct template *host; /* NULL: the client's goes through */
-	struct group_timeouts timeouts;
-	uint32_t retries; /* further attempts after the first */
-	struct retry_budget_conf retry_budget;
-	struct group_resolve resolve;
-	uint32_t max_connections;  /* to each backend, 0 = no limit */
-	struct group_queue queue;
-	uint32_t max_fails;        /* in a row; 0 = off */
-	uint64_t fail_window_ms;
-	uint64_t fail_timeout_ms;
-	bool has_check;
-	struct check_conf health_check;
-	struct group_keepalive keepalive;
-	uint64_t pool_share_after_ms;
-	uint64_t response_header_max_bytes;
-	uint32_t response_fields_max;
-	uint32_t interim_responses_max;
-	uint32_t protocol;         /* enum group_protocol */
-	uint32_t proxy_protocol;   /* version to send, 0 = none */
-	uint32_t h2_streams_max;   /* exchanges on one connection */
-	uint64_t h2_ping_interval_ms; /* 0 = off */
-	bool has_tls;
-	struct tls_client_conf tls;
-};
-
-extern const struct conf_table group_table;          /* group_conf */
-extern const struct conf_table group_timeouts_table; /* group_timeouts */
 
 struct group_state; /* a worker's own */
 

@@ -402,7 +402,7 @@ load(const char *text, struct group_conf *conf, struct arena *arena,
 	struct conf_report *report = conf_report_new();
 	struct conf_ctx ctx = { .arena = arena, .report = report,
 		.vars = &no_vars };
-	struct conf_part part = { &group_table, conf };
+	struct conf_part part = { &group_conf_table, conf };
 	FILE *out = fmemopen(report_text, size, "w");
 	struct conf_node *node = conf_tree_parse(arena, "t.conf",
 	    span_cstr(text), report);
@@ -410,7 +410,7 @@ load(const char *text, struct group_conf *conf, struct arena *arena,
 	assert_non_null(out);
 	assert_non_null(node);
 	memset(conf, 0, sizeof(*conf));
-	conf_defaults(&ctx, &group_table, conf);
+	conf_defaults(&ctx, &group_conf_table, conf);
 	(void)conf_apply(&ctx, node, &part, 1);
 	conf_report_print(report, out);
 	fclose(out);
