@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
@@ -32,7 +33,16 @@ note_processes(struct upgrade *u, const struct estate *e)
 		u->used[u->used_count++] = e->processes[i].slot;
 }
 
-/* Zones of modules, for those who will ask for them. */
+/* Those of modules, and what others have there by name. */
+static bool
+is_offered(const struct estate_zone *z)
+{
+	return strcmp(z->name, "metrics") != 0 &&
+	    strcmp(z->name, "backends") != 0 &&
+	    strcmp(z->name, orphans_zone) != 0;
+}
+
+/* For those who will ask for them. */
 static void
 offer_zones(struct master *m, struct estate *e)
 {
@@ -44,15 +54,34 @@ offer_zones(struct master *m, struct estate *e)
 		int fd = z->fd;
 
 		if (fd < 0 || strlen(z->name) >= sizeof(want.name) ||
-		    strcmp(z->name, "metrics") == 0 ||
-		    strcmp(z->name, "backends") == 0 ||
-		    strcmp(z->name, orphans_zone) == 0)
+		    !is_offered(z))
 			continue;
 		strcpy(want.name, z->name);
 		z->fd = -1;
 		if (shared_adopt_zone(m->shared, fd, &want, &err) != 0)
 			log_notice(NULL, "zone \"%s\" starts empty: %s",
 			    z->name, err.text);
+	}
+}
+
+/*
+ * A version that says otherwise who counts where leaves nothing that could be
+ * shared: two processes must never have one slot.
+ */
+static void
+drop_zones(struct estate *e)
+{
+	log_notice(NULL, "upgrade: it was not said which processes the "
+	    "predecessor has: nothing is shared with them");
+	for (size_t i = 0; i < e->zone_count; i++) {
+		struct estate_zone *z = &e->zones[i];
+
+		if (z->fd < 0 || strcmp(z->name, orphans_zone) == 0)
+			continue;
+		close(z->fd);
+		z->fd = -1;
+		if (is_offered(z))
+			log_notice(NULL, "zone \"%s\" starts empty", z->name);
 	}
 }
 
@@ -157,6 +186,8 @@ upgrade_left_open_shared(struct master *m, struct shared_config *config,
 		m->shared = shared_new(config, err);
 		return m->shared == NULL ? -1 : 0;
 	}
+	if (e->process_count == 0)
+		drop_zones(e);
 	take_listeners(&m->upgrade, e);
 	take_page(&m->upgrade, e);
 	note_processes(&m->upgrade, e);
@@ -183,11 +214,35 @@ upgrade_left_open_shared(struct master *m, struct shared_config *config,
 	return 0;
 }
 
+/* One that is used now, and was left with another layout only. */
+static void
+say_if_empty(void *arg, const struct shmem *zone)
+{
+	const struct estate *e = arg;
+	const struct estate_zone *other = NULL;
+
+	for (size_t i = 0; i < e->zone_count; i++) {
+		const struct estate_zone *z = &e->zones[i];
+
+		if (strcmp(z->name, zone->name) != 0 || !is_offered(z))
+			continue;
+		if (z->version == zone->version)
+			return;
+		other = z;
+	}
+	if (other != NULL)
+		log_notice(NULL, "zone \"%s\" starts empty: layout version %u "
+		    "was handed over, version %u is known", zone->name,
+		    other->version, zone->version);
+}
+
 void
 upgrade_left_check_zones(struct master *m)
 {
-	if (m->upgrade.has_estate)
-		shared_drop_unbooked(m->shared);
+	if (!m->upgrade.has_estate)
+		return;
+	shared_drop_unbooked(m->shared);
+	shared_each_zone(m->shared, say_if_empty, &m->upgrade.take.estate);
 }
 
 struct listener_set *

@@ -111,6 +111,9 @@ open_or_adopt(struct shared *s, const struct shared_legacy *legacy,
 	int fd = legacy != NULL ? take(legacy->metrics_fd) : -1;
 	int copy;
 
+	if (legacy != NULL && fd < 0)
+		log_notice(NULL, "all counters start at zero: none were "
+		    "handed over");
 	if (fd < 0)
 		return metrics_open(&s->metrics, config, err);
 	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -197,6 +200,9 @@ open_backends(struct shared *s, const struct shared_config *c,
 	bool is_same = legacy != NULL &&
 	    legacy->owner_count == c->settings->backends_max;
 
+	if (legacy != NULL && fd < 0)
+		log_notice(NULL, "the state of all backends starts as new: "
+		    "none was handed over");
 	if (fd >= 0) {
 		s->backends = adopt_backends(c->settings->backends_max,
 		    legacy, fd, err);
