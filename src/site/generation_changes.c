@@ -30,6 +30,7 @@ struct things {
 	struct thing *items;
 	size_t count, room;
 	struct hash_map levels; /* address of a struct -> its print */
+	struct hash_map files;  /* those added, by path */
 };
 
 /* ---- prints ---- */
@@ -156,11 +157,28 @@ add_options(struct things *t)
 	}
 }
 
+/* Each once, however many listeners have it. */
+static void
+add_files(struct things *t)
+{
+	const struct generation *g = t->generation;
+
+	for (size_t i = 0; i < g->file_count; i++) {
+		const struct generation_file *f = &g->files[i];
+
+		if (hash_map_get(&t->files, span_cstr(f->path)) != NULL)
+			continue;
+		hash_map_put(&t->files, span_cstr(f->path), t);
+		add(t, f->sign, "certificate", "", f->path);
+	}
+}
+
 static void
 collect(struct things *t, const struct generation *g)
 {
 	*t = (struct things){ .generation = g };
 	hash_map_init(&t->levels, false);
+	hash_map_init(&t->files, false);
 	add_listeners(t);
 	for (size_t i = 0; i < g->group_count; i++)
 		add(t, conf_sign_table(&group_conf_table, g->groups[i]->conf),
@@ -170,8 +188,7 @@ collect(struct things *t, const struct generation *g)
 		if (!g->build.services[i]->is_admin)
 			add_service(t, g->build.services[i]);
 	}
-	for (size_t i = 0; i < g->file_count; i++)
-		add(t, g->files[i].sign, "certificate", "", g->files[i].path);
+	add_files(t);
 	add_options(t);
 }
 
@@ -181,6 +198,7 @@ release(struct things *t)
 	for (size_t i = 0; i < t->levels.size; i++)
 		free(t->levels.entries[i].value);
 	hash_map_fini(&t->levels);
+	hash_map_fini(&t->files);
 	for (size_t i = 0; i < t->count; i++)
 		free(t->items[i].name);
 	free(t->items);

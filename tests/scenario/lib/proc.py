@@ -52,6 +52,12 @@ def alive(pid):
     return stat is not None and stat["state"] not in "ZX"
 
 
+def state(pid):
+    """"T": halted by a signal; None: it has gone."""
+    stat = _stat(pid)
+    return stat and stat["state"]
+
+
 def cpu_seconds(pid):
     return _stat(pid)["ticks"] / os.sysconf("SC_CLK_TCK")
 
