@@ -222,14 +222,20 @@ forget_adopter(struct children *c, const struct child *child)
 static void
 check_ready(struct children *c)
 {
-	if (c->was_ready || c->is_stopping)
+	if (c->was_ready || c->is_stopping || children_late(c) != NULL)
 		return;
-	for (size_t i = 0; i < c->slot_count; i++) {
-		if (!is_serving(c->slots[i].current))
-			return;
-	}
 	c->was_ready = true;
 	c->config.on_ready(c->config.arg);
+}
+
+const char *
+children_late(const struct children *c)
+{
+	for (size_t i = 0; i < c->slot_count; i++) {
+		if (!is_serving(c->slots[i].current))
+			return c->slots[i].name;
+	}
+	return NULL;
 }
 
 /* The start has failed; told once, with the first reason. */
@@ -405,14 +411,17 @@ report_exit(struct child *child, int status)
 		children_count(c, CHILDREN_STAT_DEATHS);
 	if (was_serving.len > 0)
 		str_printf(&s, "%.*s", SPAN_ARG(str_view(&was_serving)));
-	log_error(NULL, "%s", str_terminate(&s));
 	/* At a plain start one that crashes is tried again. */
-	if (WIFEXITED(status) || !c->is_serving) {
+	if (!c->was_ready && (WIFEXITED(status) || !c->is_serving)) {
 		struct error err;
 
+		/* Whoever hears of the failure logs it, and that once. */
+		log_debug(NULL, "%s", str_terminate(&s));
 		error_set(&err, "%s before it served", str_terminate(&s));
 		fail(c, err.text);
+		return;
 	}
+	log_error(NULL, "%s", str_terminate(&s));
 }
 
 bool
@@ -581,6 +590,8 @@ children_retire(struct children *c, uint64_t deadline_ms,
 	size_t len = fill_gone(&body, deadline_ms, gone, gone_count);
 
 	c->is_retired = true;
+	/* One that is about to be replaced has nothing to do any more. */
+	deadline_clear(&c->slots[0].restart);
 	tell_workers(c, CHANNEL_DRAIN, &body, len);
 	if (c->slots[0].current != NULL)
 		channel_send(&c->slots[0].current->channel, CHANNEL_DRAIN,

@@ -63,6 +63,8 @@ void children_free(struct children *c);
 /* Fork them all.  -1 and err on failure; some may then be running. */
 int children_start(struct children *c, struct error *err)
     __attribute__((warn_unused_result));
+/* The first that has not said that it is ready, or NULL. */
+const char *children_late(const struct children *c);
 /* What waitpid() said; false if pid is none of these. */
 bool children_on_exit(struct children *c, pid_t pid, int status);
 

@@ -431,6 +431,19 @@ generations_fork(struct generations *gs, struct error *err)
 }
 
 void
+generations_describe_late(const struct generations *gs, uint64_t timeout_ms,
+    struct error *why)
+{
+	const struct generations_live *l =
+	    gs->starting != NULL ? gs->starting : gs->serving;
+	const char *name = children_late(l->children);
+
+	error_set(why, "%s was not ready within %llu ms",
+	    name != NULL ? name : "the new generation",
+	    (unsigned long long)timeout_ms);
+}
+
+void
 generations_abandon(struct generations *gs)
 {
 	struct generations_live *l = gs->starting;

@@ -111,6 +111,9 @@ int generations_prepare(struct generations *gs, struct generation *g,
     struct error *err) __attribute__((warn_unused_result));
 int generations_fork(struct generations *gs, struct error *err)
     __attribute__((warn_unused_result));
+/* Too late: which process of the one that starts was not ready in time. */
+void generations_describe_late(const struct generations *gs,
+    uint64_t timeout_ms, struct error *why);
 /* The one that is to follow will not; the one that serves goes on. */
 void generations_abandon(struct generations *gs);
 

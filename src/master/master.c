@@ -254,10 +254,13 @@ static void
 on_deadline(struct deadline *d)
 {
 	struct master *m = LIST_OF(d, struct master, deadline);
+	struct error why;
 
 	switch (m->state) {
 	case MASTER_STARTING:
-		master_fail(m, "not all processes were ready in time");
+		generations_describe_late(&m->generations,
+		    m->settings->daemon_ready_timeout_ms, &why);
+		master_fail(m, why.text);
 		break;
 	case MASTER_WAITING:
 	case MASTER_SERVING:

@@ -563,6 +563,33 @@ test_leaving(void **state)
 	assert_int_equal(notes_of(-1, CHANNEL_STOP), 1);
 }
 
+static unsigned backgrounds; /* that have lived */
+
+static bool
+background_has_ended(void)
+{
+	return notes_of(-1, 0) > backgrounds ||
+	    strstr(log_text, "background: the next one starts in") != NULL;
+}
+
+/* It waits to be replaced when its generation is retired: nobody follows. */
+static void
+test_retired_background(void **state)
+{
+	(void)state;
+	start();
+	for (backgrounds = 1; strstr(log_text, "the next one starts") == NULL;
+	     backgrounds++) {
+		kill(last_life(-1)->pid, SIGKILL);
+		assert_true(until(background_has_ended));
+	}
+	backgrounds = notes_of(-1, 0);
+	children_retire(children, now_ms() + 1000, NULL, 0);
+	turns(200);
+	assert_int_equal(notes_of(-1, 0), backgrounds);
+	assert_false(children_has_background(children));
+}
+
 static bool
 no_worker_is_left(void)
 {
@@ -636,6 +663,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_failed_start, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_leaving, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_retired_background, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_without_background,
 		    setup, teardown),
