@@ -11,13 +11,15 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "attempt.h"
 
 struct test_conf {
-	const char *load;            /* "hang", "crash"; NULL = neither */
+	const char *load;            /* "hang", "crash", "stop", or NULL */
 	uint32_t fork_dies;          /* counted from 1 */
+	uint32_t fork_stops;         /* the same */
 	uint64_t pause_ms;           /* 0 = never pause */
 	bool each;                   /* at every piece of a body, not one */
 	bool after;                  /* pause when the piece was passed on */
@@ -66,9 +68,12 @@ static const struct conf_item test_group_items[] = {
 	CONF_BOOL("attempts", struct test_conf, attempts, "false", 0,
 	    "try the system calls that a query names"),
 	CONF_VALUE("load", STRING, struct test_conf, load, NULL, 0,
-	    "what loading it does: \"hang\" or \"crash\""),
+	    "what loading it does: \"hang\", \"crash\", or \"stop\" in the "
+	    "process that checks"),
 	CONF_UINT("fork_dies", struct test_conf, fork_dies, 0, 1000, "0",
 	    NULL, 0, "which process dies as soon as it is forked; 0: none"),
+	CONF_UINT("fork_stops", struct test_conf, fork_stops, 0, 1000, "0",
+	    NULL, 0, "which process stops as soon as it is forked; 0: none"),
 	CONF_END,
 };
 
@@ -97,7 +102,8 @@ test_is_active(const void *conf_ptr)
 
 	return conf->pause_ms > 0 || conf->answer_in != NULL ||
 	    conf->fail_in != NULL || conf->crash_in != NULL ||
-	    conf->attempts || conf->load != NULL || conf->fork_dies > 0;
+	    conf->attempts || conf->load != NULL || conf->fork_dies > 0 ||
+	    conf->fork_stops > 0;
 }
 
 static void
@@ -343,6 +349,15 @@ on_log(struct exchange *ex, const void *conf)
 	return VERDICT_NEXT;
 }
 
+/* It alone ends with its parent. */
+static bool
+is_check(void)
+{
+	int number = 0;
+
+	return prctl(PR_GET_PDEATHSIG, &number) == 0 && number == SIGKILL;
+}
+
 /* Where the configuration is checked, before the master loads it. */
 static int
 test_start(const struct module_env *env, void *conf_ptr, struct error *err)
@@ -355,24 +370,32 @@ test_start(const struct module_env *env, void *conf_ptr, struct error *err)
 		pause();
 	if (conf->load != NULL && strcmp(conf->load, "crash") == 0)
 		raise(SIGKILL);
+	if (conf->load != NULL && strcmp(conf->load, "stop") == 0 &&
+	    is_check())
+		raise(SIGSTOP);
 	return 0;
 }
 
-static unsigned forks_left; /* until one dies; 0 = none does */
+/* Forks until one dies, or stops; 0 = none does. */
+static unsigned until_dies, until_stops;
 
 static void
 on_fork(void)
 {
-	if (forks_left > 0)
-		forks_left--;
+	if (until_dies > 0)
+		until_dies--;
+	if (until_stops > 0)
+		until_stops--;
 }
 
 static void
 on_forked(void)
 {
 	/* In the new one: the count says which it is. */
-	if (forks_left == 1)
+	if (until_dies == 1)
 		_exit(7);
+	if (until_stops == 1)
+		raise(SIGSTOP);
 }
 
 static int
@@ -382,9 +405,10 @@ test_attach(const struct module_env *env, void *conf_ptr, struct error *err)
 	static bool is_registered;
 
 	(void)env;
-	if (conf->fork_dies == 0)
+	if (conf->fork_dies == 0 && conf->fork_stops == 0)
 		return 0;
-	forks_left = conf->fork_dies + 1;
+	until_dies = conf->fork_dies > 0 ? conf->fork_dies + 1 : 0;
+	until_stops = conf->fork_stops > 0 ? conf->fork_stops + 1 : 0;
 	if (!is_registered && pthread_atfork(on_fork, NULL, on_forked) != 0)
 		return error_set(err, "pthread_atfork failed");
 	is_registered = true;

@@ -258,8 +258,9 @@ on_reloaded(void *arg, const struct reload_outcome *outcome)
 	json_close(&json);
 	if (s.overflow)
 		s.len = 2; /* too much to say: nothing of it */
-	reply_answer(w->reply, outcome->is_done ? NULL : "refused: what "
-	    "served before serves on", span_of(s.p + 1, s.len - 2));
+	reply_answer(w->reply, outcome->is_done ? NULL :
+	    outcome->is_declined ? "not done" : "refused: what served before "
+	    "serves on", span_of(s.p + 1, s.len - 2));
 	free(s.p);
 	free(w);
 }

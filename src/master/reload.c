@@ -121,6 +121,16 @@ refuse(struct reload *r, const char *why)
 	finish(r);
 }
 
+/* It is not done here, and the configuration is not to blame. */
+static void
+decline(struct reload *r, const char *why)
+{
+	log_notice(NULL, "reload: %s", why);
+	add_line(r, span_cstr(why));
+	r->outcome.is_declined = true;
+	finish(r);
+}
+
 /* Paths in the configuration begin where weir was started. */
 static struct generation *
 load(struct reload *r, struct conf_report *report)
@@ -321,7 +331,7 @@ reload_request(struct reload *r, reload_done_fn *fn, void *arg)
 		char line[] = "weir is stopping";
 		char *lines[] = { line };
 		struct reload_outcome outcome = { .lines = lines,
-			.line_count = 1 };
+			.line_count = 1, .is_declined = true };
 
 		log_notice(NULL, "reload: %s", line);
 		if (fn != NULL)
@@ -388,8 +398,12 @@ static void
 on_deadline(struct deadline *d)
 {
 	struct reload *r = LIST_OF(d, struct reload, deadline);
+	const struct generations *gs = r->config.generations;
+	struct error why;
 
-	reload_on_failed(r, "not all processes were ready in time");
+	generations_describe_late(gs,
+	    generations_settings(gs)->daemon_ready_timeout_ms, &why);
+	reload_on_failed(r, why.text);
 }
 
 bool
@@ -414,12 +428,12 @@ reload_stop(struct reload *r, const char *why)
 	if (r->state == RELOAD_STARTING)
 		generations_abandon(r->config.generations);
 	if (r->state != RELOAD_IDLE)
-		refuse(r, why);
+		decline(r, why);
 	if (r->is_wanted) {
 		r->now = r->next;
 		r->next = (struct reload_waiters){ .items = NULL };
 		r->is_wanted = false;
-		refuse(r, why);
+		decline(r, why);
 	}
 	deadline_stop(r->config.loop, &r->deadline);
 }

@@ -27,6 +27,7 @@ struct loop;
 /* How it went. */
 struct reload_outcome {
 	bool is_done;  /* the new configuration serves */
+	bool is_declined; /* nothing was tried: it stops, or was replaced */
 	/*
 	 * What was reported (warnings, errors, why not), and when it is done
 	 * what has changed: a line each, without its end.
