@@ -44,17 +44,24 @@ read_port(struct span word, uint16_t *port)
 	return true;
 }
 
+/* An IPv4 address may be written as one of IPv6, not the reverse. */
 static bool
-read_addresses(struct span rest, int family, struct proxyproto *out)
+read_address(struct span word, bool is_ip6, struct addr_ip *ip)
+{
+	return (memchr(word.p, ':', word.len) != NULL) == is_ip6 &&
+	    addr_ip_parse(word, ip) == 0;
+}
+
+static bool
+read_addresses(struct span rest, bool is_ip6, struct proxyproto *out)
 {
 	struct span client, server, from, to;
 
 	return next_word(&rest, &client) && next_word(&rest, &server) &&
 	    next_word(&rest, &from) && next_word(&rest, &to) &&
 	    rest.len == 0 && rest.p == to.p &&
-	    addr_ip_parse(client, &out->client) == 0 &&
-	    addr_ip_parse(server, &out->server) == 0 &&
-	    out->client.family == family && out->server.family == family &&
+	    read_address(client, is_ip6, &out->client) &&
+	    read_address(server, is_ip6, &out->server) &&
 	    read_port(from, &out->client.port) &&
 	    read_port(to, &out->server.port);
 }
@@ -80,11 +87,11 @@ read_v1(struct span in, struct proxyproto *out)
 		return PROXYPROTO_DONE;
 	}
 	if (span_eq(word, SPAN("TCP4")))
-		return read_addresses(rest, AF_INET, out) ? PROXYPROTO_DONE
-							  : PROXYPROTO_BAD;
+		return read_addresses(rest, false, out) ? PROXYPROTO_DONE
+							: PROXYPROTO_BAD;
 	if (span_eq(word, SPAN("TCP6")))
-		return read_addresses(rest, AF_INET6, out) ? PROXYPROTO_DONE
-							   : PROXYPROTO_BAD;
+		return read_addresses(rest, true, out) ? PROXYPROTO_DONE
+						       : PROXYPROTO_BAD;
 	return PROXYPROTO_BAD;
 }
 
@@ -106,13 +113,17 @@ take_ip4(struct addr_ip *ip, const char *p, const char *port)
 	ip->family = AF_INET;
 }
 
+/* What a socket of both families calls ::ffff:192.0.2.1 is IPv4. */
 static void
 take_ip6(struct addr_ip *ip, const char *p, const char *port)
 {
+	static const char mapped[12] = "\0\0\0\0\0\0\0\0\0\0\xff\xff";
+
 	memset(ip, 0, sizeof(*ip));
 	memcpy(ip->bytes, p, 16);
 	ip->port = (uint16_t)u16(port);
-	ip->family = AF_INET6;
+	ip->family = memcmp(p, mapped, sizeof(mapped)) == 0 ? AF_INET
+							    : AF_INET6;
 }
 
 /* Once, and without what could break out of a field or a line. */
@@ -270,44 +281,72 @@ put_u16(struct str *out, unsigned n)
 	str_char(out, (char)(n & 0xff));
 }
 
+static bool
+is_ip(const struct addr_ip *ip)
+{
+	return ip->family == AF_INET || ip->family == AF_INET6;
+}
+
 static void
 write_v2(struct str *out, const struct addr_ip *client,
-    const struct addr_ip *server, bool is_known)
+    const struct addr_ip *server, bool is_ip6)
 {
-	bool is_ip4 = client->family == AF_INET;
-	size_t skip = is_ip4 ? 12 : 0;
+	size_t skip = is_ip6 ? 0 : 12;
 
 	str_put(out, signature, sizeof(signature));
-	str_char(out, is_known ? 0x21 : 0x20);
-	if (!is_known) {
+	str_char(out, is_ip(client) ? 0x21 : 0x20);
+	if (!is_ip(client)) {
 		str_put(out, "\0\0\0", 3);
 		return;
 	}
-	str_char(out, is_ip4 ? 0x11 : 0x21);
-	put_u16(out, is_ip4 ? V2_IPV4 : V2_IPV6);
+	str_char(out, is_ip6 ? 0x21 : 0x11);
+	put_u16(out, is_ip6 ? V2_IPV6 : V2_IPV4);
 	str_put(out, (const char *)client->bytes + skip, 16 - skip);
 	str_put(out, (const char *)server->bytes + skip, 16 - skip);
 	put_u16(out, client->port);
 	put_u16(out, server->port);
 }
 
+static void
+put_address(struct str *out, const struct addr_ip *ip, bool is_ip6)
+{
+	if (is_ip6 && ip->family == AF_INET)
+		str_lit(out, "::ffff:");
+	addr_ip_put(out, ip);
+	str_char(out, ' ');
+}
+
+static void
+write_v1(struct str *out, const struct addr_ip *client,
+    const struct addr_ip *server, bool is_ip6)
+{
+	if (!is_ip(client)) {
+		str_lit(out, "PROXY UNKNOWN\r\n");
+		return;
+	}
+	str_cstr(out, is_ip6 ? "PROXY TCP6 " : "PROXY TCP4 ");
+	put_address(out, client, is_ip6);
+	put_address(out, server, is_ip6);
+	str_printf(out, "%u %u\r\n", client->port, server->port);
+}
+
 void
 proxyproto_write(struct str *out, unsigned version,
     const struct addr_ip *client, const struct addr_ip *server)
 {
-	bool is_known = client->family == server->family &&
-	    (client->family == AF_INET || client->family == AF_INET6);
+	struct addr_ip none = { .family = client->family };
+	bool is_ip6;
 
-	if (version == 2) {
-		write_v2(out, client, server, is_known);
-	} else if (!is_known) {
-		str_lit(out, "PROXY UNKNOWN\r\n");
-	} else {
-		str_cstr(out, client->family == AF_INET ? "PROXY TCP4 "
-							: "PROXY TCP6 ");
-		addr_ip_put(out, client);
-		str_char(out, ' ');
-		addr_ip_put(out, server);
-		str_printf(out, " %u %u\r\n", client->port, server->port);
+	/* Where it came in may have no such address: a Unix socket. */
+	if (!is_ip(server)) {
+		if (client->family == AF_INET)
+			memset(none.bytes + 10, 0xff, 2);
+		server = &none;
 	}
+	/* One of each family: both go as IPv6. */
+	is_ip6 = client->family == AF_INET6 || server->family == AF_INET6;
+	if (version == 2)
+		write_v2(out, client, server, is_ip6);
+	else
+		write_v1(out, client, server, is_ip6);
 }

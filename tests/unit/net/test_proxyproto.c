@@ -30,6 +30,12 @@ static const struct row {
 	    "local @21" },
 	{ "no CR", BYTES("PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\n"), "bad" },
 	{ "other family", BYTES("PROXY TCP4 ::1 ::1 1 2\r\n"), "bad" },
+	{ "TCP6 of IPv4",
+	    BYTES("PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 1 2\r\n"),
+	    "192.0.2.1 1 192.0.2.2 2 @50" },
+	{ "TCP4 as IPv6",
+	    BYTES("PROXY TCP4 ::ffff:192.0.2.1 ::ffff:192.0.2.2 1 2\r\n"),
+	    "bad" },
 	{ "mixed", BYTES("PROXY TCP6 ::1 192.0.2.1 1 2\r\n"), "bad" },
 	{ "two spaces", BYTES("PROXY TCP4  192.0.2.1 192.0.2.2 1 2\r\n"),
 	    "bad" },
@@ -166,12 +172,28 @@ test_wanted(void **state)
 }
 
 static void
+make(struct addr_ip *ip, const char *text, uint16_t port)
+{
+	memset(ip, 0, sizeof(*ip));
+	ip->family = AF_UNIX;
+	if (strcmp(text, "unix") == 0)
+		return;
+	assert_int_equal(addr_ip_parse(span_cstr(text), ip), 0);
+	ip->port = port;
+}
+
+static void
 test_write(void **state)
 {
 	static const char *const pairs[][3] = {
 		{ "192.0.2.1", "192.0.2.2", "192.0.2.1 7 192.0.2.2 8 @" },
 		{ "2001:db8::1", "::1", "2001:db8::1 7 ::1 8 @" },
-		{ "192.0.2.1", "::1", "local @" },
+		{ "192.0.2.1", "::1", "192.0.2.1 7 ::1 8 @" },
+		{ "2001:db8::1", "192.0.2.2",
+		    "2001:db8::1 7 192.0.2.2 8 @" },
+		{ "192.0.2.1", "unix", "192.0.2.1 7 0.0.0.0 0 @" },
+		{ "2001:db8::1", "unix", "2001:db8::1 7 :: 0 @" },
+		{ "unix", "192.0.2.2", "local @" },
 	};
 
 	(void)state;
@@ -181,12 +203,8 @@ test_write(void **state)
 			char memory[128], text[128];
 			struct str out, told;
 
-			assert_int_equal(addr_ip_parse(span_cstr(
-			    pairs[i][0]), &client), 0);
-			assert_int_equal(addr_ip_parse(span_cstr(
-			    pairs[i][1]), &server), 0);
-			client.port = 7;
-			server.port = 8;
+			make(&client, pairs[i][0], 7);
+			make(&server, pairs[i][1], 8);
 			str_init(&out, memory, sizeof(memory));
 			proxyproto_write(&out, version, &client, &server);
 			str_init(&told, text, sizeof(text));
