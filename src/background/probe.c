@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "conf/regex.h"
 #include "conf/template.h"
+#include "net/proxyproto.h"
 #include "net/tls_stream.h"
 #include "os/sock.h"
 #include "upstream/backend.h"
@@ -293,6 +294,22 @@ server_name(const struct backend *b)
 	    span_of(NULL, 0);
 }
 
+/* A backend that waits for the PROXY protocol: there is no client behind. */
+static void
+say_proxy(struct probe *p)
+{
+	static const struct addr_ip nobody = { .family = AF_UNIX };
+	unsigned version = p->backend->group->conf->proxy_protocol;
+	char memory[PROXYPROTO_V1_MAX + 1];
+	struct str out;
+
+	if (version == 0 || p->conf->port != 0)
+		return;
+	str_init(&out, memory, sizeof(memory));
+	proxyproto_write(&out, version, &nobody, &nobody);
+	(void)!conn_send(&p->conn, str_view(&out));
+}
+
 /* The socket is connected. */
 static void
 begin(struct probe *p)
@@ -302,6 +319,7 @@ begin(struct probe *p)
 
 	p->is_connecting = false;
 	p->conn.failed = false;
+	say_proxy(p);
 	if (b->tls == NULL || p->conf->type == CHECK_CONF_TCP) {
 		talk(p);
 		return;
@@ -311,6 +329,10 @@ begin(struct probe *p)
 		finish(p, HEALTH_TLS, "out of memory");
 		return;
 	}
+	/* What talk() speaks, whatever requests do. */
+	if (p->conf->type == CHECK_CONF_HTTP &&
+	    b->group->conf->protocol == GROUP_AUTO)
+		tls_stream_offer_h1(stream);
 	conn_set_stream(&p->conn, stream);
 	p->is_shaking = true;
 	shake(p);

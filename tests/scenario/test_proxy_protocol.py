@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The PROXY protocol, in and out."""
 import socket
+import ssl
 import struct
+import threading
 
 import pytest
 
+from conftest import need
 from lib import conf, wait
 from lib.client import Client, compose
 from lib.origin import Echo
+from lib.tls import Certs, TlsOrigin, client_context
 
 pytestmark = pytest.mark.short
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
@@ -175,3 +179,124 @@ def test_out(start, origin_factory, version):
         assert heads[0][16:20] == socket.inet_aton("127.0.0.1")
         assert struct.unpack(">H", heads[0][26:28])[0] == weir.address[1]
         assert struct.unpack(">H", heads[0][24:26])[0] in (0, mine)
+
+
+def v1_head(sock):
+    head = b""
+    while not head.endswith(b"\r\n"):
+        byte = sock.recv(1)
+        if not byte:
+            break
+        head += byte
+    return head
+
+
+def test_both_families(start, origin_factory):
+    """A client of IPv6 that came over IPv4 is told of, not left out; what a
+    dual socket calls ::ffff:192.0.2.7 is understood."""
+    origin = origin_factory()
+    heads = []
+
+    def on_connect(conn):
+        heads.append(v1_head(conn.sock))
+    origin.on_connect = on_connect
+    weir = start(conf.proxy(
+        origin, up={"proxy_protocol": "v1"}, trusted_proxies=["127.0.0.1"],
+        listen=[{"address": conf.address(), "proxy_protocol": True}]))
+    server = "127.0.0.1"
+    for said, want in (
+            (v6(), "PROXY TCP6 2001:db8::7 ::ffff:%s 1 %d" % (
+                server, weir.address[1])),
+            (b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.8 9 80\r\n",
+             "PROXY TCP4 192.0.2.7 %s 9 %d" % (server, weir.address[1])),
+            (b"PROXY UNKNOWN\r\n", None)):
+        with Client(weir.address) as client:
+            client.send(said)
+            client.get("/hello")
+            want = want or "PROXY TCP4 127.0.0.1 127.0.0.1 %d %d" % (
+                client.name[1], weir.address[1])
+        assert heads[-1] == want.encode() + b"\r\n"
+
+
+@pytest.mark.parametrize("version,want", [
+    ("v1", b"PROXY UNKNOWN\r\n"), ("v2", V2 + b"\x20\0\0\0")])
+def test_health_checks_say_that_nobody_is_there(start, version, want):
+    """A backend that waits for the PROXY protocol is not called ill."""
+    seen = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            data = b""
+            while not data.endswith(b"\r\n\r\n") or len(data) < 20:
+                piece = sock.recv(4096)
+                if not piece:
+                    break
+                data += piece
+            if b"GET /healthz" in data:
+                seen.append(data[:data.index(b"GET ")])
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            sock.close()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener:
+        start(conf.proxy(
+            "127.0.0.1:%d" % listener.getsockname()[1],
+            up={"proxy_protocol": version,
+                "health_check": {"path": "/healthz", "interval": "100ms"}}))
+        wait.until(lambda: len(seen) >= 2)
+        assert set(seen) == {want}
+
+
+def test_before_tls(start, origin_factory):
+    """On both sides the PROXY protocol comes before TLS, in one segment with
+    it or not."""
+    need("openssl")
+    certs, heads = Certs(), []
+    try:
+        root = certs.ca("root")
+        pair = certs.signed("a", root, "a.example")
+        origin = origin_factory(pair, kind=TlsOrigin)
+        serve = origin._serve
+
+        def read_head_first(conn):
+            heads.append(v1_head(conn.sock))
+            serve(conn)
+        origin._serve = read_head_first
+        weir = start(conf.proxy(
+            origin, up={"proxy_protocol": "v1", "tls": {
+                "sni": "a.example", "ca_file": root[0]}},
+            trusted_proxies=["127.0.0.1"],
+            listen=[{"address": conf.address(), "proxy_protocol": True,
+                     "tls": {"cert": pair[0], "key": pair[1]}}]))
+        for said in (v2(extra=b"\5\0\1i"), V1):
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = client_context().wrap_bio(incoming, outgoing)
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            with Client(weir.address) as client:
+                client.send(said + outgoing.read())
+                while True:
+                    incoming.write(client.sock.recv(65536))
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        pass
+                tls.write(compose("GET", "/x"))
+                client.send(outgoing.read())
+                answer = b""
+                while b"192.0.2.7" not in answer:
+                    incoming.write(client.sock.recv(65536))
+                    try:
+                        answer += tls.read(65536)
+                    except ssl.SSLWantReadError:
+                        pass
+                assert answer.startswith(b"HTTP/1.1 200 ")
+        assert [h.split()[2] for h in heads] == [b"192.0.2.7"] * 2
+    finally:
+        certs.remove()
