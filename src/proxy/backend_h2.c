@@ -17,10 +17,7 @@
 #include "proxy/backend_h2_private.h"
 #include "proxy/queue.h"
 
-enum {
-	PONG_MS = 10000, /* a peer that does not answer a PING is dead */
-	LOST_MS = 1000,  /* how soon an idle one sees that its address is */
-};
+enum { LOST_MS = 1000 /* how soon an idle one sees that its address is */ };
 
 static void on_task(struct loop_task *t);
 static void on_pool_task(struct loop_task *t);
@@ -552,7 +549,7 @@ on_deadline(struct deadline *d)
 		bh->is_pinged = true;
 		h2_session_ping(bh->session);
 		deadline_set(proxy->loop, &bh->conn.deadline,
-		    now_ms() + PONG_MS);
+		    now_ms() + bh->group->h2_ping_timeout_ms);
 		backend_h2_want_turn(bh);
 	}
 	proxy_flush(proxy);

@@ -183,6 +183,9 @@ static const struct conf_item items[] = {
 	CONF_DURATION("h2_ping_interval", struct group_conf,
 	    h2_ping_interval_ms, 0, 86400000, "30s", 0,
 	    "silence of an HTTP/2 backend after which it is pinged; 0 = off"),
+	CONF_DURATION("h2_ping_timeout", struct group_conf,
+	    h2_ping_timeout_ms, 1, 3600000, "10s", 0,
+	    "how soon a backend must answer a PING"),
 	{ .name = "tls", .type = CONF_TYPE_GROUP,
 	    .offset = offsetof(struct group_conf, tls),
 	    .table = &tls_conf_client_table,
@@ -344,6 +347,12 @@ check_protocol(struct conf_ctx *ctx, const struct conf_node *node,
 		    "connections are shared by clients");
 		return -1;
 	}
+	if (conf->protocol == GROUP_H2 && conf->has_check &&
+	    conf->health_check.type == CHECK_CONF_HTTP)
+		conf_report_warning(ctx->report, &node->place,
+		    "health_check: type \"http\" asks in HTTP/1.1, which a "
+		    "backend of protocol = \"h2\" may not understand: \"tcp\" "
+		    "and \"tls\" do not");
 	if (conf->protocol == GROUP_AUTO && !conf->has_tls)
 		conf_report_warning(ctx->report, &node->place,
 		    "protocol = \"auto\" is HTTP/1.1 without tls, where "

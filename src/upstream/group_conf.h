@@ -84,6 +84,7 @@ struct group_conf {
 	uint32_t proxy_protocol;   /* version to send, 0 = none */
 	uint32_t h2_streams_max;   /* exchanges on one connection */
 	uint64_t h2_ping_interval_ms; /* 0 = off */
+	uint64_t h2_ping_timeout_ms;
 	bool has_tls;
 	struct tls_client_conf tls;
 };

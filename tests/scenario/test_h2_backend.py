@@ -477,6 +477,45 @@ def test_dead_backends_are_found_by_ping(chain):
     assert len(server.peers) == 1
 
 
+@pytest.mark.parametrize("method,status", [("GET", 200), ("POST", 502)])
+def test_no_answer_to_a_ping(chain, method, status):
+    """A connection that has died unseen is left after h2_ping_timeout; what
+    waited on it is tried again where that is safe."""
+    def handler(peer, stream, fields):
+        if peer is server.peers[0] and stream > 1:
+            peer.auto_ack = False
+        else:
+            plain(peer, stream, fields)
+    server, weir = chain(handler, up={"h2_ping_interval": "100ms",
+                                      "h2_ping_timeout": "200ms"})
+    assert weir.get("/").status == 200
+    assert weir.request(method, "/", [], b"a").status == status
+    wait.until(lambda: server.peers[0].closed)
+    assert any(kind == h2.PING for kind, *rest in server.peers[0].frames)
+    if status == 502:
+        weir.wait_log("it does not answer a PING")
+
+
+def test_no_pushes(chain):
+    """Nobody asked for one: SETTINGS say so, and who pushes breaks the
+    protocol."""
+    def handler(peer, stream, fields):
+        assert peer.settings[2] == 0
+        if peer is not server.peers[0]:
+            plain(peer, stream, fields)
+            return
+        peer.until(lambda: peer.settings_acked)
+        peer.send(h2.frame(h2.PUSH_PROMISE, h2.END_HEADERS, stream,
+                           struct.pack(">I", 2) + peer.encoder.encode(
+                               [(":method", "GET"), (":scheme", "http"),
+                                (":path", "/p"), (":authority", "a")])))
+    server, weir = chain(handler)
+    assert weir.get("/").status == 502
+    server.peers[0].until(lambda: server.peers[0].goaway)
+    assert server.peers[0].goaway[1] == h2.PROTOCOL_ERROR
+    assert weir.get("/").status == 200
+
+
 def test_idle_connections_end(chain):
     """After keepalive.idle_timeout."""
     server, weir = chain(up={"keepalive": {"idle_timeout": "200ms"}})
@@ -504,6 +543,35 @@ def test_http1_required(start, origin):
     weir = start(conf.proxy(server, up={"protocol": "h2"}))
     assert weir.get("/").body == b"h1"
     server.close()
+
+
+def test_http1_required_is_remembered(start, certs, origin_factory):
+    """Once a backend wants HTTP/1.1, ALPN offers it nothing else."""
+    alpn = []
+
+    class Both(h2.Server):
+        def _serve(self, peer):
+            peer.sock = tls.TlsSocket(peer.sock, self.tls, True)
+            alpn.append(peer.sock.tls.selected_alpn_protocol())
+            if alpn[-1] == "h2":
+                assert peer._exactly(24) == h2.PREFACE
+                peer.send(h2.settings())
+                peer.begin()
+                return
+            while True:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    data += peer.sock.recv(4096)
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh1")
+    server = origin_factory(lambda peer, stream, fields: peer.rst(
+        stream, h2.H1_REQUIRED), kind=Both,
+        tls=speaks(certs, "h2", "http/1.1"))
+    weir = start(conf.proxy(server, up={"protocol": "auto", "tls": {
+        "sni": "a.example", "ca_file": certs.root[0]},
+        "keepalive": {"idle_max": 0}}))
+    for _ in range(3):
+        assert weir.request("POST", "/", [], b"a").body == b"h1"
+    assert alpn == ["h2"] + ["http/1.1"] * 3
 
 
 # -- WebSocket ------------------------------------------------------------
