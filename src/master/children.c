@@ -412,7 +412,8 @@ report_exit(struct child *child, int status)
 	if (was_serving.len > 0)
 		str_printf(&s, "%.*s", SPAN_ARG(str_view(&was_serving)));
 	/* At a plain start one that crashes is tried again. */
-	if (!c->was_ready && (WIFEXITED(status) || !c->is_serving)) {
+	if (!c->was_ready && (WIFEXITED(status) || !c->is_serving ||
+	    c->is_stopping)) {
 		struct error err;
 
 		/* Whoever hears of the failure logs it, and that once. */

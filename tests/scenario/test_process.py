@@ -16,6 +16,7 @@ import pytest
 from lib import conf, proc, wait
 from lib.client import Client, compose, outcome
 from lib.origin import big
+from lib import weir as runner
 from lib.weir import sanitized
 
 pytestmark = pytest.mark.process
@@ -349,6 +350,28 @@ def test_crash_loop_backs_off(start, origin):
     weir.expect_new_children()
 
 
+def test_others_serve_while_one_crashes(start, origin):
+    """Again and again: pauses double, and no client waits for its turn."""
+    weir = start(proxied(origin, 2))
+    for _ in range(10):
+        victim = wait.until(lambda: [pid for pid in weir.children()
+                                     if "worker 0" in proc.title(pid)], 15)[0]
+        before = weir.log.count("(pid %d) was killed" % victim)
+        os.kill(victim, signal.SIGKILL)
+        wait.until(lambda: weir.log.count("(pid %d) was killed" % victim)
+                   > before)
+    pauses = [int(n) for n in re.findall(
+        r"worker 0: the next one starts in (\d+) ms", weir.log)]
+    assert pauses == [50, 100, 200, 400, 800]
+    seen = len(weir.children())
+    for _ in range(100):
+        assert weir.get("/own", timeout=5).body == b"own\n"
+    assert seen == 2 and "worker 1" not in "".join(
+        re.findall(".*error.*", weir.log))
+    wait.until(lambda: len(weir.children()) == 3)
+    weir.expect_new_children()
+
+
 def test_random_kills(start, origin):
     """Promise: no wrong answer, no cut one that looks complete."""
     weir = start(proxied(origin, 2))
@@ -443,6 +466,7 @@ def test_shutdown_timeout(start, origin):
         weir.send_signal(signal.SIGTERM)
         assert weir.wait_exit(6) == 0
         assert 0.4 < time.monotonic() - began < 4
+    assert "cut at the end: 1 request, 0 tunnels and 1 idle" in weir.log
     release.set()
 
 
@@ -466,18 +490,113 @@ def test_signals_to_the_whole_group(start, origin, number):
 
 
 @pytest.mark.short
-def test_term_then_int(start, origin):
-    """An impatient admin."""
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_term_and_another_signal(start, origin, second):
+    """An impatient admin: what would have had 90 s is cut."""
     weir = start(proxied(origin))
     script, release = held(origin)
     with Client(weir.address) as client:
         client.send(compose(target=script.path))
         script.wait()
         weir.send_signal(signal.SIGTERM)
-        wait.until(lambda: weir.health() == 503)
-        weir.send_signal(signal.SIGINT)
-        assert weir.wait_exit(5) == 0
+        weir.wait_log("stopping: draining for at most 90000 ms")
+        assert proc.alive(weir.pid)
+        weir.send_signal(second)
+        assert weir.wait_exit(10) == 0
+        assert outcome(client)[0] == "none"
+    assert "stopping at once: told to stop a second time" in weir.log
+    assert "cut at the end: 1 request, 0 tunnels and 0 idle" in weir.log
     release.set()
+
+
+SERVED = "weir.pid", "control.sock", "run/up.sock.orphans"
+
+
+def left_of(weir):
+    return [name for name in SERVED if os.path.exists(weir.path(name))]
+
+
+def with_files(origin, **top):
+    return proxied(origin, 2, upgrade_sock="@DIR@/run/up.sock", **top)
+
+
+@pytest.mark.parametrize("numbers", [
+    [signal.SIGINT], [signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM],
+    [signal.SIGTERM, signal.SIGINT]],
+    ids=lambda numbers: "-".join(n.name for n in numbers))
+def test_every_way_to_stop(start, origin, numbers):
+    """Status 0, and nothing is left: no process and no file."""
+    weir = start(with_files(origin), start=False)
+    os.mkdir(weir.path("run"), 0o755)
+    weir.start()
+    weir.wait_log("serves with")
+    assert left_of(weir) == list(SERVED)
+    client = Client(weir.address)
+    assert client.get("/own").status == 200
+    weir.send_signal(numbers[0])
+    if numbers[0] != signal.SIGINT:
+        weir.wait_log("stopping: draining")
+        assert proc.alive(weir.pid)  # it waits for the client
+    if len(numbers) > 1:
+        weir.send_signal(numbers[1])
+    elif numbers[0] != signal.SIGINT:
+        client.close()
+    assert weir.wait_exit() == 0
+    client.close()
+    assert not weir.processes() and not left_of(weir)
+    assert "weir has stopped" in weir.log
+
+
+def starting(start, origin, test, *args, **top):
+    """One whose start meets with something."""
+    if "test" not in runner.run("-V")[1].split():
+        pytest.skip("built without the module test")
+    config = with_files(origin, http={"test": test}, **top)
+    weir = start(config, *args, start=False)
+    os.mkdir(weir.path("run"), 0o755)
+    weir.start(ready=False)
+    return weir
+
+
+FAILED_STARTS = [
+    ({"fork_dies": 1},
+     r"background \(pid \d+\) ended with status 7 before it served"),
+    ({"fork_dies": 3},
+     r"worker 1 \(pid \d+\) ended with status 7 before it served"),
+    ({"fork_dies": 2},
+     r"worker 0 \(pid \d+\) ended with status 7 before it served", "-d"),
+    ({"fork_stops": 2}, "worker 0 was not ready within 300 ms", "-d"),
+]
+
+
+@pytest.mark.parametrize("row", FAILED_STARTS,
+                         ids=["background", "worker", "daemon", "late"])
+def test_process_that_fails_at_start(start, origin, row):
+    """Status 1, the reason once on stderr and in the log, nothing is left."""
+    test, want, *how = row
+    weir = starting(start, origin, test, *how, daemon_ready_timeout="300ms",
+                    error_log={"path": "@DIR@/error.log"})
+    assert weir.wait_exit() == 1
+    assert len(re.findall("(?m)^weir: %s$" % want, weir.log)) == 1, weir.log
+    wait.until(lambda: not left_of(weir))
+    assert re.search(" error: %s\n" % want, weir.read("error.log"))
+    more = ["1 worker did not end in time and was killed"] \
+        if "fork_stops" in test else []
+    said = re.findall(" error: (.*)", weir.read("error.log"))
+    assert len(said) == 1 + len(more) and said[1:] == more
+
+
+def test_term_while_it_starts(start, origin):
+    """It was told to, so that is no failure."""
+    weir = starting(start, origin, {"fork_stops": 3})
+    halted = wait.until(lambda: [pid for pid in weir.children()
+                                 if proc.state(pid) == "T"])[0]
+    wait.until(lambda: left_of(weir) == list(SERVED))
+    weir.send_signal(signal.SIGTERM)
+    weir.wait_log("stopping")
+    os.kill(halted, signal.SIGCONT)
+    assert weir.wait_exit() == 0
+    assert not left_of(weir) and not weir.processes()
 
 
 @pytest.mark.short
@@ -500,13 +619,31 @@ def test_other_signals_stop_nothing(start, origin, name):
     weir.expect_new_children()
 
 
+IGNORED = [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1,
+           signal.SIGUSR2]
+
+
 @pytest.mark.short
-def test_workers_ignore_int(start, origin):
+def test_workers_ignore_what_is_the_masters(start, origin):
     weir = start(proxied(origin, 2))
     for pid in weir.children():
-        os.kill(pid, signal.SIGINT)
+        for number in IGNORED:
+            os.kill(pid, number)
     for _ in range(5):
         assert weir.get("/hello").status == 200
+
+
+@pytest.mark.short
+def test_term_to_the_background_process(start, origin):
+    """Another one takes its place; nobody notices."""
+    weir = start(proxied(origin, 1))
+    victim = weir.background()
+    with Load(weir.address) as load:
+        os.kill(victim, signal.SIGTERM)
+        replaced(weir, victim, 2)
+        weir.wait_log(r"background \(pid %d\) was told to go" % victim)
+    assert load.broken == 0
+    assert "error: " not in weir.log
 
 
 @pytest.mark.short

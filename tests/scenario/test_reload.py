@@ -248,24 +248,40 @@ def test_reuseport_on_and_off(a_site):
     s.settle()
 
 
-def test_queue_of_a_socket_that_goes(a_site):
-    """Clients that no worker has accepted yet, when its slot goes."""
-    s = a_site(workers=3)
-    workers = s.weir.workers()
-    for pid in workers:
+QUEUES = [({"workers": 3}, {"workers": 1}), ({"workers": 1}, {"workers": 3}),
+          ({"workers": 3}, {"reuseport": False}),
+          ({"workers": 3, "reuseport": False}, {"reuseport": True}),
+          ({"workers": 3}, {"workers": 2, "reuseport": False})]
+
+
+@pytest.mark.parametrize("before, after", QUEUES, ids=str)
+def test_clients_in_a_queue(a_site, before, after):
+    """Whom no worker has accepted yet when the number of workers, or of
+    sockets, changes: the new ones do, also where a socket goes."""
+    s = a_site(workers=before["workers"])
+
+    def to(workers=before["workers"], reuseport=True):
+        return s.config(workers=workers, listen=[
+            {**s.listen[0], "reuseport": reuseport}])
+    if "reuseport" in before:
+        s.reload(to(**before))
+        s.settle(before["workers"] + 1)
+    reloads = s.count("reloaded: ")
+    halted = s.weir.workers()
+    for pid in halted:
         os.kill(pid, signal.SIGSTOP)
     waiting = [Client(s.weir.address) for _ in range(30)]
     for client in waiting:
         client.send(compose(target="/own"))
-    s.hup(s.config(workers=1))
-    wait.until(lambda: s.count("reloaded: ") == 1, 30)
+    s.hup(to(**{**before, **after}))
+    wait.until(lambda: s.count("reloaded: ") > reloads, 30)
     for client in waiting:
         kind, answer = outcome(client)
         assert kind == "complete" and answer.status == 200
         client.close()
-    for pid in workers:
+    for pid in halted:
         os.kill(pid, signal.SIGCONT)
-    s.settle(2)
+    s.settle({**before, **after}["workers"] + 1)
 
 
 def test_listeners_come_and_go(a_site):

@@ -307,6 +307,42 @@ def test_addresses_come_and_go(instance):
     one.weir.addresses = [conf.split(new)]
 
 
+@pytest.mark.parametrize("before, after", [(2, 2), (3, 1), (1, 3)])
+def test_clients_in_a_queue(instance, before, after):
+    """Whom no worker has accepted yet: at an address that stays the new ones
+    do, at one that is dropped the old ones."""
+    text = config(workers=before)
+    dropped = conf.address()
+    text["services"][0]["listen"].append({"address": dropped})
+    one = instance(text)
+    one.weir.wait_log("serves with")
+    one.weir.write("weir.conf", one.weir.text.replace(
+        "workers = %d" % before, "workers = %d" % after).replace(
+        dropped, conf.address()))
+    halted = one.weir.workers()
+    for pid in halted:
+        os.kill(pid, signal.SIGSTOP)
+    stay = [Client(one.weir.address) for _ in range(12)]
+    go = [Client(conf.split(dropped)) for _ in range(12)]
+    for client in stay + go:
+        client.send(compose(target="/own"))
+    one.send(signal.SIGUSR2)
+    one.wait_taken()
+
+    def served(clients):
+        for client in clients:
+            kind, answer = outcome(client)
+            assert (kind, answer and answer.status) == ("complete", 200)
+            client.close()
+    served(stay)
+    for pid in halted:
+        os.kill(pid, signal.SIGCONT)
+    served(go)
+    one.wait_gone(one.first)
+    with pytest.raises(OSError):
+        Client(conf.split(dropped), timeout=1)
+
+
 def test_unix_socket_stays(instance):
     """The file is not removed by the one who leaves."""
     text = config()
