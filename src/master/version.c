@@ -12,6 +12,9 @@
 #ifdef HAVE_CARES
 #include <ares.h>
 #endif
+#ifdef HAVE_NGHTTP2
+#include <nghttp2/nghttp2.h>
+#endif
 #ifdef HAVE_BROTLI
 #include <brotli/encode.h>
 #endif
@@ -70,6 +73,9 @@ print_libraries(FILE *out)
 	    LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
 	fprintf(out, "  PCRE2 %.*s\n", (int)strcspn(pcre2, " "), pcre2);
 	fprintf(out, "  zlib %s\n", zlibVersion());
+#ifdef HAVE_NGHTTP2
+	fprintf(out, "  nghttp2 %s\n", nghttp2_version(0)->version_str);
+#endif
 #ifdef HAVE_CARES
 	fprintf(out, "  c-ares %s\n", ares_version(NULL));
 #endif

@@ -436,6 +436,110 @@ def test_second_stop_ends_at_once(control):
     control.weir.wait_exit()
 
 
+# -- text and JSON of each ----------------------------------------------------
+
+RELOADED = {"generation": int, "changes": list, "messages": list}
+STATUS = {"version": str, "state": str, "pid": int, "started": str,
+          "uptime_s": int, "configuration": str, "program": str,
+          "program_changed": bool, "upgrade": (str, type(None)),
+          "generation": int, "workers": int, "user": (str, type(None)),
+          "sandbox": str, "ktls": str, "event_loop": str, "log_level": str,
+          "generations": list, "processes": list, "connections": int,
+          "exchanges": int}
+LISTS = {"generations": {"generation": int, "state": str, "since_s": int,
+                         "workers": int},
+         "processes": {"process": str, "pid": int, "state": str,
+                       "uptime_s": int, "connections": int,
+                       "exchanges": int}}
+# What is asked; members of the result; a line of the text; the same asked
+# wrong, and what is said to that.  Without a text nothing is to be said.
+COMMANDS = [
+    (["status"], STATUS, r"sandbox: +\S", ["now"], "too many arguments"),
+    (["config"], {"text": str}, r"workers = 2; # ", ["x"], "too many"),
+    (["loglevel"], {"log_level": str}, r"log_level: notice$", ["loud"],
+     "debug is expected"),
+    (["reopen"], {}, None, ["x"], "too many"),
+    (["workers", "2"], RELOADED, r"generation: +\d+$", ["0"],
+     "from 1 to 256"),
+    (["reload"], RELOADED, r"generation: +\d+$", ["--nonsense"],
+     "--config-only is"),
+    (["upgrade"], {"upgraded": bool, "pid": int}, r"pid: +\d+$", ["x"],
+     "too many"),
+    (["drain"], {"state": str}, r"state: stopped$", ["x"], "too many"),
+    (["stop"], {"state": str}, r"state: stopped$", ["later"], "--now is"),
+]
+
+
+def check_members(result, want):
+    assert set(result) == set(want), result
+    for name, kind in want.items():
+        assert isinstance(result[name], kind), (name, result[name])
+        for row in result[name] if name in LISTS else []:
+            # The master belongs to no generation.
+            assert set(row) - {"generation"} == set(LISTS[name]) - {
+                "generation"}, row
+            for member, of in LISTS[name].items():
+                assert isinstance(row[member], of), (member, row)
+
+
+def failed(control, command, words, why):
+    """Status 1; the reason on stderr, or in the one line of JSON."""
+    status, out, err = control.run(*command, *words)
+    assert (status, out) == (1, ""), out
+    assert err.startswith("weirctl: %s: " % command[0]) and why in err, err
+    status, out, err = control.run("--json", *command, *words)
+    assert (status, err, out.count("\n")) == (1, "", 1)
+    answer = json.loads(out)
+    assert set(answer) == {"ok", "error", "result"} and not answer["ok"]
+    assert why in answer["error"] and isinstance(answer["result"], dict)
+
+
+@pytest.mark.parametrize("command, members, text, wrong, why", COMMANDS,
+                         ids=[row[0][0] for row in COMMANDS])
+def test_text_and_json(start, command, members, text, wrong, why):
+    """Each command, as text and as JSON, when it is done and when not; the
+    members are those of the manual."""
+    weir = start(respond())
+    weir.wait_log("serves with")
+    control = Control(weir)
+    failed(control, command[:1], wrong, why)
+    ends = command[0] in ("upgrade", "drain", "stop")
+    outputs = []
+    for options in (["--json"], []):
+        status, out, err = control.run(*options, *command)
+        assert (status, err) == (0, ""), (out, err)
+        outputs.append(out)
+        if ends:
+            assert weir.wait_exit() == 0
+            if command[0] == "upgrade":
+                end_successor(control, int(re.search(r"pid\W+(\d+)", out)[1]))
+            # Nobody there: nothing but the reason, and a status of its own.
+            for more in ([], ["--json"]):
+                status, out, err = control.run(*more, *command)
+                assert (status, out) == (3, "") and control.path in err
+            if options:
+                weir.start()
+                wait.until(lambda: weir.log.count("serves with") > 1)
+        weir.expect_new_children()
+    assert outputs[0].count("\n") == 1
+    answer = json.loads(outputs[0])
+    assert set(answer) == {"ok", "result"} and answer["ok"] is True
+    check_members(answer["result"], members)
+    assert re.search("^" + text, outputs[1], re.M) if text else \
+        outputs[1] == "", outputs[1]
+
+
+@pytest.mark.short
+def test_members_are_documented():
+    """Who reads the JSON finds each member in the manual."""
+    page = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
+                        "..", "man", "weirctl.8.in")
+    with open(page) as f:
+        named = set(re.findall(r"\bLi (\w+)", f.read()))
+    for members in [row[1] for row in COMMANDS] + list(LISTS.values()):
+        assert not set(members) - named, set(members) - named
+
+
 # -- the socket file -------------------------------------------------------
 
 def test_stale_socket_is_replaced(start):
