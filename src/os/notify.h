@@ -18,8 +18,8 @@ struct notify {
 };
 
 /*
- * Before the process detaches.  The watchdog's settings leave the environment:
- * they are this process's alone.  The socket stays there, for successors.
+ * Before the process detaches.  Whom the watchdog looks at leaves the
+ * environment; how often, and the socket, stay there for successors.
  */
 void notify_init(struct notify *n);
 /* No more messages, also from a forked process; harmless without a socket. */

@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SRCDIR = os.environ.get("WEIR_SRCDIR") or os.path.join(HERE, "..", "..")
 SBIN = "/run/weir-test/sbin"
 CONF = "/etc/weir/weir.conf"
+WATCHDOG_S = 3  # 30 in the unit
 
 
 def unit(name, port):
@@ -44,7 +45,9 @@ class Site:
         self.address = ("127.0.0.1", self.port)
         self.systemd = Systemd({
             name: unit(name, self.port) for name in
-            ("weir.service", "weir-forking.service", "weir.socket")})
+            ("weir.service", "weir-forking.service", "weir.socket")} | {
+            "weir-watchdog.service": unit("weir.service", self.port).replace(
+                "WatchdogSec=30s", "WatchdogSec=%ds" % WATCHDOG_S)})
         for program in ("weir", "weirctl"):
             self.install(program)
 
@@ -90,7 +93,8 @@ class Site:
         return None
 
     def end(self):
-        for name in ("weir.socket", "weir.service", "weir-forking.service"):
+        for name in ("weir.socket", "weir.service", "weir-forking.service",
+                     "weir-watchdog.service"):
             self.systemd.ctl("stop", name)
             self.systemd.ctl("reset-failed", name)
         left = [proc.title(pid) for pid in
@@ -220,6 +224,52 @@ def test_killed_master(site):
     wait.until(lambda: len([pid for pid in proc.descendants(s.pid)
                             if "weir: worker" in proc.title(pid)]) == 2, 20)
     assert "taking over" in site.log
+
+
+def fed(site, name, times):
+    """So often it was heard from anew."""
+    for _ in range(times):
+        before = site.systemd.show(name, "WatchdogTimestampMonotonic")
+        wait.until(lambda: site.systemd.show(
+            name, "WatchdogTimestampMonotonic") != before, 3 * WATCHDOG_S)
+
+
+def test_watchdog(site):
+    """It is fed, by a successor too; a master that hangs is killed, and the
+    next one takes over from the workers that served on meanwhile."""
+    s, name = site.systemd, "weir-watchdog.service"
+    site.start(name)
+    assert s.show(name, "WatchdogUSec") == "%ds" % WATCHDOG_S
+    fed(site, name, 3)
+    site.install("weir")
+    first = site.main(name)
+    assert s.ctl("reload", name) == (0, "")
+    wait.until(lambda: site.main(name) != first)
+    wait.until(lambda: site.outside(first) is None, 20)
+    fed(site, name, 3)
+    assert s.show(name, "ActiveState", "NRestarts") == {
+        "ActiveState": "active", "NRestarts": "0"}
+    second = site.main(name)
+    master = site.outside(second)
+    workers = [pid for pid in proc.children(master)
+               if "worker" in proc.title(pid)]
+    with Client(site.address) as client:
+        assert client.get("/").status == 200
+        os.kill(master, signal.SIGSTOP)
+        while s.show(name, "NRestarts") == "0":
+            assert client.get("/").status == 200
+            assert site.get() == "here"
+        wait.until(lambda: s.show(name, "ActiveState") == "active", 20)
+        assert not proc.alive(master)
+        assert site.main(name) not in (0, second)
+        wait.until(lambda: site.log.count("another master has taken over")
+                   == len(workers))
+        answer = client.get("/")
+        assert answer.status == 200
+        assert "close" in answer.fields.tokens("connection")
+    wait.until(lambda: not any(map(proc.alive, workers)), 20)
+    assert site.get() == "here"
+    assert s.show(name, "NRestarts") == "1"
 
 
 def test_socket(site):
