@@ -89,6 +89,20 @@ enter_namespace(void)
 	return (int)syscall(SYS_unshare, 0x10000000 /* CLONE_NEWUSER */);
 }
 
+/* Harmless, known to the kernel, and on no list. */
+static int
+change_personality(void)
+{
+	return syscall(SYS_personality, 0xffffffff) < 0 ? -1 : 0;
+}
+
+/* No kernel has so many. */
+static int
+call_unknown(void)
+{
+	return (int)syscall(4000);
+}
+
 static int
 make_memory_file(void)
 {
@@ -138,6 +152,8 @@ static const struct {
 	{ "code", map_code },
 	{ "namespace", enter_namespace },
 	{ "memfd", make_memory_file },
+	{ "unknown", call_unknown },
+	{ "personality", change_personality },
 	{ "thread", start_thread },
 	{ "time", tell_time },
 };

@@ -1,6 +1,7 @@
 """What workers and background process may still do: nearly nothing."""
 # SPDX-License-Identifier: BSD-2-Clause
 import grp
+import json
 import os
 import pwd
 import re
@@ -85,6 +86,55 @@ def test_strict_refuses(start):
     assert not os.path.exists("/tmp/weir-test-attempt")
     for name in ("thread", "time"):
         assert attempt(weir, name) == "ok", name
+
+
+@real
+def test_unknown_calls_are_not_there(start):
+    """ENOSYS, so that libraries fall back, for what is on no list, whether
+    the kernel knows it or not."""
+    if not has_seccomp():
+        pytest.skip("built without libseccomp")
+    weir = start(attempting())
+    for name in ("unknown", "personality"):
+        assert attempt(weir, name) == "ENOSYS", name
+    weir.stop()
+    weir = start(attempting(sandbox="off"))
+    assert attempt(weir, "personality") == "ok"
+
+
+@pytest.mark.parametrize("level", ["auto", "basic", "off"])
+def test_status_shows_the_sandbox(start, level):
+    """What weirctl says is in force is what the log said at the start."""
+    if level == "basic" and not has_seccomp():
+        pytest.skip("built without libseccomp")
+    weir = start(attempting(sandbox=level,
+                            control={"path": "@DIR@/control.sock"}))
+    logged = weir.wait_log(r"notice: sandbox (.*)").group(1)
+    shown = json.loads(subprocess.run(
+        [os.path.join(os.path.dirname(runner.binary()), "weirctl"), "-s",
+         weir.path("control.sock"), "--json", "status"], check=True,
+        text=True, stdout=subprocess.PIPE).stdout)["result"]["sandbox"]
+    assert shown == logged
+    if level != "auto":
+        assert shown.startswith(level)
+    elif runner.sanitized():
+        assert shown.startswith("off")
+    elif has_seccomp():
+        assert shown.startswith("strict")
+
+
+def test_auto_is_off_for_instruments(start):
+    """Valgrind's tools make calls of their own; told to be strict it is."""
+    config = attempting()
+    for level, want in (("auto", "off"), ("basic", "basic")):
+        if level == "basic" and not has_seccomp():
+            continue
+        config["sandbox"] = level
+        # The loader passes over what is not there.
+        weir = start(config, env={
+            "LD_PRELOAD": "/usr/libexec/valgrind/vgpreload_core-none.so"})
+        weir.wait_log("notice: sandbox %s: " % want)
+        weir.stop()
 
 
 @real

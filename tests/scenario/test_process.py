@@ -723,6 +723,10 @@ def test_daemon(start, origin, how):
         assert weir.health() == 200
         assert len(proc.children(pid)) == 3
         assert pid not in weir.processes(), "no session of its own"
+        # It does not lead the session, so no terminal can become its own.
+        assert os.getsid(pid) not in (pid, os.getsid(0))
+        assert not proc.alive(os.getsid(pid)), "the first fork has ended"
+        assert os.readlink("/proc/%d/fd/0" % pid) == "/dev/null"
         os.kill(pid, signal.SIGTERM)
         wait.until(lambda: not proc.alive(pid), 8)
     finally:

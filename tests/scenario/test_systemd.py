@@ -286,7 +286,8 @@ def unit(name):
                            name + ".in")) as f:
         text = f.read()
     for word, path in (("sbindir", os.path.dirname(binary())),
-                       ("sysconfdir", "/etc"), ("runstatedir", "/run")):
+                       ("sysconfdir", "/etc"), ("runstatedir", "/run"),
+                       ("localstatedir", "/var")):
         text = text.replace("@%s@" % word, path)
     assert not re.search(r"@[a-z]*dir@", text)
     return text
@@ -321,6 +322,66 @@ def test_units_are_understood(tmp_path, name):
     wrong = [line for line in done.stdout.splitlines()
              if str(tmp_path) in line or line.startswith(name)]
     assert not wrong, wrong
+
+
+def seconds(text, name):
+    return int(re.search(r"(?m)^%s=(\d+)s$" % name, text)[1])
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("name", ["weir.service", "weir-forking.service"])
+def test_times_of_units(name):
+    """A drain may last as long as weir itself lets it, and a start too."""
+    limits = dict(re.findall(
+        r"(?m)^(shutdown_timeout|daemon_ready_timeout) = \"(\d+)s\"",
+        run("--from", ":8080", "--to", "http://127.0.0.1:1", "-T")[1]))
+    text = unit(name)
+    assert seconds(text, "TimeoutStopSec") > int(limits["shutdown_timeout"])
+    assert seconds(text, "TimeoutStartSec") > int(
+        limits["daemon_ready_timeout"])
+    assert re.search(r"(?m)^KillMode=process$", text)
+
+
+@pytest.mark.short
+def test_account_and_folders(tmp_path):
+    """sysusers.d and tmpfiles.d are understood and make what weir uses."""
+    if not shutil.which("systemd-sysusers"):
+        pytest.skip("systemd-sysusers is not installed")
+    path = tmp_path / "weir.conf"
+    path.write_text(unit("weir.sysusers"))
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    subprocess.run(["systemd-sysusers", "--root=%s" % root, str(path)],
+                   check=True, timeout=20)
+    assert re.search(r"(?m)^weir:x:\d+:\d+:", (root / "etc" / "passwd")
+                     .read_text())
+    if not shutil.which("systemd-tmpfiles") or os.geteuid() != 0:
+        return
+    (root / "etc" / "group").write_text("root:x:0:\nadm:x:4:\n")
+    (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    path.write_text(unit("weir.tmpfiles"))
+    subprocess.run(["systemd-tmpfiles", "--create", "--root=%s" % root,
+                    str(path)], check=True, timeout=20)
+    for folder, mode in (("run/weir", 0o755), ("var/log/weir", 0o750)):
+        st = os.stat(root / folder)
+        assert (st.st_mode & 0o7777, st.st_uid) == (mode, 0), folder
+
+
+@pytest.mark.short
+def test_logrotate_file(tmp_path):
+    if not shutil.which("logrotate"):
+        pytest.skip("logrotate is not installed")
+    with open(os.path.join(SRCDIR, "contrib", "logrotate",
+                           "weir.in")) as f:
+        text = f.read().replace("@localstatedir@", "/var").replace(
+            "@sbindir@", "/usr/sbin")
+    path = tmp_path / "weir"
+    path.write_text(text)
+    os.chmod(path, 0o644)
+    done = subprocess.run(["logrotate", "-d", str(path)], text=True,
+                          timeout=20, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and "error" not in done.stdout, done.stdout
 
 
 # -- containers ------------------------------------------------------------
