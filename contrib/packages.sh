@@ -14,7 +14,8 @@ test_packages="libcmocka-dev clang libclang-rt-dev python3 python3-pytest
 	python3-pytest-xdist python3-pytest-rerunfailures mandoc curl openssl procps"
 # Servers and clients nobody here wrote; scenarios without theirs are skipped.
 real_packages="systemd nginx-light nodejs chromium python3-websockets python3-hpack
-	nghttp2-client nghttp2-server dnsmasq-base testssl.sh apache2-utils whois"
+	nghttp2-client nghttp2-server dnsmasq-base testssl.sh apache2-utils whois
+	logrotate"
 
 # packages_missing PACKAGE...: print those that are not installed.
 packages_missing()
