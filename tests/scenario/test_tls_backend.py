@@ -263,6 +263,79 @@ def test_backend_of_its_own_terms(start, certs, servers, origin):
     assert len(servers["good"].exchanges) == before + 3
 
 
+KNOBS = {
+    # options, what the backend sees; None = there is no connection
+    "min_version": ({"min_version": "TLSv1.3"}, lambda s: s.version(),
+                    "TLSv1.3"),
+    "max_version": ({"max_version": "TLSv1.2"}, lambda s: s.version(),
+                    "TLSv1.2"),
+    "ciphers": ({"max_version": "TLSv1.2",
+                 "ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"},
+                lambda s: s.cipher()[0], "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    "suites": ({"suites": "TLS_CHACHA20_POLY1305_SHA256"},
+               lambda s: s.cipher()[0], "TLS_CHACHA20_POLY1305_SHA256"),
+    "alpn": ({"alpn": ["x/1", "http/1.1"]},
+             lambda s: s.selected_alpn_protocol(), "http/1.1"),
+    "resume": ({"resume": False}, lambda s: s.session_reused, False),
+    "depth-1": ({"verify_depth": 1}, lambda s: s.version(), "TLSv1.3"),
+    "depth-0": ({"verify_depth": 0}, "certificate chain too long", None),
+    "groups": ({"groups": "P-521"}, "handshake with the backend failed", None),
+    "signatures": ({"signature_algorithms": "RSA-PSS+SHA256"},
+                   "handshake with the backend failed", None),
+    "nobody": ({"ca_file": None, "use_system_certs": True},
+               "unable to get local issuer certificate", None),
+}
+
+
+@pytest.fixture(scope="module")
+def knobs(start_shared, certs):
+    """A backend that speaks P-256 alone, behind an intermediate."""
+    leaf = certs.signed("knob", certs.middle, "localhost")
+    server = TlsOrigin((certs.joined("knob-chain.pem", leaf[0],
+                                     certs.middle[0]), leaf[1]),
+                       alpn=["http/1.1"])
+    server.context.set_ecdh_curve("prime256v1")
+    ups = [conf.upstream(
+        name, "localhost:" + server.backend.rpartition(":")[2],
+        tls=tls(certs, **row[0]), retries=0, keepalive={"idle_max": 0})
+        for name, row in KNOBS.items()]
+    weir = start_shared(conf.config(
+        [conf.service(*[{"path": "/" + up["name"], "upstream": up["name"]}
+                        for up in ups])], ups,
+        error_log={"level": "info"}))
+    weir.server = server
+    yield weir
+    server.close()
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_every_knob(knobs, name):
+    """Each option reaches the handshake; the name of a backend is asked for
+    and verified without being told."""
+    options, look, want = KNOBS[name]
+    found = []
+    script = knobs.server.script(lambda exchange: (
+        found.append(look(exchange.conn.sock)), exchange.reply(200, "x")))
+    wait.until(lambda: once(knobs.address, target="/%s%s" % (
+        name, script.path)).status == (502 if want is None else 200))
+    if want is None:
+        knobs.wait_log('"GET /%s.*%s' % (name, look))
+        assert not found
+        return
+    for _ in range(2):
+        once(knobs.address, target="/%s%s" % (name, script.path))
+    assert set(found) == {want} and "localhost" in knobs.server.names
+
+
+def test_nobody_to_trust(certs, tmp_path):
+    """use_system_certs = false needs a ca_file."""
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.proxy("127.0.0.1:1", up={
+        "tls": {"sni": "a", "use_system_certs": False}})))
+    status, _, err = run("-t", "-c", path)
+    assert status == 2 and "ca_file" in err
+
+
 def test_slow_handshakes_do_not_stop_others(weir):
     threads = [threading.Thread(target=lambda: once(
         weir.address, target="/sni/hello")) for _ in range(8)]

@@ -201,6 +201,126 @@ def test_order_of_ciphers(weir, wanted, got):
         assert client.sock.cipher()[0] == "ECDHE-ECDSA-" + got
 
 
+KNOBS = {
+    # option, s_client's arguments that get this, and some that get nothing
+    "min_version": ({"min_version": "TLSv1.3"}, ["-tls1_3"], "TLSv1.3",
+                    ["-tls1_2"]),
+    "max_version": ({"max_version": "TLSv1.2"}, [], "TLSv1.2", ["-tls1_3"]),
+    "ciphers": ({"ciphers": "ECDHE-RSA-CHACHA20-POLY1305"}, ["-tls1_2"],
+                "Cipher is ECDHE-RSA-CHACHA20-POLY1305",
+                ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"]),
+    "suites": ({"suites": "TLS_CHACHA20_POLY1305_SHA256"}, [],
+               "Cipher is TLS_CHACHA20_POLY1305_SHA256",
+               ["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"]),
+    "groups": ({"groups": "P-384"}, [], "secp384r1", ["-groups", "X25519"]),
+    "signature_algorithms": (
+        {"signature_algorithms": "RSA-PSS+SHA384"}, [],
+        "Peer signing digest: SHA384", ["-sigalgs", "RSA-PSS+SHA256"]),
+    "prefer": ({"prefer": "client"}, [
+        "-tls1_2", "-cipher",
+        "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256"],
+        "Cipher is ECDHE-RSA-AES256-GCM-SHA384", None),
+    "tickets": ({"tickets": False}, ["-tls1_2"], "New, ", None),
+}
+
+
+@pytest.fixture(scope="module")
+def knobs(start_shared, certs):
+    return start_shared(conf.config([conf.service(
+        {"path": "/", "respond": {"body": "x"}}, name=name,
+        listen=listen(tls(certs.b, **row[0])))
+        for name, row in KNOBS.items()]))
+
+
+def shake(address, arguments):
+    """What s_client says of a handshake; None if there was none."""
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", "%s:%d" % address, *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, timeout=20)
+    return done.stdout.decode() if done.returncode == 0 else None
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_every_knob(knobs, name):
+    """Each option does what it says, and a client that has nothing in common
+    with it gets no connection."""
+    address = knobs.addresses[list(KNOBS).index(name)]
+    options, good, want, bad = KNOBS[name]
+    assert want in shake(address, good)
+    if bad is not None:
+        assert shake(address, bad) is None
+    if name == "tickets":
+        assert "TLS session ticket:" not in shake(address, good)
+
+
+def test_client_certificate_as_headers(start, certs, origin):
+    """Subject, names, serial, fingerprint, issuer and result reach the
+    backend, in place of what the client says of itself."""
+    names = ("subject", "sans", "serial", "fingerprint", "issuer", "verify")
+    script = origin.script(lambda exchange: exchange.reply(200, "x"))
+    weir = start(conf.proxy(
+        origin, listen=listen(tls(certs.a, verify="optional",
+                                  ca_file=certs.clients[0])),
+        headers={"request": {"set": {
+            "X-" + name: "${tls.client.%s:-}" % name for name in names}}}))
+
+    def told(pair):
+        with TlsClient(weir.address, client_context(pair=pair),
+                       "a.example") as client:
+            client.get(script.path, [("X-Issuer", "CN=liar"),
+                                     ("X-Verify", "ok")], host="a.example")
+        fields = script.exchanges[-1].fields
+        return [fields.get("x-" + name) or "" for name in names]
+
+    def of(what):
+        out = openssl("x509", "-in", certs.alice[0], "-noout", *what)
+        return out.decode().strip().partition("=")[2]
+    assert told(certs.alice) == [
+        "CN=alice.example", "DNS:alice.example,IP:192.0.2.7",
+        of(["-serial"]),
+        of(["-fingerprint", "-sha256"]).replace(":", "").lower(),
+        "CN=clients", "ok"]
+    assert told(None) == ["", "", "", "", "", "none"]
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_verify_depth(start, certs, origin, depth):
+    """So many certificates may stand between."""
+    middle = certs.signed("middle%d" % depth, certs.clients, "middle",
+                          is_ca=True)
+    leaf = certs.signed("leaf%d" % depth, middle, "leaf")
+    chain = (certs.joined("chain%d.pem" % depth, leaf[0], middle[0]),
+             leaf[1])
+    weir = start(conf.proxy(origin, listen=listen(tls(
+        certs.a, verify="require", ca_file=certs.clients[0],
+        verify_depth=depth)), top={"error_log": {"level": "info"}}))
+    context = client_context(pair=chain, version=V12)
+    if depth == 1:
+        with TlsClient(weir.address, context) as client:
+            assert client.get("/hello").status == 200
+    else:
+        with pytest.raises(ssl.SSLError):
+            TlsClient(weir.address, context)
+        weir.wait_log("TLS handshake: .*chain too long")
+
+
+def test_misdirected_over_h2(start, certs, origin):
+    """421 on the one stream; the others of the connection are served."""
+    if "no HTTP/2" in run("-V")[1]:
+        pytest.skip("this weir has no HTTP/2")
+    from lib import h2wire as h2
+    weir = start(conf.proxy(origin, listen=[{
+        "address": conf.address(), "http2": True, "tls": tls(
+            certs.a, verify="require", ca_file=certs.clients[0])}]))
+    context = client_context(pair=certs.alice, alpn=["h2"])
+    with h2.Client(weir.address, tls=context, name="a.example") as client:
+        other = client.request("/hello", authority="b.example")
+        right = client.request("/hello", authority="a.example")
+        assert client.wait(other).status == 421
+        assert client.wait(right).status == 200
+
+
 def test_client_certificate(weir, certs):
     good = client_context(pair=certs.alice, version=V12)
     with TlsClient(weir.addresses[1], good, "a.example") as client:
