@@ -650,11 +650,13 @@ on_deadline(struct deadline *d)
 	struct proxy *proxy = s->c->proxy;
 
 	assert(s->magic == CLIENT_H2_STREAM_MAGIC);
-	if (s->ex != NULL)
+	if (s->ex != NULL) {
 		client_wait_expired(&s->wait, s->ex, &s->deadline, s->h2.sent,
 		    s->in_ended);
-	else
+	} else {
+		counter_add(&proxy->stats[PROXY_STAT_H2_UNREAD], 1);
 		h2_stream_reset(&s->h2, H2_CANCEL);
+	}
 	client_h2_want_turn(s->c);
 	proxy_flush(proxy);
 }

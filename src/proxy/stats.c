@@ -93,6 +93,9 @@ static const struct metric proxy_rows[PROXY_STAT_COUNT] = {
 		.help = "Connections to backends that spoke HTTP/2." },
 	[PROXY_STAT_H2_MALFORMED] = { .name = "h2_malformed_total",
 		.help = "Malformed frames and messages of HTTP/2 clients." },
+	[PROXY_STAT_H2_UNREAD] = { .name = "h2_unread_total",
+		.help = "Streams reset because their client did not take the "
+		    "end of an answer." },
 	[PROXY_STAT_TLS_EXPIRES] = {
 		.name = "tls_certificate_expires_seconds",
 		.help = "When the first certificate expires, since 1970; "

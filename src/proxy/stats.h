@@ -47,6 +47,7 @@ enum proxy_stat {
 	PROXY_STAT_H2_STREAMS,        /* that they opened */
 	PROXY_STAT_H2_BACKENDS,       /* connections to backends */
 	PROXY_STAT_H2_MALFORMED,
+	PROXY_STAT_H2_UNREAD,
 	PROXY_STAT_H2_FLOODS,         /* one row a kind */
 	PROXY_STAT_H2_FLOODS_LAST = PROXY_STAT_H2_FLOODS + H2_FLOOD_COUNT - 1,
 	PROXY_STAT_TLS_EXPIRES,       /* the master's: of the first one */

@@ -301,12 +301,21 @@ def upload2(client, target, body):
 
 
 def test_never_read_streams_time_out(weir, client, origin):
-    """Who does not read its answer is reset after client_write_timeout."""
+    """Who does not read its answer is reset after client_write_timeout, and
+    counted: of an answer that weir holds, and of one that it does not."""
+    def counted():
+        return (weir.metrics().sum("weir_proxy_errors_total",
+                                   reason="client_write_timeout"),
+                weir.metrics().sum("weir_proxy_h2_unread_total"))
+    before = counted()
     with h2.Client(weir.address, window=10, give_window=False) as one:
-        number = one.request("/bytes/5000")
-        one.until(lambda: one.stream(number).reset is not None)
-        assert len(one.stream(number).data) == 10
-        assert not one.stream(number).ended
+        numbers = [one.request("/bytes/5000"), one.request("/bytes/900000")]
+        one.until(lambda: all(one.stream(n).reset is not None
+                              for n in numbers))
+        for number in numbers:
+            assert len(one.stream(number).data) == 10
+            assert not one.stream(number).ended
+    wait.until(lambda: counted() == (before[0] + 1, before[1] + 1))
 
 
 # -- priorities -----------------------------------------------------------
@@ -333,6 +342,105 @@ def test_urgent_answers_overtake(start, origin_factory):
         client.window(0, 100000)
         assert client.wait(high).data == big(30000)
         assert client.wait(low).data == big(30000)
+
+
+def frames_of(client, numbers):
+    """Of which stream each DATA frame was, in order."""
+    return [s for k, f, s, p in client.frames
+            if k == h2.DATA and s in numbers and p]
+
+
+@pytest.mark.parametrize("how", ["field", "frame"])
+def test_incremental_answers_share(start, origin_factory, how):
+    """RFC 9218: of the same urgency one after the other, but those that are
+    incremental in turn; said by the field or by PRIORITY_UPDATE."""
+    origin = origin_factory()
+    weir = start(conf.proxy(origin, listen=listen()))
+    for value, turns in (("u=3", 1), ("u=3, i", 3)):
+        with h2.Client(weir.address, give_window=False) as client:
+            filler = client.request("/bytes/65535")
+            client.until(lambda: len(client.stream(filler).data) == 65535)
+            fields = [("priority", value)] if how == "field" else []
+            numbers = []
+            for _ in range(2):
+                if how == "frame":
+                    client.send(h2.frame(
+                        h2.PRIORITY_UPDATE, 0, 0, struct.pack(
+                            ">I", client.next) + value.encode()))
+                numbers.append(client.request("/bytes/60000",
+                                              fields=fields))
+            done = [e for e in origin.exchanges
+                    if e.target == "/bytes/60000"]
+            client.until(lambda: all(client.stream(n).final
+                                     for n in numbers))
+            wait.until(lambda: all(e.done.is_set() for e in done))
+            client.window(0, 1 << 20)
+            for number in numbers:
+                assert client.wait(number).data == big(60000)
+            order = frames_of(client, numbers)
+            changes = sum(a != b for a, b in zip(order, order[1:]))
+            assert changes == 1 if turns == 1 else changes >= turns, order
+
+
+def test_padding(weir, client):
+    """Padding costs window and nothing else."""
+    client.until(lambda: client.settings)
+    block = client.encoder.encode([
+        (":method", "POST"), (":scheme", "http"), (":path", "/sha"),
+        (":authority", "test.example")])
+    client.send(h2.frame(h2.HEADERS, h2.END_HEADERS | h2.PADDED, 1,
+                         b"\x07" + block + bytes(7)))
+    body = big(200000)
+    for at in range(0, len(body), 1000):
+        client.until(lambda: client.settings[4] + sum(
+            struct.unpack(">I", p)[0] for k, f, s, p in list(client.frames)
+            if k == h2.WINDOW_UPDATE and s == 1)
+            - at // 1000 * 1256 >= 1256, what="window at %d" % at)
+        client.send(h2.frame(
+            h2.DATA, h2.PADDED | (at + 1000 == len(body)), 1,
+            b"\xff" + body[at:at + 1000] + bytes(255)))
+    assert client.wait(1).data.decode() == "200000 " + hashlib.sha256(
+        body).hexdigest()
+
+
+def test_expectations(weir, client, origin):
+    """100-continue goes to the backend, and its 100 to the client."""
+    def answer(exchange):
+        assert exchange.fields.one("expect") == "100-continue"
+        exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        exchange.reply(200, exchange.body())
+    script = origin.script(answer)
+    number = client.request(script.path, "POST", [
+        ("expect", "100-continue"), ("content-length", "3")], end=False)
+    client.until(lambda: client.stream(number).heads)
+    assert client.stream(number).heads[0][0] == (":status", "100")
+    client.data(number, b"abc", True)
+    assert client.wait(number).data == b"abc"
+
+
+def test_what_is_said_by_default(start, origin):
+    """100 streams, header lists of 64 KB, no push, RFC 8441 and RFC 9218;
+    no RFC 8441 where WebSocket is off."""
+    for websocket in (True, False):
+        weir = start(conf.proxy(origin, listen=listen(),
+                                websocket=websocket))
+        with h2.Client(weir.address) as client:
+            client.until(lambda: client.settings)
+            said = client.settings
+            assert said[3] == 100 and said[6] == 65536 and said[9] == 1
+            assert said.get(8, 0) == (1 if websocket else 0)
+            connect = [(":method", "CONNECT"), (":protocol", "websocket"),
+                       (":scheme", "http"), (":path", "/hello"),
+                       (":authority", "test.example"),
+                       ("sec-websocket-version", "13")]
+            client.head(1, connect)
+            client.until(lambda: client.stream(1).reset is not None
+                         or client.stream(1).heads)
+            if not websocket:
+                assert client.stream(1).reset == h2.PROTOCOL_ERROR
+            bomb = M + [("x-bomb", "a" * 3000)] * 24
+            client.head(3, bomb, True)
+            client.wait_goaway(h2.CALM)
 
 
 # -- what is malformed ----------------------------------------------------
@@ -386,13 +494,26 @@ MALFORMED = {
     "lengths": M + [("content-length", "0"), ("content-length", "0")],
     "length without body": M + [("content-length", "5")],
     "protocol": M + [(":protocol", "websocket")],
+    "LF in the path": without(":path") + [(":path", "/m\nX-A: b")],
+    "NUL in the path": without(":path") + [(":path", "/m\0")],
+    "CR in the authority": without(":authority") + [(":authority", "a\r")],
+    "tab behind": M + [("x-a", "a\t")],
+    "blank before the path": without(":path") + [(":path", " /m")],
+    "two methods": M + [(":method", "GET")],
+    "two authorities": M + [(":authority", "test.example")],
+    "empty authority": without(":authority") + [(":authority", "")],
+    "empty host": without(":authority") + [("host", "")],
+    "path of two lines": without(":path") + [(":path", "/m\r\nHost: a")],
 }
 
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_heads(weir, origin, name):
-    """A stream error, nothing at the backend, and the next one is served."""
-    before = len(origin.exchanges)
+    """A stream error, nothing at the backend, counted, and the next one is
+    served."""
+    def counted():
+        return weir.metrics().sum("weir_proxy_h2_malformed_total")
+    before, count = len(origin.exchanges), counted()
     with h2.Client(weir.address) as client:
         client.head(1, MALFORMED[name], True)
         client.until(lambda: client.stream(1).reset is not None
@@ -402,6 +523,7 @@ def test_malformed_heads(weir, origin, name):
         client.next = 3
         assert client.get("/hello").data == b"Hello World!\n"
     assert len(origin.exchanges) == before + 1
+    assert counted() > count
 
 
 def test_malformed_bodies(weir, origin, client):
