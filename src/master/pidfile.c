@@ -59,15 +59,16 @@ fail_locked(int fd, const char *path, struct error *err)
 	    path);
 }
 
+/* In this order, for a full disk would not give back what was cut off. */
 static int
 write_pid(int fd)
 {
 	char text[32];
 	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 
-	if (ftruncate(fd, 0) != 0)
+	if (pwrite(fd, text, (size_t)len, 0) != len)
 		return -1;
-	return pwrite(fd, text, (size_t)len, 0) == len ? 0 : -1;
+	return ftruncate(fd, len);
 }
 
 /*
@@ -128,7 +129,9 @@ pidfile_adopt(struct pidfile *f, const char *path, int fd)
 bool
 pidfile_is_ours(const struct pidfile *f)
 {
-	return is_same_file(f->fd, f->path);
+	/* Where no file could be made, another one wrote into ours. */
+	return is_same_file(f->fd, f->path) &&
+	    read_number(f->fd) == (long)getpid();
 }
 
 static int

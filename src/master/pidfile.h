@@ -41,7 +41,7 @@ int pidfile_write(struct pidfile *f, struct error *err)
  * else has the lock.  The number in it stays until pidfile_write().
  */
 int pidfile_adopt(struct pidfile *f, const char *path, int fd);
-/* False if there is another file at the path, or none. */
+/* False if there is another file at the path, or none, or not our number. */
 bool pidfile_is_ours(const struct pidfile *f);
 /* Remove the file if it is still ours, and give up the lock. */
 void pidfile_remove(struct pidfile *f);

@@ -161,6 +161,24 @@ test_not_ours(void **state)
 	unlink(path);
 }
 
+/* Who took it over where no file could be made has written into it. */
+static void
+test_written_by_another(void **state)
+{
+	struct pidfile f;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(pidfile_open(&f, path, &err), 0);
+	assert_true(pidfile_is_ours(&f));
+	assert_int_equal(pwrite(f.fd, "1234567890\n", 11, 0), 11);
+	assert_false(pidfile_is_ours(&f));
+	assert_int_equal(pidfile_write(&f, &err), 0);
+	assert_true(pidfile_is_ours(&f));
+	assert_int_equal(content(), getpid());
+	pidfile_remove(&f);
+}
+
 static void
 test_refused(void **state)
 {
@@ -188,6 +206,7 @@ main(void)
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_written_by_another),
 		cmocka_unit_test(test_refused),
 	};
 
