@@ -112,7 +112,9 @@ upgrade_init_fd(const struct master *m)
 {
 	const struct upgrade_take *take = &m->upgrade.take;
 
-	if (take->state == TAKE_TAKEN && take->talk.peer_pid == 1)
+	/* At the orphans' door peer_pid is who made it, not who answers. */
+	if (take->state == TAKE_TAKEN && take->talk.peer_pid == 1 &&
+	    m->upgrade.orphans_fd < 0)
 		return take->talk.watch.fd;
 	return m->upgrade.init_fd;
 }
@@ -142,6 +144,7 @@ upgrade_init(struct master *m)
 	};
 
 	deadline_init(&m->upgrade.forget, upgrade_come_on_forget);
+	deadline_init(&m->upgrade.orphans_end, upgrade_come_on_orphans_end);
 	deadline_init(&m->upgrade.sync, upgrade_come_on_sync);
 	deadline_init(&m->upgrade.again, upgrade_come_on_again);
 	m->upgrade.orphans_fd = -1;
@@ -161,6 +164,7 @@ upgrade_fini(struct master *m)
 	    upgrade_come_is_provisional(m);
 
 	deadline_stop(m->loop, &m->upgrade.forget);
+	deadline_stop(m->loop, &m->upgrade.orphans_end);
 	deadline_stop(m->loop, &m->upgrade.sync);
 	deadline_stop(m->loop, &m->upgrade.again);
 	upgrade_give_stop(&m->upgrade.give);

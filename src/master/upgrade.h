@@ -37,6 +37,7 @@ struct upgrade {
 	unsigned process;        /* slot of that worker */
 	struct listener_set own; /* in a worker: what it may hand over */
 	struct deadline forget; /* what orphans had is free again */
+	struct deadline orphans_end; /* they had time enough */
 	struct deadline again; /* ask orphans who are busy */
 	uint64_t again_until_ms;
 	struct deadline sync; /* shared_sync_inherited() */

@@ -20,6 +20,8 @@
 enum {
 	ORPHANS_MS = 3000, /* to answer a plain start */
 	SYNC_MS = 1000,
+	/* Their own shutdown_timeout may have been longer. */
+	ORPHANS_DRAIN = 2, /* times ours */
 	AGAIN_MS = 50,     /* to ask orphans who are busy, */
 	BUSY_MS = 10000,   /* and how long */
 };
@@ -68,6 +70,10 @@ on_taken(struct master *m)
 	    1 + m->upgrade.take.estate.draining);
 	m->upgrade.init_fd = m->upgrade.take.estate.init_fd;
 	m->upgrade.take.estate.init_fd = -1;
+	/* One of them that never ends is not waited for. */
+	if (m->upgrade.orphans_fd >= 0)
+		deadline_set(m->loop, &m->upgrade.orphans_end,
+		    now_ms() + ORPHANS_DRAIN * m->settings->shutdown_timeout_ms);
 	sync_counters(m);
 	master_serve(m);
 	estate_fini(&m->upgrade.take.estate, true);
@@ -79,11 +85,26 @@ forget_predecessor(struct master *m)
 	shared_give_inherited(m->shared, m->upgrade.used,
 	    m->upgrade.used_count);
 	m->upgrade.used_count = 0;
+	deadline_clear(&m->upgrade.orphans_end);
 	generations_set_predecessors(&m->generations, 0);
 	upgrade_leave_continue(m);
 	reload_continue(&m->reload);
 	/* We may have waited for its end with ours. */
 	master_check_ended(m);
+}
+
+/* Its slots stay its own, for it may count there. */
+void
+upgrade_come_on_orphans_end(struct deadline *d)
+{
+	struct upgrade *u = LIST_OF(d, struct upgrade, orphans_end);
+	struct master *m = LIST_OF(u, struct master, upgrade);
+
+	log_warn(NULL, "a process whose master has died does not end: it is "
+	    "no longer waited for");
+	generations_set_predecessors(&m->generations, 0);
+	upgrade_leave_continue(m);
+	reload_continue(&m->reload);
 }
 
 void
@@ -106,6 +127,7 @@ on_gone(struct master *m)
 		forget_predecessor(m);
 		return;
 	}
+	deadline_clear(&m->upgrade.orphans_end);
 	if (m->upgrade.page.data != NULL)
 		orphans_say_taken(&m->upgrade.page);
 	if (m->upgrade.orphans_fd < 0)
@@ -149,15 +171,22 @@ upgrade_come_on_again(struct deadline *d)
 		master_fail(m, err.text);
 }
 
-/* Workers have none of these: whoever sends them makes them up. */
+/*
+ * Workers have none of these: whoever sends them makes them up.  The lock on
+ * the pid file above all: while a master lives it is that one's alone, and who
+ * answers in its place convinces nobody.
+ */
 static void
 drop_made_up(struct estate *e)
 {
-	if (e->control_fd >= 0)
-		close(e->control_fd);
-	if (e->init_fd >= 0)
-		close(e->init_fd);
-	e->control_fd = e->init_fd = -1;
+	int *fds[] = { &e->control_fd, &e->init_fd, &e->pid_fd };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+	e->draining = 0;
 }
 
 void

@@ -39,6 +39,8 @@ void upgrade_come_on_event(void *arg, enum upgrade_take_event event,
 void upgrade_come_on_again(struct deadline *d);
 /* The predecessor has counted on. */
 void upgrade_come_on_sync(struct deadline *d);
+/* Orphans had time enough. */
+void upgrade_come_on_orphans_end(struct deadline *d);
 /* All orphans have gone. */
 void upgrade_come_on_forget(struct deadline *d);
 

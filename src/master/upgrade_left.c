@@ -102,12 +102,26 @@ take_page(struct upgrade *u, struct estate *e)
 		log_debug(NULL, "%s", err.text);
 }
 
+/*
+ * One of the workers without a master may have begun to go a moment before
+ * another one handed over: nobody would find the socket any more.
+ */
+static bool
+serves_on(const struct estate_listener *left, int fd)
+{
+	if (left->is_given || left->addr.u.sa.sa_family == AF_UNIX)
+		return true;
+	return sock_admit_new(fd) == 0 && (!left->defer_accept ||
+	    sock_defer_accept(fd, true) == 0);
+}
+
 /* What was left as a listener, if all of it listens there. */
 static bool
 is_listener(const struct estate_listener *left)
 {
 	for (size_t i = 0; i < left->fd_count; i++) {
-		if (!sock_listens_at(left->fds[i], &left->addr))
+		if (!sock_listens_at(left->fds[i], &left->addr) ||
+		    !serves_on(left, left->fds[i]))
 			return false;
 	}
 	return left->fd_count > 0;

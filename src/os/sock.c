@@ -192,6 +192,8 @@ sock_defer_accept(int fd, bool on)
 	return set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on);
 }
 
+enum { NO_INTERFACE = INT32_MAX }; /* no packet comes from there */
+
 /* SYN without ACK is not heard (RFC 9293, section 3.1). */
 static int
 drop_syn(int fd)
@@ -221,7 +223,6 @@ int
 sock_refuse_new(int fd)
 {
 #ifdef SO_BINDTOIFINDEX
-	enum { NO_INTERFACE = INT32_MAX };
 	int bound = 0;
 	socklen_t len = sizeof(bound);
 
@@ -231,6 +232,21 @@ sock_refuse_new(int fd)
 		return 0;
 #endif
 	return drop_syn(fd);
+}
+
+int
+sock_admit_new(int fd)
+{
+	int bound = 0;
+	socklen_t len = sizeof(bound);
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &bound, len);
+#ifdef SO_BINDTOIFINDEX
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &len) == 0 &&
+	    bound == NO_INTERFACE)
+		return set_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0);
+#endif
+	return 0;
 }
 
 int

@@ -55,12 +55,18 @@ int sock_defer_accept(int fd, bool on);
  * A TCP listener that is about to go: who connects from now on does not find it
  * and is refused, or comes to another one of the same address, while those on
  * their way still arrive in its queue.  For all processes that share it, and
- * for good.  A kernel without SO_BINDTOIFINDEX for ordinary users (5.7) only
+ * until sock_admit_new().  A kernel without SO_BINDTOIFINDEX for ordinary users (5.7) only
  * passes over the first packet, where it may: the client tries again then.
  * Who was sent a SYN cookie (a full queue) counts as one who connects from now
  * on.  -1 with errno.
  */
 int sock_refuse_new(int fd);
+/*
+ * The socket of somebody who goes, maybe, serves on: undo sock_refuse_new(),
+ * which needs CAP_NET_RAW.  0 also where there is nothing to undo; -1 with
+ * errno.
+ */
+int sock_admit_new(int fd);
 /*
  * A connect begun: the descriptor; *in_progress when it is not yet complete.
  * -1 with errno on failure.

@@ -574,7 +574,9 @@ shared_give_inherited(struct shared *s, const uint32_t *used, size_t count)
 	s->has_predecessor = false;
 	backend_inherit_end(s->backends);
 	close_heir(s);
-	metrics_release_unused(&s->metrics, SHARED_MASTER);
+	/* What nobody uses here may be a successor's. */
+	if (!s->is_given)
+		metrics_release_unused(&s->metrics, SHARED_MASTER);
 }
 
 void

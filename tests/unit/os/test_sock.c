@@ -392,6 +392,32 @@ test_refuse_new(void **state)
 	close(other);
 }
 
+/* Who takes the socket over serves on with it. */
+static void
+test_admit_new(void **state)
+{
+	struct sock_listen_options o = { .backlog = 16 };
+	int fd, client, came;
+	struct addr a;
+	bool in_progress;
+
+	(void)state;
+	fd = listen_any(&o, &a);
+	assert_int_equal(sock_admit_new(fd), 0); /* nothing to undo */
+	assert_int_equal(sock_refuse_new(fd), 0);
+	if (sock_admit_new(fd) != 0) {
+		assert_int_equal(errno, EPERM);
+		close(fd);
+		skip();
+	}
+	client = sock_connect(&a, &in_progress);
+	wait_for(client, POLLOUT);
+	came = accept_one(fd);
+	close(came);
+	close(client);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -406,6 +432,7 @@ main(void)
 		cmocka_unit_test(test_steer),
 		cmocka_unit_test(test_steer_alone),
 		cmocka_unit_test(test_refuse_new),
+		cmocka_unit_test(test_admit_new),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -170,6 +170,70 @@ test_each_zone(void **state)
 	shared_end(shared, &use);
 }
 
+/* ---- a predecessor ---- */
+
+/* Like shared, from what it leaves. */
+static struct shared *
+succeed(void)
+{
+	const struct settings settings = { .routes_max = 4,
+		.backends_max = 2, .max_draining_generations = 1,
+		.log_ring_bytes = LOGRING_BYTES_MIN };
+	const struct shmem *zone = &shared->metrics.zone;
+	static const uint32_t used[] = { SHARED_MASTER };
+	int fd = dup(zone->fd);
+	const struct shared_legacy legacy = {
+		.process_count = shared->process_count, .used = used,
+		.used_count = 1, .metrics_fd = &fd,
+		.metrics_version = zone->version,
+		.metrics_bytes = zone->data_bytes,
+	};
+	const struct shared_config config = { .settings = &settings,
+		.workers = 200, .legacy = &legacy };
+	struct shared *successor;
+	struct error err;
+
+	successor = shared_new(&config, &err);
+	assert_non_null(successor);
+	assert_int_equal(fd, -1);
+	return successor;
+}
+
+/* Names of a predecessor that has gone: they may be a successor's by now. */
+static void
+test_forgotten_predecessor(void **state)
+{
+	struct metrics_label label;
+	struct shared *second, *third;
+	uint32_t name;
+
+	(void)state;
+	name = metrics_register(&shared->metrics, METRIC_SCOPE_ROUTE,
+	    SPAN("web"), SPAN("r"));
+	second = succeed();
+	assert_true(metrics_label(&second->metrics, METRIC_SCOPE_ROUTE, name,
+	    &label));
+	/* A third one counts there, and the second drains. */
+	third = succeed();
+	assert_int_equal(metrics_register(&third->metrics, METRIC_SCOPE_ROUTE,
+	    SPAN("web"), SPAN("r")), name);
+	second->is_given = true;
+	shared_give_inherited(second, NULL, 0);
+	assert_true(metrics_label(&third->metrics, METRIC_SCOPE_ROUTE, name,
+	    &label));
+	assert_string_equal(label.name, "r");
+	shared_free(second);
+	/* The third keeps what it uses, and no more. */
+	shared_give_inherited(third, NULL, 0);
+	assert_true(metrics_label(&third->metrics, METRIC_SCOPE_ROUTE, name,
+	    &label));
+	metrics_release(&third->metrics, METRIC_SCOPE_ROUTE, name,
+	    SHARED_MASTER);
+	assert_false(metrics_label(&third->metrics, METRIC_SCOPE_ROUTE, name,
+	    &label));
+	shared_free(third);
+}
+
 /* ---- generations ---- */
 
 static struct generation *
@@ -256,6 +320,7 @@ main(void)
 		TEST(test_zones),
 		TEST(test_adopted_zones),
 		TEST(test_each_zone),
+		TEST(test_forgotten_predecessor),
 		TEST(test_attach),
 		TEST(test_failed_attach),
 	};
