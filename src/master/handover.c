@@ -358,14 +358,21 @@ check_folder(const char *path, struct error *err)
 	return 0;
 }
 
+static bool
+is_socket(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 /* A socket that nobody answers on, of one who was killed. */
 static void
 remove_stale(const char *path)
 {
-	struct stat st;
 	int fd;
 
-	if (lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
+	if (!is_socket(path))
 		return;
 	fd = handover_connect(path);
 	if (fd >= 0)
@@ -396,8 +403,9 @@ handover_listen(const char *path, struct error *err)
 	if (status == 0 && listen(fd, 4) == 0)
 		return fd;
 	if (errno == EADDRINUSE)
-		error_set(err, "upgrade_sock %s: another instance waits there",
-		    path);
+		error_set(err, "upgrade_sock %s: %s", path, is_socket(path)
+		    ? "another instance waits there"
+		    : "a file is there that is no socket");
 	else
 		error_set_errno(err, errno, "upgrade_sock %s", path);
 	close(fd);

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from lib import proc, wait
+from conftest import need
+from lib import conf, proc, tls, wait
 from lib.client import Client, once
 from test_upgrade import Instance, Load, config, requests_total
 
@@ -19,11 +20,13 @@ class Orphans(Instance):
 
     def kill_master(self):
         left = proc.children(self.pid)
+        # The signer sees it by nobody's being left who would ask it.
+        told = [pid for pid in left if "signer" not in proc.title(pid)]
         os.kill(self.pid, signal.SIGKILL)
         if self.weir.process.poll() is None:
             self.weir.process.wait(10)
         wait.until(lambda: self.weir.log.count("the master has gone")
-                   >= len(left), 15)
+                   >= len(told), 15)
         return left
 
     def plain_start(self):
@@ -180,6 +183,31 @@ def test_all_killed(orphans):
     for pid in one.kill_master():
         os.kill(pid, signal.SIGKILL)
     wait.until(lambda: not one.weir.processes())
+    one.plain_start()
+    assert one.weir.get("/own").status == 200
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_last_worker_killed(orphans, request, isolated):
+    """Nobody is left whom the others could wait for: they end by themselves,
+    the signer too."""
+    text = config(key_isolation=isolated)
+    if isolated:
+        need("openssl")
+        certs = tls.Certs()
+        request.addfinalizer(certs.remove)
+        cert, key = certs.own("own", "localhost")
+        text["services"][0]["listen"].append({
+            "address": conf.address(), "tls": {"cert": cert, "key": key}})
+    one = orphans(text)
+    left = one.kill_master()
+    assert any("signer" in proc.title(pid) for pid in left) == isolated
+    for pid in left:
+        if "worker" in proc.title(pid):
+            os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: not any(proc.alive(pid) for pid in left), 15,
+               what="the others end")
+    one.weir.wait_log("no other process is left: ending")
     one.plain_start()
     assert one.weir.get("/own").status == 200
 

@@ -13,6 +13,7 @@ import pytest
 from lib import conf, proc, wait
 from lib import weir as runner
 from lib.client import Client, compose, once, outcome
+from test_control import Control
 
 pytestmark = pytest.mark.process
 
@@ -417,6 +418,50 @@ def test_nobody_hands_over(instance):
     assert one.pid == one.first
 
 
+def test_daemon_whom_nobody_hands_over(instance):
+    """Its parent has returned 0 long before: the log says why it ended."""
+    one = instance(config(upgrade_timeout="300ms",
+                          error_log={"path": "@DIR@/error.log"}))
+    assert one.successor("-d", "-u").wait(15) == 0
+    wait.until(lambda: re.search("error: upgrade: nobody has handed over "
+                                 "within 300 ms", one.weir.read("error.log")))
+    wait.until(lambda: not os.path.exists(one.path("run/up.sock")))
+    assert one.pid == one.first and one.weir.get("/own").status == 200
+
+
+def add_taken_port(one):
+    """A configuration whose first address somebody else has."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    port = taken.getsockname()[1]
+    one.weir.write("weir.conf", one.weir.text.replace(
+        "listen = (", 'listen = ( { address = "127.0.0.1:%d"; },' % port, 1))
+    return taken, "127.0.0.1:%d: Address already in use" % port
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_daemon_that_cannot_take_over(instance, asks):
+    """The old instance says why, and the parent of -d where it waits for
+    that; the pid file and the socket are as they were."""
+    one = instance(config(daemon_wait_for_ready=asks,
+                          error_log={"path": "@DIR@/error.log"}))
+    taken, why = add_taken_port(one)
+    with taken, Load(one.address):
+        status = one.successor("-d", "-u").wait(15)
+        assert status == (1 if asks else 0)
+        if not asks:
+            one.send(signal.SIGQUIT)
+        wait.until(lambda: re.search("upgrade failed: .* says: .*%s; this "
+                                     "instance serves on" % why,
+                                     one.weir.read("error.log")))
+        if asks:
+            assert one.weir.log.count(why) == 1
+    assert one.pid == one.first
+    assert sorted(os.listdir(one.path("run"))) == ["up.sock.orphans",
+                                                   "weir.pid"]
+
+
 def test_told_to_stop_while_it_waits(instance):
     one = instance()
     successor = one.successor("-u")
@@ -507,17 +552,10 @@ def test_bad_configuration(instance):
 def test_port_taken(instance):
     """What cannot be bound is a failure, and nothing is left of it."""
     one = instance()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        text = one.weir.text.replace(
-            "listen = (", 'listen = ( { address = "127.0.0.1:%d"; },'
-            % taken.getsockname()[1], 1)
-        one.weir.write("weir.conf", text)
-        with Load(one.address):
-            one.send(signal.SIGUSR2)
-            one.weir.wait_log("upgrade failed: .*%d" %
-                              taken.getsockname()[1], 15)
+    taken, why = add_taken_port(one)
+    with taken, Load(one.address):
+        one.send(signal.SIGUSR2)
+        one.weir.wait_log("upgrade failed: .*" + why, 15)
     assert one.pid == one.first
     one.weir.write("weir.conf", one.weir.text)
 
@@ -530,7 +568,12 @@ def test_second_upgrade_is_refused(start):
     one.weir.wait_log("starting ")
     one.send(signal.SIGUSR2)
     one.weir.wait_log("an upgrade is running already")
+    one.send(signal.SIGQUIT)
+    one.weir.wait_log("SIGQUIT: an upgrade is running already")
+    assert Control(one.weir).ask("upgrade") == {
+        "ok": False, "result": {}, "error": "an upgrade is running already"}
     one.weir.wait_log("upgrade failed", 15)
+    assert one.weir.log.count("starting ") == 1
     one.finish()
 
 
@@ -602,6 +645,71 @@ def test_folder_that_everybody_may_write_to(instance):
     one = instance(config(upgrade_sock="@DIR@/up.sock"))
     assert one.successor("-u").wait(15) == 1
     assert "everybody may write" in one.weir.log
+
+
+def test_file_in_its_place(instance):
+    """What is no socket is not removed, and no reason not to upgrade."""
+    one = instance()
+    one.weir.write("run/up.sock", "garbage")
+    assert one.successor("-u").wait(15) == 1
+    assert re.search("upgrade_sock .*/up.sock: a file is there that is no "
+                     "socket", one.weir.log)
+    assert one.weir.read("run/up.sock") == "garbage"
+    one.send(signal.SIGUSR2)
+    one.wait_taken()
+    one.wait_gone(one.first)
+
+
+def door(path):
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen()
+    return listener
+
+
+def test_garbage_behind_the_door(instance):
+    """Who waits there is no weir, or dies: the old instance serves on."""
+    one = instance()
+    path = one.path("run/up.sock")
+    for number, (data, why) in enumerate([
+            (b"GET / HTTP/1.1\r\n\r\n", "no message of an upgrade"),
+            (b"", "it has closed the connection")]):
+        with door(path) as listener:
+            one.send(signal.SIGQUIT)
+            with listener.accept()[0] as peer:
+                if data:
+                    peer.send(data)
+                    assert peer.recv(10) == b""
+        os.unlink(path)
+        one.weir.wait_log("upgrade failed: talking to process %d: .*%s; this "
+                          "instance serves on" % (os.getpid(), why))
+        assert one.weir.log.count("upgrade failed") == number + 1
+        assert one.pid == one.first and one.weir.get("/own").status == 200
+    one.send(signal.SIGUSR2)
+    one.wait_taken()
+    one.wait_gone(one.first)
+
+
+@pytest.mark.root
+def test_other_user_behind_the_door(instance):
+    """Nothing is given to a socket of somebody else's."""
+    one = instance()
+    path = one.path("run/up.sock")
+    os.chmod(one.path("run"), 0o777)
+    script = ("import socket\ns = socket.socket(socket.AF_UNIX, "
+              "socket.SOCK_SEQPACKET)\ns.bind(%r)\ns.listen()\n"
+              "print(flush=True)\nc, _ = s.accept()\nc.settimeout(10)\n"
+              "assert c.recvmsg(10, 999)[:2] == (b'', [])\n" % path)
+    with subprocess.Popen(["/usr/bin/python3", "-c", script], user=65534,
+                          group=65534, extra_groups=[],
+                          stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        one.send(signal.SIGQUIT)
+        assert other.wait(20) == 0
+    one.weir.wait_log("upgrade failed: process %d of user 65534 is refused"
+                      % other.pid)
+    assert one.pid == one.first and one.weir.get("/own").status == 200
+    os.chmod(one.path("run"), 0o755)
 
 
 def test_garbage_at_the_door(instance):

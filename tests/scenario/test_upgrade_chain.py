@@ -241,6 +241,9 @@ def test_reload_while_an_upgrade_runs(instance):
     successor = one.successor("-u")
     one.wait_taken()
     one.weir.wait_log(r"%d\] notice: reloaded: generation 2" % successor.pid)
+    assert "notice: reload: an upgrade was first; the successor reloads" \
+        in one.weir.log
+    assert " error: " not in one.weir.log
     one.wait_gone(one.first)
     one.send(signal.SIGINT)
     assert successor.wait(10) == 0
