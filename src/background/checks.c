@@ -171,7 +171,7 @@ checks_start(struct loop *loop, struct group *const *groups, size_t count)
 
 	checks->loop = loop;
 	block_pool_init(&checks->pool, MEMORY_BYTES);
-	checks->tls = tls_stream_io_new(loop, NULL, NULL);
+	checks->tls = tls_io_new(loop, NULL, NULL);
 	for (size_t i = 0; i < count; i++)
 		total += groups[i]->conf->has_check ?
 		    groups[i]->backend_count : 0;
@@ -194,7 +194,7 @@ checks_stop(struct checks *checks)
 		deadline_stop(checks->loop, &checks->items[i].next);
 		probe_stop(&checks->items[i].probe);
 	}
-	tls_stream_io_free(checks->tls);
+	tls_io_free(checks->tls);
 	block_pool_fini(&checks->pool);
 	free(checks->items);
 	free(checks);

@@ -38,6 +38,7 @@ conn_init(struct conn *c, struct loop *loop, struct block_pool *pool, int fd,
 	c->is_watched = false;
 	c->send_closed = false;
 	c->is_truncated = false;
+	c->is_held = false;
 }
 
 void
@@ -236,8 +237,19 @@ conn_send_raw(struct conn *c, struct span bytes)
 }
 
 int
+conn_hold(struct conn *c)
+{
+	c->is_held = true;
+	c->writable = false;
+	block(c, LOOP_WRITABLE);
+	return conn_watch(c);
+}
+
+int
 conn_flush(struct conn *c)
 {
+	if (c->writable)
+		c->is_held = false;
 	while (c->out.len > 0 && c->writable) {
 		struct span runs[RUNS_MAX];
 		struct iovec iov[RUNS_MAX];
@@ -271,7 +283,9 @@ conn_flush(struct conn *c)
 			block(c, LOOP_WRITABLE);
 		}
 	}
-	if (c->send_closed && c->out.len == 0)
+	if (c->writable && c->stream != NULL && !c->failed)
+		c->stream->ops->drained(c);
+	if (c->send_closed && conn_pending(c) == 0)
 		(void)shutdown(c->watch.fd, SHUT_WR);
 	return 0;
 }
@@ -284,7 +298,7 @@ conn_close_send(struct conn *c)
 	c->send_closed = true;
 	if (c->stream != NULL && !c->failed)
 		c->stream->ops->close_send(c);
-	if (c->out.len == 0)
+	if (conn_pending(c) == 0)
 		(void)shutdown(c->watch.fd, SHUT_WR);
 }
 

@@ -47,6 +47,8 @@ struct conn_stream_ops {
 	int (*send)(struct conn *c, struct span bytes);
 	/* Its own end of sending, before FIN. */
 	void (*close_send)(struct conn *c);
+	/* `out` is empty and there is room: before FIN.  May conn_hold(). */
+	void (*drained)(struct conn *c);
 	void (*free)(struct conn *c);
 	struct span (*alpn)(const struct conn *c);
 	bool (*fact)(const struct conn *c, enum conn_fact fact,
@@ -87,6 +89,7 @@ struct conn {
 	bool is_watched;
 	bool send_closed;  /* we sent FIN, or will once `out` is empty */
 	bool is_truncated; /* it ended without the stream's own end */
+	bool is_held;      /* see conn_hold() */
 };
 
 enum { CONN_EOF = 0, CONN_AGAIN = -1, CONN_FAILED = -2,
@@ -155,7 +158,7 @@ int conn_flush(struct conn *c);
 static inline size_t
 conn_pending(const struct conn *c)
 {
-	return c->out.len;
+	return c->out.len + (c->is_held ? 1 : 0);
 }
 /* Bytes that conn_send() was given, whether they have left or not. */
 static inline uint64_t
@@ -174,5 +177,10 @@ int conn_detach(struct conn *c);
 
 ssize_t conn_receive_raw(struct conn *c, void *p, size_t len);
 int conn_send_raw(struct conn *c, struct span bytes);
+/*
+ * What the kernel took may still be lost: the connection is as one with bytes
+ * pending until the socket is writable again.  -1: no memory to watch it.
+ */
+int conn_hold(struct conn *c);
 
 #endif

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 
 #include "base/arena.h"
+#include "net/tls_ktls.h"
 
 static const struct conf_enum profiles[] = {
 	{ "modern", TLS_PROFILE_MODERN },
@@ -95,6 +96,18 @@ check_passphrase(struct conf_ctx *ctx, const struct conf_node *node,
 	return 0;
 }
 
+/* Asking loads the kernel's module where we may, as workers may not. */
+static void
+check_ktls(struct conf_ctx *ctx, const struct conf_node *node)
+{
+	bool in_kernel = tls_ktls_in_kernel();
+
+	if (!in_kernel || !tls_ktls_in_library())
+		conf_report_warning(ctx->report, &node->place,
+		    "ktls: %s does not have it: OpenSSL will encrypt",
+		    in_kernel ? "this OpenSSL" : "this kernel");
+}
+
 /* ---- towards clients ---- */
 
 static int
@@ -166,6 +179,8 @@ check_server(struct conf_ctx *ctx, const struct conf_node *node, void *conf)
 	    (s->ca_file != NULL || s->crl_file != NULL))
 		conf_report_warning(ctx->report, &node->place,
 		    "ca_file and crl_file do nothing without verify");
+	if (s->ktls)
+		check_ktls(ctx, node);
 	if (s->early_data && !s->tickets)
 		return wrong(ctx, node, "early_data needs tickets");
 	if (check_policy(ctx, node, &s->policy) != 0)
@@ -213,6 +228,8 @@ static const struct conf_item server_items[] = {
 	    "let clients resume their sessions"),
 	CONF_BOOL("early_data", struct tls_server_conf, early_data, "false",
 	    0, "take safe requests before the handshake is over"),
+	CONF_BOOL("ktls", struct tls_server_conf, ktls, "false", 0,
+	    "let the kernel encrypt what is sent, where it can"),
 	CONF_VALUE("ticket_key_files", STRINGS, struct tls_server_conf,
 	    ticket_key_files, NULL, 0,
 	    "keys of 80 bytes, shared by machines; the first one encrypts"),
@@ -247,6 +264,8 @@ check_client(struct conf_ctx *ctx, const struct conf_node *node, void *conf)
 	if (!c->verify)
 		conf_report_warning(ctx->report, &node->place,
 		    "verify is off: anybody on the way can be the backend");
+	if (c->ktls)
+		check_ktls(ctx, node);
 	if (check_policy(ctx, node, &c->policy) != 0)
 		return -1;
 	return check_passphrase(ctx, node, c->passphrase_file,
@@ -286,6 +305,8 @@ static const struct conf_item client_items[] = {
 	    "protocols to offer; unset = what weir speaks"),
 	CONF_BOOL("resume", struct tls_client_conf, resume, "true", 0,
 	    "resume sessions"),
+	CONF_BOOL("ktls", struct tls_client_conf, ktls, "false", 0,
+	    "let the kernel encrypt what is sent, where it can"),
 	CONF_END,
 };
 

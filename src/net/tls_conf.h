@@ -55,6 +55,7 @@ struct tls_server_conf {
 	uint32_t verify_depth;
 	bool tickets;
 	bool early_data;
+	bool ktls;
 	struct conf_strings ticket_key_files;
 	bool watch;
 };
@@ -76,6 +77,7 @@ struct tls_client_conf {
 	struct tls_policy policy;
 	struct conf_strings alpn;
 	bool resume;
+	bool ktls;
 };
 
 extern const struct conf_table tls_conf_server_table;

@@ -1,20 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tls_ktls - can the kernel encrypt (kTLS) here?
+ * tls_ktls - TLS records made by the kernel (kTLS).
  *
- * Only asked and told: records go through OpenSSL and gathered buffers
- * (tls_stream), which kTLS would replace by a socket of OpenSSL's own.
+ * What is sent alone: OpenSSL shakes hands, gives the keys of its sending
+ * direction to the kernel, and goes on reading.  Where the kernel does not have
+ * it, or not the cipher, OpenSSL makes the records, as without kTLS.
  */
 #ifndef NET_TLS_KTLS_H
 #define NET_TLS_KTLS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "metrics/counter.h"
+
+struct tls_io;
 
 /* Is the protocol "tls" there for sockets?  Loads its module where it may. */
 bool tls_ktls_in_kernel(void);
-/* Was OpenSSL built for it? */
+/* Was OpenSSL built for it, and were we? */
 bool tls_ktls_in_library(void);
-/* "not used (kernel: no, OpenSSL: yes)" */
+/* "not usable (kernel: no, OpenSSL: yes)" */
 const char *tls_ktls_text(void);
+
+/* Rows of tls_ktls_metrics. */
+enum {
+	TLS_KTLS_STARTED,
+	TLS_KTLS_REFUSED,
+	TLS_KTLS_REKEYED,
+	TLS_KTLS_ROWS
+};
+
+extern const struct metric_set tls_ktls_metrics;
+/* Count in a block of tls_ktls_metrics. */
+void tls_ktls_count(struct tls_io *io, _Atomic uint64_t *stats);
 
 #endif

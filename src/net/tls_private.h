@@ -145,6 +145,8 @@ struct tls_io {
 	char *early_memory; /* for one reading of early data; or NULL */
 	char *out_memory; /* records to be sent */
 	size_t out_len;
+	_Atomic uint64_t *ktls_stats; /* of tls_ktls_metrics, or NULL */
+	bool lacks_ktls;  /* the kernel has said so */
 	char name[256];   /* of the ClientHello being read; "" = none */
 	const struct tls_choice *choice; /* for it */
 };
@@ -169,6 +171,11 @@ struct tls_stream {
 	bool is_ended;     /* close_notify came */
 	bool is_broken;
 	bool is_unverified; /* the handshake failed for the certificate */
+	/* tls_ktls: the kernel makes the records that are sent */
+	bool is_ktls;
+	bool owes_end;     /* close_notify, behind what waits */
+	unsigned char record_type; /* of OpenSSL's next write; 0 = data */
+	size_t unsure_bytes; /* sent since TCP was seen to have room */
 };
 
 /* ---- tls_sni ---- */
@@ -309,6 +316,28 @@ void tls_callbacks_set(SSL_CTX *ctx);
 int tls_early_data_allow(SSL *ssl, void *arg);
 /* There is no (more) early data on this connection. */
 void tls_early_data_over(struct tls_stream *t);
+
+/* ---- tls_io ---- */
+
+enum { TLS_IO_IN_BYTES = 262144 + 16384 };
+
+/* Give what was gathered to the kernel; a failure shows in conn->failed. */
+void tls_io_flush(struct tls_io *io);
+
+/* ---- tls_ktls ---- */
+
+/* Before the handshake: let the kernel send, if it can. */
+void tls_ktls_want(struct tls_stream *t);
+/* What OpenSSL asks the BIO about it; 0: no, or none of it. */
+long tls_ktls_ctrl(struct tls_io *io, int command, long number, void *p);
+/* With is_ktls: what OpenSSL writes, which is no application data. */
+void tls_ktls_write(struct tls_stream *t, struct conn *c, struct span bytes);
+/* With is_ktls: application data, as conn_send(). */
+int tls_ktls_send(struct tls_stream *t, struct conn *c, struct span bytes);
+/* As conn_stream_ops.drained. */
+void tls_ktls_drained(struct tls_stream *t, struct conn *c);
+/* Has the peer just demanded what the kernel cannot do?  Once true. */
+bool tls_ktls_must_end(struct tls_stream *t);
 
 /* ---- tls_stream ---- */
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tls_stream - moving bytes between a socket and OpenSSL.
+ * tls_stream - TLS over a conn: handshake, receiving, sending, the end.
  *
- * All connections of a worker share one BIO, which knows whose turn it is: it
- * reads from what was just received and gathers what is to be sent.  So
- * OpenSSL never makes a system call, and never finds that it cannot write:
- * what the kernel refuses waits in conn->out.  What OpenSSL did not take
- * because the caller had no room for more is kept in `raw` until the caller
- * asks again.
+ * OpenSSL has the worker's BIO (tls_io), so that it never makes a system call,
+ * and never finds that it cannot write: what the kernel refuses waits in
+ * conn->out.  What OpenSSL did not take because the caller had no room for more
+ * is kept in `raw` until the caller asks again.
  */
 #include "net/tls_stream.h"
 
@@ -25,107 +23,10 @@
 #include "net/tls_private.h"
 
 enum {
-	IN_BYTES = 262144 + 16384,
 	IN_LEAST = 17408, /* a whole record, however little is asked for */
-	OUT_BYTES = 131072,
-	RECORD_BYTES = 16384,
 };
 
 static const struct conn_stream_ops ops;
-
-/* ---- the BIO ---- */
-
-static int
-bio_read(BIO *bio, char *p, int len)
-{
-	struct tls_io *io = BIO_get_data(bio);
-	size_t n = io->in.len < (size_t)len ? io->in.len : (size_t)len;
-
-	BIO_clear_retry_flags(bio);
-	if (n == 0) {
-		BIO_set_retry_read(bio);
-		return -1;
-	}
-	memcpy(p, io->in.p, n);
-	io->in = span_of(io->in.p + n, io->in.len - n);
-	return (int)n;
-}
-
-/* Give what was gathered to the kernel; a failure shows in conn->failed. */
-static void
-send_gathered(struct tls_io *io)
-{
-	size_t len = io->out_len;
-
-	io->out_len = 0;
-	if (len > 0 && !io->conn->failed)
-		(void)conn_send_raw(io->conn, span_of(io->out_memory, len));
-}
-
-static int
-bio_write(BIO *bio, const char *p, int len)
-{
-	struct tls_io *io = BIO_get_data(bio);
-
-	BIO_clear_retry_flags(bio);
-	if (len <= 0)
-		return 0;
-	assert(len <= OUT_BYTES);
-	if (io->out_len + (size_t)len > OUT_BYTES)
-		send_gathered(io);
-	memcpy(io->out_memory + io->out_len, p, (size_t)len);
-	io->out_len += (size_t)len;
-	return len;
-}
-
-static long
-bio_ctrl(BIO *bio, int command, long number, void *p)
-{
-	(void)bio;
-	(void)number;
-	(void)p;
-	return command == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-struct tls_io *
-tls_stream_io_new(struct loop *loop, struct tls_session_zone *sessions,
-    _Atomic uint64_t *keys_stats)
-{
-	struct tls_io *io = heap_alloc_zeroed(1, sizeof(*io));
-
-	io->loop = loop;
-	io->sessions = sessions;
-	io->keys_stats = keys_stats;
-	io->in_memory = heap_alloc(IN_BYTES);
-	io->out_memory = heap_alloc(OUT_BYTES);
-	io->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
-	    "weir");
-	if (io->method == NULL)
-		abort();
-	BIO_meth_set_read(io->method, bio_read);
-	BIO_meth_set_write(io->method, bio_write);
-	BIO_meth_set_ctrl(io->method, bio_ctrl);
-	io->bio = BIO_new(io->method);
-	if (io->bio == NULL)
-		abort();
-	BIO_set_data(io->bio, io);
-	BIO_set_init(io->bio, 1);
-	return io;
-}
-
-void
-tls_stream_io_free(struct tls_io *io)
-{
-	if (io == NULL)
-		return;
-	tls_keys_client_free(io->keys);
-	BIO_free(io->bio);
-	BIO_meth_free(io->method);
-	free(io->in_memory);
-	free(io->early_memory);
-	free(io->out_memory);
-	free(io);
-}
 
 /* ---- a turn of one connection ---- */
 
@@ -153,7 +54,7 @@ leave(struct tls_stream *t, struct conn *c)
 		io->in = span_of(NULL, 0);
 		c->readable = true;
 	}
-	send_gathered(io);
+	tls_io_flush(io);
 	io->conn = NULL;
 	io->stream = NULL;
 }
@@ -170,11 +71,11 @@ fetch(struct tls_stream *t, struct conn *c, size_t len)
 	if (t->raw.len > 0) {
 		size_t at = 0;
 
-		while (t->raw.len > 0 && at < IN_BYTES) {
+		while (t->raw.len > 0 && at < TLS_IO_IN_BYTES) {
 			struct span run = pipe_peek(&t->raw);
 
-			if (run.len > IN_BYTES - at)
-				run.len = IN_BYTES - at;
+			if (run.len > TLS_IO_IN_BYTES - at)
+				run.len = TLS_IO_IN_BYTES - at;
 			memcpy(io->in_memory + at, run.p, run.len);
 			pipe_drop(&t->raw, c->pool, run.len);
 			at += run.len;
@@ -185,7 +86,7 @@ fetch(struct tls_stream *t, struct conn *c, size_t len)
 	if (len < IN_LEAST)
 		len = IN_LEAST;
 	n = conn_receive_raw(c, io->in_memory,
-	    len < IN_BYTES ? len : IN_BYTES);
+	    len < TLS_IO_IN_BYTES ? len : TLS_IO_IN_BYTES);
 	c->received = received; /* counted when it is given to the owner */
 	if (n > 0)
 		io->in = span_of(io->in_memory, (size_t)n);
@@ -333,6 +234,10 @@ take(struct tls_stream *t, char *p, size_t len)
 		size_t n = 0;
 		int result = SSL_read_ex(t->ssl, p + got, len - got, &n);
 
+		if (tls_ktls_must_end(t)) {
+			t->is_ended = true;
+			note(t, "new keys were demanded, which kTLS has not");
+		}
 		if (result == 1) {
 			got += n;
 			if (t->io->in.len == 0 && SSL_pending(t->ssl) == 0)
@@ -472,6 +377,8 @@ send_bytes(struct conn *c, struct span bytes)
 	    (!t->is_done && !t->base.is_early))
 		return -1;
 	t->base.given += bytes.len;
+	if (t->is_ktls)
+		return tls_ktls_send(t, c, bytes);
 	enter(t, c);
 	while (bytes.len > 0) {
 		size_t n = 0;
@@ -554,6 +461,12 @@ fact_of(const struct conn *c, enum conn_fact fact, struct str *out)
 	return out->len > before;
 }
 
+static void
+drained(struct conn *c)
+{
+	tls_ktls_drained(tls_stream_of(c), c);
+}
+
 /* A suspended handshake runs to its end, where its stack is given back. */
 static void
 end_job(struct tls_stream *t, struct conn *c)
@@ -591,6 +504,7 @@ static const struct conn_stream_ops ops = {
 	.receive = receive,
 	.send = send_bytes,
 	.close_send = close_send,
+	.drained = drained,
 	.free = free_stream,
 	.alpn = alpn,
 	.fact = fact_of,
@@ -636,6 +550,8 @@ tls_stream_accept(struct tls_io *io, const struct tls_server *server)
 		return NULL;
 	t->server = server;
 	t->reads_early = server->early != NULL;
+	if (server->conf->ktls)
+		tls_ktls_want(t);
 	SSL_set_accept_state(t->ssl);
 	return &t->base;
 }
@@ -739,6 +655,8 @@ tls_stream_connect(struct tls_io *io, const struct tls_client *client,
 		return NULL;
 	t->client = client;
 	t->version = client->version;
+	if (client->conf->ktls)
+		tls_ktls_want(t);
 	if (client->conf->resume && io->sessions != NULL)
 		find_session(t, backend, name);
 	SSL_set_connect_state(t->ssl);

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * tls_stream - TLS laid over a conn.
- *
- * OpenSSL reads from what one receive brought and writes into one buffer that
- * one send takes; both buffers are the worker's (struct tls_io), so that a
- * connection has none of its own between two events.
- */
+/* tls_stream - TLS laid over a conn. */
 #ifndef NET_TLS_STREAM_H
 #define NET_TLS_STREAM_H
 
@@ -13,28 +7,17 @@
 
 #include "base/span.h"
 #include "net/conn.h"
+#include "net/tls_io.h"
 
-struct loop;
 struct tls_client;
-struct tls_io;
 struct tls_server;
-struct tls_session_zone;
-
-/* In a worker, after the fork; aborts when memory is out. */
-/*
- * sessions: of backends, or NULL.  keys_stats: a block of tls_keys_client_metrics, or
- * NULL.  All borrowed.
- */
-struct tls_io *tls_stream_io_new(struct loop *loop,
-    struct tls_session_zone *sessions, _Atomic uint64_t *keys_stats);
-void tls_stream_io_free(struct tls_io *io);
 
 /* For conn_set_stream(); NULL when memory is out. */
 struct conn_stream *tls_stream_accept(struct tls_io *io,
     const struct tls_server *server);
 /*
- * Towards the backend of that name (to its sessions).  name: asked for and (with the options that say so)
- * verified; empty = none.
+ * Towards the backend of that name (to its sessions).  name: asked for and, with
+ * the options that say so, verified; empty = none.
  */
 struct conn_stream *tls_stream_connect(struct tls_io *io,
     const struct tls_client *client, struct span backend, struct span name);

@@ -16,6 +16,7 @@
 #include "net/listener.h"
 #include "net/tls_early_data.h"
 #include "net/tls_keys.h"
+#include "net/tls_ktls.h"
 #include "net/tls_stream.h"
 #include "os/helpers.h"
 #include "proxy/backend_conn.h"
@@ -73,11 +74,13 @@ proxy_new(const struct proxy_boot *boot, struct error *err)
 	    sizeof(*p->module_memory));
 	p->scratch = heap_alloc(SCRATCH_BYTES);
 	p->out_memory = heap_alloc(OUT_BYTES);
-	p->tls = tls_stream_io_new(boot->loop, boot->tls_sessions,
+	p->tls = tls_io_new(boot->loop, boot->tls_sessions,
 	    metrics_block(boot->metrics, &tls_keys_client_metrics,
 	    boot->metrics_slot, 0));
 	tls_early_data_count(p->tls, metrics_block(boot->metrics,
 	    &tls_early_data_metrics, boot->metrics_slot, 0));
+	tls_ktls_count(p->tls, metrics_block(boot->metrics,
+	    &tls_ktls_metrics, boot->metrics_slot, 0));
 	p->connections_max = boot->connections_max;
 	p->accepting = true;
 	p->serving = boot->serving != NULL ? boot->serving : &p->unread;
@@ -158,7 +161,7 @@ proxy_free(struct proxy *p)
 	slab_fini(&p->clients);
 	slab_fini(&p->backends);
 	slab_fini(&p->exchanges);
-	tls_stream_io_free(p->tls);
+	tls_io_free(p->tls);
 	slab_fini(&p->h2_clients);
 	slab_fini(&p->h2_streams);
 	slab_fini(&p->h2_backends);

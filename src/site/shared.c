@@ -21,6 +21,7 @@
 #include "metrics/metrics_inherit.h"
 #include "net/tls_early_data.h"
 #include "net/tls_keys.h"
+#include "net/tls_ktls.h"
 #include "os/proc_cpu.h"
 #include "proxy/serving.h"
 #include "proxy/stats.h"
@@ -139,7 +140,8 @@ open_metrics(struct shared *s, const struct shared_config *c,
 {
 	static const struct metric_set *const own[] = { &stats_proxy,
 		&stats_route, &stats_upstream, &stats_backend,
-		&tls_keys_client_metrics, &tls_early_data_metrics };
+		&tls_keys_client_metrics, &tls_early_data_metrics,
+		&tls_ktls_metrics };
 	enum { OWN_COUNT = sizeof(own) / sizeof(*own) };
 	size_t count = c->metric_set_count + OWN_COUNT;
 	size_t modules = modules_count();

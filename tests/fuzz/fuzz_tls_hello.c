@@ -63,7 +63,7 @@ make_server(void)
 	loop = loop_new(LOOP_POLL, &err);
 	CHECK(loop != NULL);
 	block_pool_init(&blocks, 1 << 20);
-	io = tls_stream_io_new(loop, NULL, NULL);
+	io = tls_io_new(loop, NULL, NULL);
 }
 
 static void
