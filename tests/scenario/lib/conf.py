@@ -130,7 +130,21 @@ def config(services, upstreams=(), **top):
     if isinstance(services, dict):
         services = [services]
     out["services"] = list(services)
+    if os.environ.get("WEIR_TEST_KTLS", "0") != "0":
+        add_ktls(out)
     return out
+
+
+def add_ktls(config):
+    """All that has TLS has kTLS (tests/vm/run)."""
+    for upstream in config.get("upstreams", ()):
+        for one in [upstream, *upstream.get("backends", ())]:
+            if isinstance(one.get("tls"), dict):
+                one["tls"] = {"ktls": True, **one["tls"]}
+    for service in config["services"]:
+        for one in service.get("listen", ()):
+            if isinstance(one.get("tls"), dict):
+                one["tls"] = {"ktls": True, **one["tls"]}
 
 
 def proxy(origin, route=None, up=None, top=None, listen=None, **options):
