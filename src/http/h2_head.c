@@ -351,6 +351,7 @@ fill_request(struct h2_head *h, struct http_request *req)
 	req->target = h->path;
 	req->expect_continue = h->expects_continue;
 	req->te_trailers = h->te_trailers;
+	req->fields = h->fields; /* up to the one that was too much */
 }
 
 enum h1_refusal

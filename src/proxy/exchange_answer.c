@@ -229,6 +229,9 @@ respond(struct exchange *ex, const struct route_respond *r)
 			http_fields_set(&ex->res.fields, &ex->arena,
 			    span_cstr(r->headers.items[i].name), value);
 	}
+	/* Unless whoever wrote it thought of gRPC. */
+	if (http_fields_find(&ex->res.fields, SPAN("grpc-status")) == NULL)
+		grpc_dress(ex, r->status);
 	return VERDICT_ANSWERED;
 }
 

@@ -369,6 +369,97 @@ def test_trailers_and_interim(chain):
     assert answer.trailers.one("x-end") == "1"
 
 
+def test_host_of_a_rule(chain):
+    """What a rule, or the option host, sets is :authority, and no field
+    beside it (pingora 6)."""
+    for options in ({"headers": {"request": {"set": {"Host": "b.example"}}}},
+                    {"up": {"host": "b.example"}}):
+        seen = []
+
+        def handler(peer, stream, fields):
+            seen.append(peer.stream(stream).heads[0])
+            plain(peer, stream, fields)
+        server, weir = chain(handler, **options)
+        with h2.Client(weir.address) as client:
+            # A GET with a body, as well (pingora 7).
+            stream = client.wait(client.request("/e", "GET", [], b"upload"))
+            assert stream.final["x-seen"] == "GET /e 6"
+        names = [name for name, value in seen[0]]
+        assert names.count(":authority") == 1 and "host" not in names
+        assert dict(seen[0])[":authority"] == "b.example"
+
+
+def test_head_with_length(chain):
+    """A Content-Length without a body is no error where HEAD was asked for,
+    nor with 304 (pingora 9)."""
+    def handler(peer, stream, fields):
+        status = "200" if fields[":method"] == "HEAD" else "304"
+        peer.head(stream, [(":status", status), ("content-length", "11")],
+                  True)
+    server, weir = chain(handler)
+    with h2.Client(weir.address) as client:
+        for method, status in (("HEAD", 200), ("GET", 304)):
+            stream = client.wait(client.request("/", method))
+            assert stream.status == status and stream.data == b""
+            assert stream.reset is None
+    with weir.client() as client:
+        for method, status in (("HEAD", 200), ("GET", 304), ("HEAD", 200)):
+            assert client.request(method, "/").status == status
+
+
+def test_interim_and_then_nothing(chain):
+    """A backend that says 103 and goes: 502 (pingora 17)."""
+    def handler(peer, stream, fields):
+        peer.head(stream, [(":status", "103"), ("link", "</a>")])
+        peer.close()
+    server, weir = chain(handler, up={"retries": 0})
+    with h2.Client(weir.address) as client:
+        stream = client.get("/")
+        assert stream.status == 502
+        assert dict(stream.heads[0])[":status"] == "103"
+
+
+MALFORMED = {
+    "uppercase": OK + [("X-A", "b")],
+    "connection": OK + [("connection", "close")],
+    "transfer-encoding": OK + [("transfer-encoding", "chunked")],
+    "upgrade": OK + [("upgrade", "x")],
+    "LF": OK + [("x-a", "a\nb: c")],
+    "NUL": OK + [("x-a", "a\0")],
+    "leading blank": OK + [("x-a", " a")],
+    "trailing blank": OK + [("x-a", "a\t")],
+    "empty name": OK + [("", "a")],
+    "no status": [("x-a", "b")],
+    "late status": [("x-a", "b")] + OK,
+    "two statuses": OK + OK,
+    "status of four": [(":status", "2000")],
+    "of requests": OK + [(":path", "/")],
+    "unknown pseudo": OK + [(":x", "y")],
+    "lengths": OK + [("content-length", "1"), ("content-length", "1")],
+    "no length": OK + [("content-length", "x")],
+}
+
+
+def test_malformed_heads_of_backends(chain):
+    """502 for each, the stream alone is reset, and the connection goes on."""
+    def handler(peer, stream, fields):
+        name = fields[":path"][1:].replace("-", " ")
+        if name == "good":
+            plain(peer, stream, fields)
+            return
+        name = next(n for n in MALFORMED if n.replace("-", " ") == name)
+        peer.head(stream, MALFORMED[name], False)
+    server, weir = chain(handler, up={"retries": 0})
+    for name in MALFORMED:
+        path = "/" + name.replace(" ", "-")
+        assert weir.request("POST", path, [], b"a").status == 502, name
+    assert weir.get("/good").status == 200
+    peer, = server.peers
+    wait.until(lambda: all(
+        peer.stream(n).reset == h2.PROTOCOL_ERROR
+        for n in list(peer.streams)[:len(MALFORMED)]))
+
+
 def test_end_without_body(chain):
     """END_STREAM with the head: an empty body for HTTP/1, at once."""
     server, weir = chain(lambda peer, stream, fields:
@@ -714,6 +805,81 @@ def test_websocket_to_h2(chain):
         assert client.sock.recv(10) == b"XYZ"
 
 
+def echo_tunnel(peer, stream, fields):
+    """Takes the tunnel and sends back what comes, until its end."""
+    peer.head(stream, OK)
+    at = 0
+    while True:
+        peer.until(lambda: len(peer.stream(stream).data) > at
+                   or peer.stream(stream).done or peer.closed, 20)
+        data = peer.stream(stream).data[at:]
+        at += len(data)
+        if not data:
+            break
+        paced(peer, stream, data, False)
+    peer.data(stream, b"", True)
+
+
+def switch(client):
+    """From HTTP/1; what follows the head is left to be read."""
+    client.send(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    client.sock.settimeout(10)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.sock.recv(1) or pytest.fail("closed: %r" % head)
+    assert head.startswith(b"HTTP/1.1 101 ")
+
+
+def test_tunnel_to_h2_carries_much(chain):
+    """More than all windows, both ways at once, from both kinds of client."""
+    server, weir = chain(echo_tunnel, settings={"connect": 1})
+    body = big(500000)
+    with weir.client() as client:
+        switch(client)
+        sender = threading.Thread(target=client.send, args=(body,))
+        sender.start()
+        got = b""
+        while len(got) < len(body):
+            got += client.sock.recv(65536) or pytest.fail("closed")
+        sender.join(10)
+        assert got == body
+    with h2.Client(weir.address) as client:
+        client.until(lambda: client.settings)
+        client.head(1, CONNECT)
+        client.until(lambda: client.stream(1).final)
+        paced(client, 1, body)
+        assert bytes(client.wait(1, 20).data) == body
+
+
+def test_tunnel_to_h2_idle(chain):
+    """tunnel_idle_timeout ends a silent tunnel on both of its streams, and
+    no other time does."""
+    server, weir = chain(echo_tunnel, settings={"connect": 1},
+                         tunnel_idle_timeout="700ms",
+                         up={"timeouts": {"first_byte": "100ms",
+                                          "between_bytes": "100ms"}})
+    with h2.Client(weir.address) as client, weir.client() as other:
+        client.until(lambda: client.settings)
+        client.next = 3
+        client.head(1, CONNECT)
+        client.until(lambda: client.stream(1).final)
+        switch(other)
+        for i in range(3):
+            time.sleep(0.3)
+            client.data(1, b"x")
+            other.send(b"y")
+            client.until(lambda: client.stream(1).data == b"x" * (i + 1))
+            assert other.sock.recv(1) == b"y"
+        client.until(lambda: client.stream(1).done)
+        assert client.stream(1).reset == h2.CANCEL
+        assert other.closed(timeout=8)
+        peer = server.peers[0]
+        wait.until(lambda: all(peer.stream(n).done
+                               for n in list(peer.streams)))
+
+
 # -- gRPC -----------------------------------------------------------------
 
 GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
@@ -767,11 +933,15 @@ def test_grpc_trailers_only(chain):
 
 def test_grpc_timeout_and_errors(chain):
     """grpc-timeout bounds the call; weir's own errors carry grpc-status."""
-    server, weir = chain(lambda peer, stream, fields: None)
+    asked = []
+    server, weir = chain(lambda peer, stream, fields: asked.append(
+        fields["grpc-timeout"] if "grpc-timeout" in fields else None))
     with h2.Client(weir.address) as client:
         stream = client.wait(client.request(
             "/p.S/M", "POST", GRPC + [("grpc-timeout", "200m")],
             message(b"a")))
+        assert asked == ["200m"]
+        wait.until(lambda: server.peers[0].stream(1).reset == h2.CANCEL)
         assert stream.status == 200 and stream.ended
         assert stream.final["grpc-status"] == "4"
         assert stream.final["content-type"] == "application/grpc"
@@ -783,6 +953,69 @@ def test_grpc_timeout_and_errors(chain):
         assert stream.status == 200
         assert stream.final["grpc-status"] == "14"
         assert stream.final["grpc-message"]
+
+
+GRPC_STATUSES = {
+    400: 13, 401: 16, 403: 7, 404: 12, 405: 2, 413: 8, 429: 14, 431: 8,
+    500: 2, 502: 14, 503: 14, 504: 14,
+}
+
+
+def test_grpc_statuses_of_weir(start):
+    """Every error that weir makes is a status of gRPC, with END_STREAM in
+    the head; to others it is what it was."""
+    routes = [{"path": "/%d" % status, "respond": {
+        "status": status, "body": "words"}} for status in GRPC_STATUSES]
+    weir = start(conf.config(conf.service(
+        *routes, listen=[{"address": conf.address(), "h2c": True}],
+        header_size_max="4KB")))
+
+    def call(path, fields=()):
+        stream = client.wait(client.request(
+            path, "POST", GRPC + list(fields), message(b"a")))
+        assert stream.status == 200 and stream.data == b"", path
+        assert stream.final["content-type"] == "application/grpc"
+        assert stream.final["grpc-message"] and len(stream.heads) == 1
+        return int(stream.final["grpc-status"])
+    with h2.Client(weir.address) as client:
+        for status, code in GRPC_STATUSES.items():
+            assert call("/%d" % status) == code, status
+            assert client.get("/%d" % status).status == status
+        assert call("/none") == 12
+        assert call("/400", [("x-large", "a" * 5000)]) == 8
+
+
+def test_grpc_in_every_combination(start, origin_factory, certs):
+    """Clients in clear text and over TLS, backends likewise, and by ALPN."""
+    def serve(peer, stream, fields):
+        peer.until(lambda: peer.stream(stream).ended)
+        peer.head(stream, OK + [("content-type", "application/grpc")])
+        peer.data(stream, peer.stream(stream).data)
+        peer.head(stream, [("grpc-status", "0"), ("x-bin", "AAE=")], True)
+    clear = origin_factory(serve, kind=h2.Server)
+    secure = origin_factory(serve, kind=h2.Server, tls=speaks(certs))
+    trust = {"sni": "a.example", "ca_file": certs.root[0]}
+    weir = start(conf.config(
+        conf.service(
+            *[{"path": "/" + name, "upstream": name}
+              for name in ("clear", "secure", "auto")],
+            listen=[{"address": conf.address(), "h2c": True},
+                    {"address": conf.address(), "http2": True,
+                     "tls": {"cert": certs.server[0],
+                             "key": certs.server[1]}}]),
+        [conf.upstream("clear", clear, protocol="h2"),
+         conf.upstream("secure", secure, protocol="h2", tls=trust),
+         conf.upstream("auto", secure, protocol="auto", tls=trust)]))
+    context = tls.client_context(alpn=["h2"])
+    for address, how in ((weir.addresses[0], {}),
+                         (weir.addresses[1], {"tls": context})):
+        with h2.Client(address, **how) as client:
+            for path in ("/clear", "/secure", "/auto"):
+                stream = client.wait(client.request(
+                    path, "POST", GRPC, message(b"abc")))
+                assert stream.data == message(b"abc"), path
+                assert dict(stream.trailers) == {"grpc-status": "0",
+                                                 "x-bin": "AAE="}
 
 
 NODE = """

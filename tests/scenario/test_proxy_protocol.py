@@ -281,7 +281,8 @@ def test_before_tls(start, origin_factory):
             with Client(weir.address) as client:
                 client.send(said + outgoing.read())
                 while True:
-                    incoming.write(client.sock.recv(65536))
+                    incoming.write(client.sock.recv(65536)
+                                   or pytest.fail("closed"))
                     try:
                         tls.do_handshake()
                         break
@@ -291,7 +292,8 @@ def test_before_tls(start, origin_factory):
                 client.send(outgoing.read())
                 answer = b""
                 while b"192.0.2.7" not in answer:
-                    incoming.write(client.sock.recv(65536))
+                    incoming.write(client.sock.recv(65536)
+                                   or pytest.fail("closed"))
                     try:
                         answer += tls.read(65536)
                     except ssl.SSLWantReadError:

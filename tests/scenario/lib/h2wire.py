@@ -234,9 +234,9 @@ class Client(Peer):
             sock = TlsSocket(sock, context, name=name)
         super().__init__(sock, window)
         self.next = 1
-        self.begin()
-        if preface:
+        if preface:  # before anything is acknowledged
             self.send(PREFACE + settings(**values))
+        self.begin()
 
     def __enter__(self):
         return self
