@@ -184,7 +184,6 @@ static void
 on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct background *b = LIST_OF(channel, struct background, channel);
-	struct channel_cert cert;
 	uint32_t level;
 
 	if (m == NULL) {
@@ -212,14 +211,9 @@ on_message(struct channel *channel, const struct channel_message *m)
 	case CHANNEL_LOGS:
 		replace_logs(b, m);
 		break;
-	case CHANNEL_CERT:
-		if (channel_body(m, &cert, sizeof(cert)) && m->fd_count == 1)
-			generation_take_cert(b->boot->generation,
-			    cert.listener, cert.pair, m->fds[0]);
-		ocsp_cert_changed(b->ocsp);
-		break;
 	case CHANNEL_FILE:
-		generation_files_take(b->boot->generation, channel, m);
+		if (generation_files_take(b->boot->generation, channel, m))
+			ocsp_cert_changed(b->ocsp);
 		break;
 	case CHANNEL_LOG_LEVEL:
 		if (channel_body(m, &level, sizeof(level)))
@@ -297,7 +291,7 @@ start_tasks(struct background *b, struct error *err)
 		.on_come = on_come, .on_change = on_change, .arg = b };
 	struct resolver_options options;
 
-	generation_files_catch_up(b->boot->generation);
+	generation_files_catch_up(b->boot->generation, &b->channel);
 	if (b->boot->is_serving)
 		start_writing(b);
 	b->commands = commands_new(b->loop);

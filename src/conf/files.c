@@ -26,6 +26,7 @@
 enum {
 	PATHS = 2,
 	ANSWER_MS = 30000, /* who has not answered by then has died */
+	PAUSE_MIN_MS = 1000, /* before asking again who could not look */
 	LOSSES_MAX = 2,    /* of the content, not of an accident */
 	PREPARED_FACTOR = 16, /* how much larger it may become */
 };
@@ -43,7 +44,8 @@ struct file {
 	uint64_t asked_ms;
 	unsigned losses;
 	bool is_unread;     /* reading failed, and that was logged */
-	bool is_behind;     /* some process has not got it */
+	uint64_t pause_ms;  /* before asking again, doubled each time */
+	bool is_paused;     /* who was asked could not look */
 	uint32_t taken;     /* in a process: the version it has */
 };
 
@@ -292,6 +294,8 @@ refuse(struct file *file, struct span why)
 	close_fd(&file->asked_fd);
 	file->asked = 0;
 	file->losses = 0;
+	file->pause_ms = 0;
+	file->is_paused = false;
 }
 
 /* What is wrong may pass without a change of the file: memory, descriptors. */
@@ -362,8 +366,14 @@ has_changed(struct file *file)
 static bool
 is_lost(struct file *file, uint64_t now_ms)
 {
-	if (file->asked_ms + ANSWER_MS > now_ms)
+	uint64_t wait_ms = file->is_paused ? file->pause_ms : ANSWER_MS;
+	bool was_paused = file->is_paused;
+
+	if (file->asked_ms + wait_ms > now_ms)
 		return false;
+	file->is_paused = false;
+	if (was_paused)
+		return true;
 	if (++file->losses < LOSSES_MAX)
 		return true;
 	refuse(file, SPAN("the process that checked it did not answer"));
@@ -392,26 +402,43 @@ files_look(struct files *f, size_t i, uint64_t now_ms, uint32_t *version,
 		*fd = file->asked_fd;
 		return FILES_ASK;
 	}
-	if (!file->is_behind)
-		return FILES_REST;
-	file->is_behind = false;
-	*version = file->version;
-	*fd = file->fd;
-	return FILES_SEND;
+	return FILES_REST;
 }
 
+/* That nobody could be asked is not the file's fault. */
 void
 files_not_sent(struct files *f, size_t i)
 {
 	struct file *file = &f->items[i];
 
-	if (file->asked != 0)
-		file->asked_ms = 0;
-	else
-		file->is_behind = true;
-	/* That nobody could be asked is not the file's fault. */
-	if (file->asked != 0)
-		file->losses = 0;
+	file->asked_ms = 0;
+	file->losses = 0;
+}
+
+void
+files_not_received(struct files *f, size_t i, uint32_t version,
+    uint64_t now_ms)
+{
+	struct file *file = &f->items[i];
+
+	if (file->asked == 0 || file->asked != version)
+		return;
+	if (file->pause_ms == 0)
+		log_error(NULL, "%s has changed, and there is no descriptor "
+		    "to check it with; it is tried again", file->name);
+	file->pause_ms = file->pause_ms == 0 ? PAUSE_MIN_MS
+	    : file->pause_ms >= ANSWER_MS / 2 ? ANSWER_MS
+	    : file->pause_ms * 2;
+	file->is_paused = true;
+	file->asked_ms = now_ms;
+	file->losses = 0;
+}
+
+uint32_t
+files_content(const struct files *f, size_t i, int *fd)
+{
+	*fd = f->items[i].fd;
+	return f->items[i].version;
 }
 
 static void
@@ -420,17 +447,15 @@ replace(struct file *file, uint32_t version, int fd)
 	close_fd(&file->fd);
 	file->fd = fd;
 	file->version = version;
-	file->is_behind = false;
 }
 
 int
 files_answered(struct files *f, size_t i, uint32_t version, bool is_yes,
-    struct span why, int fd, int *send)
+    struct span why, int fd)
 {
 	struct file *file = i < f->count ? &f->items[i] : NULL;
 	struct error err;
 
-	*send = -1;
 	if (file == NULL || file->asked == 0 || file->asked != version) {
 		close_fd(&fd);
 		return 0;
@@ -454,15 +479,16 @@ files_answered(struct files *f, size_t i, uint32_t version, bool is_yes,
 	close_fd(&file->asked_fd);
 	file->asked = 0;
 	file->losses = 0;
+	file->pause_ms = 0;
+	file->is_paused = false;
 	replace(file, version, fd);
-	*send = fd;
 	log_notice(NULL, "%s has changed and is used from now on",
 	    file->name);
 	return 1;
 }
 
 bool
-files_fed(struct files *f, size_t i, int fd, uint32_t *version, int *send)
+files_fed(struct files *f, size_t i, int fd)
 {
 	struct file *file = i < f->count ? &f->items[i] : NULL;
 	struct error err;
@@ -473,8 +499,6 @@ files_fed(struct files *f, size_t i, int fd, uint32_t *version, int *send)
 		return false;
 	}
 	replace(file, ++file->last, fd);
-	*version = file->version;
-	*send = fd;
 	return true;
 }
 
@@ -550,7 +574,7 @@ files_take(struct files *f, size_t i, uint32_t version, int fd,
 }
 
 void
-files_catch_up(struct files *f)
+files_catch_up(struct files *f, files_refused_fn *fn, void *arg)
 {
 	for (size_t i = 0; f != NULL && i < f->count; i++) {
 		struct file *file = &f->items[i];
@@ -560,11 +584,11 @@ files_catch_up(struct files *f)
 		if (file->fd < 0 || files_take(f, i, file->version,
 		    file->fd, false, &none, &err) == 0)
 			;
-		else if (file->spec.path != NULL)
-			log_error(NULL, "%s: the newest one is not used "
-			    "here: %s", file->name, err.text);
-		else /* of a predecessor, about something else */
+		else if (file->spec.path == NULL)
+			/* Of a predecessor, about something else. */
 			log_debug(NULL, "%s: %s", file->name, err.text);
+		else if (fn != NULL)
+			fn(arg, i, file->version, err.text);
 		/* The master's own. */
 		close_fd(&file->fd);
 		close_fd(&file->asked_fd);

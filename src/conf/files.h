@@ -11,7 +11,7 @@
  * nobody); on yes to the workers, and to every process forked after that.  On
  * no, all keep what they have, and one line of the log says why.
  *
- *	look -> ask -> answered(yes) -> send      (master)
+ *	look -> ask -> answered(yes) -> content   (master)
  *	         \-> take(check) / \-> take       (background / workers)
  */
 #ifndef CONF_FILES_H
@@ -104,27 +104,30 @@ enum files_next {
 	FILES_REST, /* nothing to do */
 	FILES_FAILED, /* it has changed, but cannot be used */
 	FILES_ASK,  /* send *fd to the background process, to be checked */
-	FILES_SEND, /* send *fd to all processes: some did not get it */
 };
 
 /* What is to be done about file i now; *fd is borrowed.  Logs. */
 enum files_next files_look(struct files *f, size_t i, uint64_t now_ms,
     uint32_t *version, int *fd);
-/* It could not be asked, or not all could be sent to: look again later. */
+/* It could not be asked: look again at the next look. */
 void files_not_sent(struct files *f, size_t i);
+/* It was asked, and had no descriptor for it: again after a while. */
+void files_not_received(struct files *f, size_t i, uint32_t version,
+    uint64_t now_ms);
+/* What serves: 0 is what was read at load, then *fd is -1; borrowed. */
+uint32_t files_content(const struct files *f, size_t i, int *fd);
 /*
  * The background process has answered; why is its reason for a no.  fd, taken,
- * is what it has prepared; or -1.  1: all others are to get *send, borrowed;
- * 0: an old answer, or a no; -1: a no.  Logs.
+ * is what it has prepared; or -1.  1: it serves from now on; 0: an old answer;
+ * -1: a no.  Logs.
  */
 int files_answered(struct files *f, size_t i, uint32_t version, bool is_yes,
-    struct span why, int fd, int *send);
+    struct span why, int fd);
 /*
  * The background process has found new content for a file without path.  Takes
- * fd.  True: all processes are to get *send.
+ * fd.  True: it serves from now on.
  */
-bool files_fed(struct files *f, size_t i, int fd, uint32_t *version,
-    int *send);
+bool files_fed(struct files *f, size_t i, int fd);
 /* What was fed to former under the same name is there from the start. */
 void files_inherit(struct files *f, const struct files *former);
 
@@ -138,7 +141,12 @@ void files_inherit(struct files *f, const struct files *former);
 int files_take(struct files *f, size_t i, uint32_t version, int fd,
     bool is_check, int *out, struct error *err)
     __attribute__((warn_unused_result));
-/* In a new process: what has changed since the configuration was loaded. */
-void files_catch_up(struct files *f);
+/*
+ * In a new process: what has changed since the configuration was loaded.  fn
+ * hears of each file of which this process could not take the newest; or NULL.
+ */
+typedef void files_refused_fn(void *arg, size_t i, uint32_t version,
+    const char *why);
+void files_catch_up(struct files *f, files_refused_fn *fn, void *arg);
 
 #endif

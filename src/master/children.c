@@ -35,6 +35,13 @@ static const struct metric metric_rows[CHILDREN_STAT_COUNT] = {
 		.help = "Processes that ended without being told to." },
 	[CHILDREN_STAT_KILLED] = { .name = "killed_total",
 		.help = "Processes killed because they did not end in time." },
+	[CHILDREN_STAT_FILES_OLD] = { .name = "files_old",
+		.help = "Files and certificates that have changed, and of "
+		    "which a process still uses the old one, each counted.",
+		.type = METRIC_GAUGE },
+	[CHILDREN_STAT_FILES_AGAIN] = { .name = "files_again_total",
+		.help = "Times that changed files had to be sent to a "
+		    "process again." },
 };
 
 const struct metric_set children_metrics =
@@ -61,6 +68,7 @@ children_new(const struct children_config *config)
 	c->log_level =
 	    generation_settings(config->generation)->error_log.level;
 	list_init(&c->all);
+	children_files_init(c);
 	c->stats = metrics_block(&c->shared->metrics, &children_metrics,
 	    SHARED_MASTER, 0);
 	c->slot_count = config->workers + 1 +
@@ -93,6 +101,7 @@ children_free(struct children *c)
 	assert(list_is_empty(&c->all));
 	for (size_t i = 0; i < c->slot_count; i++)
 		deadline_stop(c->config.loop, &c->slots[i].restart);
+	children_files_fini(c);
 	free(c->slots);
 	free(c);
 }
@@ -100,6 +109,7 @@ children_free(struct children *c)
 void
 children_forget(struct children *c)
 {
+	children_files_forget(c);
 	LIST_EACH(&c->all, node, after) {
 		struct child *child = LIST_OF(node, struct child, node);
 
@@ -149,74 +159,6 @@ children_start(struct children *c, struct error *err)
 	return 0;
 }
 
-/* ---- adoption of the sockets of an empty slot ---- */
-
-static bool
-is_serving(const struct child *child)
-{
-	return child != NULL && child->state == CHILD_SERVING;
-}
-
-static void
-tell_slot(struct child *child, enum channel_type type, unsigned number)
-{
-	struct channel_slot body = { .slot = number };
-
-	/* One that has just died is noticed otherwise. */
-	if (channel_send(&child->channel, type, &body, sizeof(body), NULL,
-	    0) != 0 && errno != EPIPE && errno != ECONNRESET)
-		log_warn(NULL, "%s (pid %ld): telling it about slot %u: %s",
-		    child->slot->name, (long)child->pid, number,
-		    strerror(errno));
-}
-
-/* The next worker behind slot that serves, or NULL. */
-static struct child *
-neighbour(struct child_slot *slot)
-{
-	struct children *c = slot->children;
-
-	for (unsigned i = 1; i < c->config.workers; i++) {
-		size_t at = (slot->number + i) % c->config.workers + 1;
-
-		if (is_serving(c->slots[at].current))
-			return c->slots[at].current;
-	}
-	return NULL;
-}
-
-/* Each empty slot has an adopter, and only those. */
-static void
-arrange_adoption(struct children *c)
-{
-	if (!c->was_ready || c->is_stopping)
-		return;
-	for (size_t i = 1; i <= c->config.workers; i++) {
-		struct child_slot *slot = &c->slots[i];
-
-		if (is_serving(slot->current)) {
-			if (slot->adopter != NULL)
-				tell_slot(slot->adopter, CHANNEL_RELEASE,
-				    slot->number);
-			slot->adopter = NULL;
-		} else if (slot->adopter == NULL) {
-			slot->adopter = neighbour(slot);
-			if (slot->adopter != NULL)
-				tell_slot(slot->adopter, CHANNEL_ADOPT,
-				    slot->number);
-		}
-	}
-}
-
-static void
-forget_adopter(struct children *c, const struct child *child)
-{
-	for (size_t i = 1; i < c->slot_count; i++) {
-		if (c->slots[i].adopter == child)
-			c->slots[i].adopter = NULL;
-	}
-}
-
 /* ---- what they say ---- */
 
 static void
@@ -232,7 +174,7 @@ const char *
 children_late(const struct children *c)
 {
 	for (size_t i = 0; i < c->slot_count; i++) {
-		if (!is_serving(c->slots[i].current))
+		if (!child_is_serving(c->slots[i].current))
 			return c->slots[i].name;
 	}
 	return NULL;
@@ -274,14 +216,14 @@ on_leaving(struct child *child)
 	    (long)child->pid);
 	child->state = CHILD_LEAVING;
 	slot->quick_deaths = 0;
-	forget_adopter(c, child);
+	children_adopt_forget(c, child);
 	if (!is_worker(slot)) {
 		/* There must not be two: the next one starts at its exit. */
 		channel_send(&child->channel, CHANNEL_STOP, NULL, 0, NULL, 0);
 		return;
 	}
 	slot->current = NULL;
-	arrange_adoption(c);
+	children_adopt(c);
 	fork_or_pause(slot);
 }
 
@@ -303,7 +245,7 @@ on_message(struct channel *channel, const struct channel_message *m)
 			    0);
 		log_debug(NULL, "%s serves (pid %ld)", child->slot->name,
 		    (long)child->pid);
-		arrange_adoption(child->children);
+		children_adopt(child->children);
 		check_ready(child->children);
 		return;
 	case CHANNEL_FAILED:
@@ -444,16 +386,17 @@ children_on_exit(struct children *c, pid_t pid, int status)
 		    LOOP_READABLE);
 	channel_stop(&child->channel);
 	list_remove(&child->node);
-	forget_adopter(c, child);
+	children_adopt_forget(c, child);
 	slot = child->slot;
 	has_slot = slot->current == child;
 	if (has_slot)
 		slot->current = NULL;
 	report_exit(child, status);
 	shared_give_process(c->shared, child->process);
-	arrange_adoption(c);
+	children_adopt(c);
 	if (has_slot && !c->has_failed)
 		replace(slot, child);
+	children_files_end(child);
 	free(child);
 	c->config.on_ended(c->config.arg);
 	return true;
@@ -492,29 +435,13 @@ children_set_log_level(struct children *c, uint32_t level)
 		    CHANNEL_LOG_LEVEL, &level, sizeof(level), NULL, 0);
 }
 
-void
-children_send_cert(struct children *c, uint32_t listener, uint32_t pair,
-    int fd)
-{
-	const struct channel_cert body = { listener, pair };
-
-	LIST_EACH(&c->all, node, after) {
-		struct child *child = LIST_OF(node, struct child, node);
-
-		if (channel_send(&child->channel, CHANNEL_CERT, &body,
-		    sizeof(body), &fd, 1) != 0)
-			log_warn(NULL, "sending a certificate to process "
-			    "%ld: %s", (long)child->pid, strerror(errno));
-	}
-}
-
 int
 children_pass_command(struct children *c, int fd, struct span line,
     struct error *err)
 {
 	const struct child *background = c->slots[0].current;
 
-	if (!is_serving(background))
+	if (!child_is_serving(background))
 		return error_set(err, "the background process does not run "
 		    "yet; try again");
 	if (channel_send(&background->channel, CHANNEL_CONTROL, line.p,

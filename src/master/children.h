@@ -93,16 +93,17 @@ void children_forget(struct children *c);
 void children_replace_logs(struct children *c, const uint32_t *targets,
     const int *fds, size_t count);
 
-/* A certificate was replaced: to all processes.  fd is borrowed. */
-void children_send_cert(struct children *c, uint32_t listener,
-    uint32_t pair, int fd);
-
 /*
- * A file has changed: to all processes, or with is_check to the background
- * process alone.  False: not all of them got it.  fd is borrowed.
+ * A file has changed, and the background process is to check it.  False: it has
+ * not got it.  fd is borrowed.
  */
-bool children_files_send(struct children *c, uint32_t number, uint32_t version,
-    bool is_check, int fd);
+bool children_files_check(struct children *c, uint32_t number,
+    uint32_t version, int fd);
+/*
+ * Whatever has changed goes to those processes that do not have it yet; to be
+ * called now and then.  What gets lost on the way is sent again.
+ */
+void children_files_spread(struct children *c);
 
 /* All processes log from this level on (enum log_level), new ones too. */
 void children_set_log_level(struct children *c, uint32_t level);

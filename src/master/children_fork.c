@@ -86,6 +86,7 @@ add_child(struct child_slot *slot, pid_t pid, unsigned process)
 	list_push_back(&slot->children->all, &child->node);
 	slot->current = child;
 	slot->process = process;
+	children_files_begin(child);
 	return child;
 }
 

@@ -521,20 +521,19 @@ generations_replace_logs(struct generations *gs, const uint32_t *targets,
 		    node)->children, targets, fds, count);
 }
 
-void
-generations_send_cert(struct generations *gs, uint32_t listener,
-    uint32_t pair, int fd)
+bool
+generations_check_file(struct generations *gs, uint32_t number,
+    uint32_t version, int fd)
 {
-	if (gs->serving != NULL)
-		children_send_cert(gs->serving->children, listener, pair, fd);
+	return gs->serving != NULL && children_files_check(
+	    gs->serving->children, number, version, fd);
 }
 
-bool
-generations_send_file(struct generations *gs, uint32_t number,
-    uint32_t version, bool is_check, int fd)
+void
+generations_spread_files(struct generations *gs)
 {
-	return gs->serving != NULL && children_files_send(
-	    gs->serving->children, number, version, is_check, fd);
+	if (gs->serving != NULL)
+		children_files_spread(gs->serving->children);
 }
 
 void

@@ -145,12 +145,10 @@ bool generations_on_exit(struct generations *gs, pid_t pid, int status);
 /* New descriptors of log targets, for all that may write to them. */
 void generations_replace_logs(struct generations *gs,
     const uint32_t *targets, const int *fds, size_t count);
-/* A certificate of the one that serves was replaced.  fd is borrowed. */
-void generations_send_cert(struct generations *gs, uint32_t listener,
-    uint32_t pair, int fd);
-/* See children_files_send(): of the one that serves. */
-bool generations_send_file(struct generations *gs, uint32_t number,
-    uint32_t version, bool is_check, int fd);
+/* See children_files_check(), children_files_spread(): of the one that serves. */
+bool generations_check_file(struct generations *gs, uint32_t number,
+    uint32_t version, int fd);
+void generations_spread_files(struct generations *gs);
 /* All processes log from this level on (enum log_level). */
 void generations_set_log_level(struct generations *gs, uint32_t level);
 /* See children_pass_command(): to the generation that serves. */

@@ -62,28 +62,27 @@ master_tell_service(struct master *m, bool is_end)
 		service_status(&m->service, text);
 }
 
-static void
-send_cert(void *arg, uint32_t listener, uint32_t pair, int fd)
+static bool
+check_file(void *arg, uint32_t number, uint32_t version, int fd)
 {
 	struct master *m = arg;
 
-	generations_send_cert(&m->generations, listener, pair, fd);
+	return generations_check_file(&m->generations, number, version, fd);
 }
 
-static bool
-send_file(void *arg, uint32_t number, uint32_t version, bool is_check, int fd)
+static void
+spread_files(void *arg)
 {
 	struct master *m = arg;
 
-	return generations_send_file(&m->generations, number, version,
-	    is_check, fd);
+	generations_spread_files(&m->generations);
 }
 
 static void
 on_tend(struct deadline *d)
 {
 	struct master *m = LIST_OF(d, struct master, tend);
-	const struct generation_send send = { send_cert, send_file, m };
+	const struct generation_send send = { check_file, spread_files, m };
 
 	deadline_set(m->loop, &m->tend, now_ms() + generation_tend(
 	    generations_serving(&m->generations), &send));

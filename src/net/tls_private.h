@@ -59,6 +59,8 @@ struct tls_pair {
 	const struct tls_pair_conf *conf;
 	struct tls_stamp stamp; /* when it was read */
 	struct tls_stamp seen;  /* at the last look */
+	uint32_t version;       /* counted up when it is replaced */
+	bool is_put_off;        /* it has changed, but cannot be read now */
 };
 
 /* The pairs for one name. */

@@ -21,6 +21,7 @@
 enum {
 	SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE,
 	BYTES_MAX = 4 * TLS_FILE_MAX,
+	DESCRIPTORS = 8, /* files, and a process that reads them */
 };
 
 /* What a memfd begins with; the three parts follow. */
@@ -182,18 +183,25 @@ write_parts(const struct tls_pair *pair, int fd)
 	return result;
 }
 
-static int
-send_out(const struct tls_pair *pair, int *fd, struct error *err)
+uint32_t
+tls_watch_version(const struct tls_server *s, size_t i)
 {
-	*fd = memfd_create("weir-certificate", MFD_CLOEXEC |
+	return s->pairs[i].version;
+}
+
+int
+tls_watch_open(const struct tls_server *s, size_t i, struct error *err)
+{
+	int fd = memfd_create("weir-certificate", MFD_CLOEXEC |
 	    MFD_ALLOW_SEALING);
-	if (*fd < 0)
+
+	if (fd < 0)
 		return error_set_errno(err, errno, "sharing it");
-	if (write_parts(pair, *fd) == 0)
-		return 0;
-	close(*fd);
-	*fd = -1;
-	return error_set_errno(err, errno, "sharing it");
+	if (write_parts(&s->pairs[i], fd) == 0)
+		return fd;
+	error_set_errno(err, errno, "sharing it");
+	close(fd);
+	return -1;
 }
 
 /*
@@ -215,7 +223,7 @@ check_staple(const struct tls_pair *old, const struct tls_pair *pair,
 }
 
 static int
-take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
+take_files(struct tls_server *s, size_t i, struct error *err)
 {
 	struct tls_pair *old = &s->pairs[i];
 	struct conf_report *report = conf_report_new();
@@ -224,13 +232,8 @@ take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
 
 	if (tls_cert_load(&pair, old->conf, s->keys, report, NULL, err) == 0) {
 		if (check(old, &pair, err) == 0 &&
-		    check_staple(old, &pair, err) == 0 &&
-		    send_out(&pair, fd, err) == 0)
+		    check_staple(old, &pair, err) == 0)
 			result = replace(s, i, &pair, err);
-		if (result != 0 && *fd >= 0) {
-			close(*fd);
-			*fd = -1;
-		}
 		tls_cert_fini(&pair);
 	}
 	conf_report_free(report);
@@ -238,32 +241,54 @@ take_files(struct tls_server *s, size_t i, int *fd, struct error *err)
 	return result;
 }
 
-bool
-tls_watch_look(struct tls_server *s, size_t i, int *fd)
+/*
+ * Are there descriptors to read it with?  Without them a good pair would look
+ * like a bad one, and stay old until it changes once more.
+ */
+static bool
+can_read(struct tls_pair *pair)
+{
+	int fds[DESCRIPTORS];
+	size_t count = 0;
+
+	while (count < DESCRIPTORS && (fds[count] = open("/dev/null",
+	    O_RDONLY | O_CLOEXEC)) >= 0)
+		count++;
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	if (count < DESCRIPTORS && !pair->is_put_off)
+		log_error(NULL, "certificate %s has changed and cannot be "
+		    "read now; it is tried again: %s", pair->conf->cert,
+		    strerror(errno));
+	pair->is_put_off = count < DESCRIPTORS;
+	return !pair->is_put_off;
+}
+
+void
+tls_watch_look(struct tls_server *s, size_t i)
 {
 	struct tls_pair *pair = &s->pairs[i];
 	struct tls_stamp now;
 	struct error err;
 	bool is_new;
 
-	*fd = -1;
 	tls_cert_stamp(pair->conf, &now);
 	if (memcmp(&now, &pair->stamp, sizeof(now)) == 0)
-		return false;
+		return;
 	/* Half of it may be written yet: it has to rest first. */
 	is_new = memcmp(&now, &pair->seen, sizeof(now)) != 0;
 	pair->seen = now;
-	if (is_new)
-		return false;
+	if (is_new || !can_read(pair))
+		return;
 	pair->stamp = now;
-	if (take_files(s, i, fd, &err) != 0) {
+	if (take_files(s, i, &err) != 0) {
 		log_error(NULL, "certificate %s has changed and is not used; "
 		    "the old one stays: %s", pair->conf->cert, err.text);
-		return false;
+		return;
 	}
+	pair->version++;
 	log_notice(NULL, "certificate %s has changed and is used from now on",
 	    pair->conf->cert);
-	return true;
 }
 
 /* ---- in a process ---- */
@@ -297,7 +322,8 @@ parse(struct tls_pair *pair, struct tls_keys *keys, const char *bytes,
 }
 
 int
-tls_watch_take(struct tls_server *s, size_t i, int fd, struct error *err)
+tls_watch_take(struct tls_server *s, size_t i, uint32_t version, int fd,
+    struct error *err)
 {
 	struct tls_pair pair;
 	struct stat st;
@@ -305,6 +331,8 @@ tls_watch_take(struct tls_server *s, size_t i, int fd, struct error *err)
 	size_t len;
 	int result;
 
+	if (i < s->pair_count && s->pairs[i].version == version)
+		return 0;
 	if (i >= s->pair_count || fstat(fd, &st) != 0 ||
 	    (fcntl(fd, F_GET_SEALS) & SEALS) != SEALS ||
 	    st.st_size < (off_t)sizeof(struct header) ||
@@ -319,6 +347,8 @@ tls_watch_take(struct tls_server *s, size_t i, int fd, struct error *err)
 	munmap(bytes, len);
 	if (result == 0)
 		result = replace(s, i, &pair, err);
+	if (result == 0)
+		s->pairs[i].version = version;
 	tls_cert_fini(&pair);
 	return result;
 }

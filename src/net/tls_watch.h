@@ -20,12 +20,19 @@ struct tls_server;
 
 size_t tls_watch_count(const struct tls_server *s);
 /*
- * In the master: true if pair i was replaced; *fd then is what the processes
- * need, and the caller's.  Logs what it finds.
+ * In the master: replace pair i if its files have changed, which makes a new
+ * version of it.  Logs what it finds.
  */
-bool tls_watch_look(struct tls_server *s, size_t i, int *fd);
-/* In a process: replace pair i.  fd stays the caller's.  -1 and err. */
-int tls_watch_take(struct tls_server *s, size_t i, int fd,
+void tls_watch_look(struct tls_server *s, size_t i);
+/* 0: as it was loaded. */
+uint32_t tls_watch_version(const struct tls_server *s, size_t i);
+/* What processes need of it, sealed; the caller's.  -1 and err. */
+int tls_watch_open(const struct tls_server *s, size_t i, struct error *err);
+/*
+ * In a process: replace pair i, unless it has that version.  fd stays the
+ * caller's.  -1 and err: the old one stays.
+ */
+int tls_watch_take(struct tls_server *s, size_t i, uint32_t version, int fd,
     struct error *err) __attribute__((warn_unused_result));
 
 /* For those who want to know; valid until the pair is replaced. */

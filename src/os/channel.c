@@ -36,9 +36,10 @@ is_valid(const struct packet *p, size_t len)
 
 static void
 deliver(struct channel *c, const struct packet *p, size_t len, int *fds,
-    size_t fd_count)
+    size_t fd_count, bool is_cut)
 {
-	struct channel_message m = { .fds = fds, .fd_count = fd_count };
+	struct channel_message m = { .fds = fds, .fd_count = fd_count,
+		.is_cut = is_cut };
 
 	if (is_valid(p, len)) {
 		m.type = p->head.type;
@@ -64,16 +65,20 @@ on_readable(struct loop_watch *w, unsigned events)
 	/* The callback may stop the channel. */
 	for (int i = 0; i < MESSAGES_PER_EVENT && w->fd >= 0; i++) {
 		size_t fd_count = CHANNEL_FDS_MAX;
-		ssize_t n = fdpass_receive(w->fd, &p, sizeof(p), fds,
-		    &fd_count);
+		bool is_cut;
+		ssize_t n = fdpass_receive_cut(w->fd, &p, sizeof(p), fds,
+		    &fd_count, &is_cut);
 
+		if (is_cut)
+			log_error(NULL, "receiving a message between "
+			    "processes: %s", strerror(EMFILE));
 		if (n > 0) {
-			deliver(c, &p, (size_t)n, fds, fd_count);
+			deliver(c, &p, (size_t)n, fds, fd_count, is_cut);
 			continue;
 		}
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n < 0 && (errno == EMSGSIZE || errno == EMFILE)) {
+		if (n < 0 && errno == EMSGSIZE) {
 			log_error(NULL, "receiving a message between "
 			    "processes: %s", strerror(errno));
 			continue;

@@ -35,7 +35,6 @@ enum channel_type {
 	CHANNEL_SERVE,     /* struct channel_serve: it is its turn now */
 	CHANNEL_CONTROL,   /* text: a command; its connection comes along */
 	CHANNEL_LOG_LEVEL, /* uint32_t: enum log_level */
-	CHANNEL_CERT,      /* struct channel_cert, and a sealed memfd */
 	CHANNEL_FILE,      /* struct channel_file, and a sealed memfd */
 	/* To the master. */
 	CHANNEL_READY = 64, /* serving */
@@ -64,20 +63,22 @@ struct channel_serve {
 	uint32_t surplus_stays; /* what no slot serves is not closed */
 };
 
-struct channel_cert {
-	uint32_t listener, pair; /* by number */
-};
-
-/* See conf/files.h. */
+/* See conf/files.h; behind the files come the pairs of listeners. */
 struct channel_file {
 	uint32_t number, version;
 	uint32_t is_check; /* is it good?  To the background process alone */
 };
 
+enum channel_verdict {
+	CHANNEL_NO,    /* behind the answer, as text: why not */
+	CHANNEL_YES,
+	CHANNEL_AGAIN, /* it could not be looked at: no descriptor */
+};
+
 struct channel_answer {
 	uint32_t number, version;
 	uint32_t is_check;
-	uint32_t is_yes; /* else behind it, as text: why not */
+	uint32_t verdict; /* enum channel_verdict */
 };
 
 struct channel_slot {
@@ -90,6 +91,7 @@ struct channel_message {
 	/* The receiver sets to -1 what it takes; the rest is closed. */
 	int *fds;
 	size_t fd_count;
+	bool is_cut; /* there were some, but this process can have no more */
 };
 
 struct channel;

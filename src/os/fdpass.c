@@ -85,6 +85,20 @@ collect(struct msghdr *msg, int fds[FDPASS_MAX])
 ssize_t
 fdpass_receive(int sock, void *data, size_t len, int *fds, size_t *fd_count)
 {
+	bool is_cut;
+	ssize_t n = fdpass_receive_cut(sock, data, len, fds, fd_count,
+	    &is_cut);
+
+	if (!is_cut)
+		return n;
+	errno = EMFILE;
+	return -1;
+}
+
+ssize_t
+fdpass_receive_cut(int sock, void *data, size_t len, int *fds,
+    size_t *fd_count, bool *is_cut)
+{
 	union control control;
 	struct iovec iov = { .iov_base = data, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
@@ -96,6 +110,7 @@ fdpass_receive(int sock, void *data, size_t len, int *fds, size_t *fd_count)
 	ssize_t n;
 
 	*fd_count = 0;
+	*is_cut = false;
 	n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -1;
@@ -103,8 +118,11 @@ fdpass_receive(int sock, void *data, size_t len, int *fds, size_t *fd_count)
 	if (count > room || (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0) {
 		close_all(taken, count);
 		/* The kernel also cuts where this process may open no more. */
-		errno = (msg.msg_flags & MSG_CTRUNC) != 0 &&
-		    count < FDPASS_MAX ? EMFILE : EMSGSIZE;
+		*is_cut = (msg.msg_flags & MSG_CTRUNC) != 0 &&
+		    (msg.msg_flags & MSG_TRUNC) == 0 && count < FDPASS_MAX;
+		if (*is_cut)
+			return n;
+		errno = EMSGSIZE;
 		return -1;
 	}
 	if (count > 0)

@@ -5,6 +5,7 @@
 #ifndef OS_FDPASS_H
 #define OS_FDPASS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,9 +22,13 @@ int fdpass_send(int sock, const void *data, size_t len, const int *fds,
 /*
  * One message; returns its bytes (0 = closed) or -1 with errno.  At most
  * *fd_count descriptors are taken, close-on-exec; more are closed and EMSGSIZE
- * is returned.  *fd_count becomes their number; the caller owns them.
+ * is returned.  *fd_count becomes their number; the caller owns them.  EMFILE:
+ * there were some that this process cannot have.
  */
 ssize_t fdpass_receive(int sock, void *data, size_t len, int *fds,
     size_t *fd_count);
+/* The same, but instead of EMFILE: the bytes, *is_cut, no descriptors. */
+ssize_t fdpass_receive_cut(int sock, void *data, size_t len, int *fds,
+    size_t *fd_count, bool *is_cut);
 
 #endif

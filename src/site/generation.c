@@ -313,6 +313,7 @@ generation_load(const struct generation_source *source,
 	read_unknown_settings(g);
 	read_tree(g, source);
 	files_loaded(g->files_named);
+	generation_files_list_pairs(g);
 	tls_keys_rest(g->build.keys);
 	check_drain(g);
 	if (conf_report_errors(report) > 0) {
@@ -337,6 +338,7 @@ generation_free(struct generation *g)
 	for (size_t i = 0; i < g->build.listener_count; i++)
 		tls_ctx_server_free(g->build.listeners[i].tls);
 	free(g->build.listeners);
+	free(g->pairs);
 	tls_keys_free(g->build.keys);
 	logtarget_fini(&g->targets);
 	files_free(g->files_named);
@@ -481,33 +483,22 @@ generation_process_begun(const struct generation *g, unsigned process)
 /* ---- tables ---- */
 
 /*
- * Certificates that have changed; the next look is the later the more there
- * are.  Returns when the first of all expires, 0 if there are none.
+ * Certificates that have changed.  Returns when the first of all expires, 0 if
+ * there are none.
  */
 static int64_t
-look_at_certs(struct generation *g, const struct generation_send *send,
-    size_t *count)
+look_at_certs(struct generation *g)
 {
 	int64_t first = 0;
 
-	for (size_t i = 0; i < g->build.listener_count; i++) {
-		struct tls_server *server = g->build.listeners[i].tls;
+	for (size_t i = 0; i < g->pair_count; i++) {
+		const struct generation_pair *pair = &g->pairs[i];
+		struct tls_watch_info info;
 
-		for (size_t k = 0; server != NULL &&
-		    k < tls_watch_count(server); k++) {
-			struct tls_watch_info info;
-			int fd;
-
-			(*count)++;
-			if (tls_watch_look(server, k, &fd)) {
-				send->cert(send->arg, (uint32_t)i,
-				    (uint32_t)k, fd);
-				close(fd);
-			}
-			tls_watch_describe(server, k, &info);
-			if (first == 0 || info.not_after_s < first)
-				first = info.not_after_s;
-		}
+		tls_watch_look(pair->server, pair->index);
+		tls_watch_describe(pair->server, pair->index, &info);
+		if (first == 0 || info.not_after_s < first)
+			first = info.not_after_s;
 	}
 	return first;
 }
@@ -536,11 +527,13 @@ generation_tend(struct generation *g, const struct generation_send *send)
 	count = generation_files_look(g, send);
 	if (g->tickets != NULL) {
 		(void)tls_ticket_rotate(g->tickets, now_s);
-		show_expiry(g, look_at_certs(g, send, &count),
-		    (int64_t)now_s);
+		show_expiry(g, look_at_certs(g), (int64_t)now_s);
 	}
+	count += g->pair_count;
 	if (count == 0)
 		return TEND_MAX_MS;
+	send->spread(send->arg);
+	/* The later the more there are. */
 	wait_ms = count * TEND_EACH_MS;
 	return wait_ms > TEND_MIN_MS ? wait_ms : TEND_MIN_MS;
 }
@@ -570,21 +563,6 @@ void
 generation_forget_keys(const struct generation *g)
 {
 	tls_keys_forget(g->build.keys);
-}
-
-void
-generation_take_cert(struct generation *g, uint32_t listener, uint32_t pair,
-    int fd)
-{
-	struct error err;
-
-	if (listener >= g->build.listener_count ||
-	    g->build.listeners[listener].tls == NULL)
-		return;
-	if (tls_watch_take(g->build.listeners[listener].tls, pair, fd,
-	    &err) != 0)
-		log_error(NULL, "a new certificate is not used: %s",
-		    err.text);
 }
 
 void

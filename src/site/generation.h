@@ -108,13 +108,13 @@ void generation_process_begun(const struct generation *g, unsigned process);
  */
 void generation_process_ended(const struct generation *g, unsigned process,
     struct str *was_serving);
+
 /* How the master sends what has changed; fd is borrowed. */
 struct generation_send {
-	/* A certificate, to all processes. */
-	void (*cert)(void *arg, uint32_t listener, uint32_t pair, int fd);
-	/* See children_files_send(). */
-	bool (*file)(void *arg, uint32_t number, uint32_t version,
-	    bool is_check, int fd);
+	/* To the background process, to be checked; false: not sent. */
+	bool (*check)(void *arg, uint32_t number, uint32_t version, int fd);
+	/* There may be new versions of generation_files_open(). */
+	void (*spread)(void *arg);
 	void *arg;
 };
 
@@ -133,16 +133,31 @@ struct tls_keys *generation_keys(const struct generation *g);
 void generation_keep_keys(const struct generation *g, bool is_signer);
 /* In a process of another generation, or of none. */
 void generation_forget_keys(const struct generation *g);
-/* In a process: what the master sent.  fd stays the caller's; logs. */
-void generation_take_cert(struct generation *g, uint32_t listener,
-    uint32_t pair, int fd);
-/* In a new process: files as they are now (files_catch_up()). */
-void generation_files_catch_up(struct generation *g);
+/*
+ * What may change while it serves, by number: files, then pairs of listeners.
+ * Version 0 is what every process has from the start.
+ */
+size_t generation_files_count(const struct generation *g);
+uint32_t generation_files_version(const struct generation *g, size_t i);
+/* "access rule 2: /etc/weir/list.txt" */
+const char *generation_files_name(const struct generation *g, size_t i);
+/* In the master: that version, sealed, the caller's; -1 and err. */
+int generation_files_open(const struct generation *g, size_t i,
+    struct error *err);
+/*
+ * In a new process: files as they are now (files_catch_up()).  Tells the master
+ * of those that it could not take.
+ */
+void generation_files_catch_up(struct generation *g,
+    const struct channel *c);
 /* In the master: what was fed to former is there from the start. */
 void generation_files_inherit(struct generation *g,
     const struct generation *former);
-/* In a process: CHANNEL_FILE; answers to the master. */
-void generation_files_take(struct generation *g, const struct channel *c,
+/*
+ * In a process: CHANNEL_FILE; answers to the master.  True if a pair of a
+ * listener is another now.
+ */
+bool generation_files_take(struct generation *g, const struct channel *c,
     const struct channel_message *m);
 /*
  * In the background process: content for a file without path, by the arg of
@@ -151,12 +166,11 @@ void generation_files_take(struct generation *g, const struct channel *c,
 bool generation_files_feed(struct generation *g, const struct channel *c,
     const void *arg, struct span content);
 /*
- * In the master: CHANNEL_FILE_ANSWER or CHANNEL_FILE_FED of a process called
- * `who`.  What all are to get goes to send.
+ * In the master, from the background process: CHANNEL_FILE_FED, or a
+ * CHANNEL_FILE_ANSWER about a check.
  */
 void generation_files_hear(struct generation *g,
-    const struct channel_message *m, bool is_background, const char *who,
-    const struct generation_send *send);
+    const struct channel_message *m, const struct generation_send *send);
 /*
  * Every option table, for the documentation's test.  place: where in the
  * configuration its group stands, as "services.routes"; "" = top level.

@@ -3,14 +3,18 @@
  * generation_files - the files of a configuration, between the master and its
  * processes.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/heap_alloc.h"
 #include "base/log.h"
 #include "base/now.h"
 #include "conf/files.h"
 #include "metrics/metrics.h"
+#include "net/tls_watch.h"
 #include "os/channel.h"
 #include "os/sealed.h"
 #include "proxy/stats.h"
@@ -42,8 +46,7 @@ generation_files_look(struct generation *g,
 			count(g, PROXY_STAT_FILES_REFUSED);
 		if (next == FILES_REST || next == FILES_FAILED)
 			continue;
-		if (!send->file(send->arg, (uint32_t)i, version,
-		    next == FILES_ASK, fd))
+		if (!send->check(send->arg, (uint32_t)i, version, fd))
 			files_not_sent(g->files_named, i);
 	}
 	return number;
@@ -57,30 +60,21 @@ generation_files_inherit(struct generation *g,
 }
 
 static void
-send_to_all(struct generation *g, uint32_t number, uint32_t version, int fd,
-    const struct generation_send *send)
-{
-	if (!send->file(send->arg, number, version, false, fd))
-		files_not_sent(g->files_named, number);
-}
-
-static void
 hear_answer(struct generation *g, const struct channel_message *m,
-    const char *who, const struct generation_send *send)
+    const struct generation_send *send)
 {
 	struct channel_answer body;
 	struct span why;
-	int fd = -1, to_all;
+	int fd = -1;
 
 	if (!channel_body(m, &body, sizeof(body)) ||
 	    body.number >= files_count(g->files_named))
 		return;
 	why = span_of(m->body.p + sizeof(body), m->body.len - sizeof(body));
-	if (body.is_check == 0) {
-		if (body.is_yes == 0)
-			log_error(NULL, "%s does not use the new %s: %.*s",
-			    who, files_name(g->files_named, body.number),
-			    SPAN_ARG(why));
+	/* What it has prepared may have got lost, too. */
+	if (body.verdict == CHANNEL_AGAIN || m->is_cut) {
+		files_not_received(g->files_named, body.number, body.version,
+		    now_ms());
 		return;
 	}
 	if (m->fd_count == 1) {
@@ -88,10 +82,10 @@ hear_answer(struct generation *g, const struct channel_message *m,
 		m->fds[0] = -1;
 	}
 	switch (files_answered(g->files_named, body.number, body.version,
-	    body.is_yes != 0, why, fd, &to_all)) {
+	    body.verdict == CHANNEL_YES, why, fd)) {
 	case 1:
 		count(g, PROXY_STAT_FILES_TAKEN);
-		send_to_all(g, body.number, body.version, to_all, send);
+		send->spread(send->arg);
 		break;
 	case -1:
 		count(g, PROXY_STAT_FILES_REFUSED);
@@ -106,51 +100,108 @@ hear_feed(struct generation *g, const struct channel_message *m,
     const struct generation_send *send)
 {
 	struct channel_file body;
-	uint32_t version;
-	int fd, to_all;
+	int fd;
 
 	if (!channel_body(m, &body, sizeof(body)) || m->fd_count != 1)
 		return;
 	fd = m->fds[0];
 	m->fds[0] = -1;
-	if (files_fed(g->files_named, body.number, fd, &version, &to_all))
-		send_to_all(g, body.number, version, to_all, send);
+	if (files_fed(g->files_named, body.number, fd))
+		send->spread(send->arg);
 }
 
 void
 generation_files_hear(struct generation *g, const struct channel_message *m,
-    bool is_background, const char *who, const struct generation_send *send)
+    const struct generation_send *send)
 {
-	/* Workers have a say about themselves only. */
-	if (m->type == CHANNEL_FILE_ANSWER) {
-		struct channel_answer body;
-
-		if (is_background || (channel_body(m, &body, sizeof(body)) &&
-		    body.is_check == 0))
-			hear_answer(g, m, who, send);
-	} else if (is_background) {
+	if (m->type == CHANNEL_FILE_ANSWER)
+		hear_answer(g, m, send);
+	else
 		hear_feed(g, m, send);
+}
+
+/* ---- what may change, by number ---- */
+
+void
+generation_files_list_pairs(struct generation *g)
+{
+	for (size_t i = 0; i < g->build.listener_count; i++) {
+		struct tls_server *server = g->build.listeners[i].tls;
+		size_t count = server != NULL ? tls_watch_count(server) : 0;
+
+		if (count == 0)
+			continue;
+		g->pairs = heap_alloc_grow(g->pairs, g->pair_count + count,
+		    sizeof(*g->pairs));
+		for (size_t k = 0; k < count; k++)
+			g->pairs[g->pair_count++] =
+			    (struct generation_pair){ server, k };
 	}
+}
+
+size_t
+generation_files_count(const struct generation *g)
+{
+	return files_count(g->files_named) + g->pair_count;
+}
+
+/* NULL: it is a file. */
+static const struct generation_pair *
+pair_of(const struct generation *g, size_t i)
+{
+	size_t first = files_count(g->files_named);
+
+	return i < first ? NULL : &g->pairs[i - first];
+}
+
+uint32_t
+generation_files_version(const struct generation *g, size_t i)
+{
+	const struct generation_pair *pair = pair_of(g, i);
+	int fd;
+
+	return pair != NULL ? tls_watch_version(pair->server, pair->index)
+	    : files_content(g->files_named, i, &fd);
+}
+
+const char *
+generation_files_name(const struct generation *g, size_t i)
+{
+	const struct generation_pair *pair = pair_of(g, i);
+	struct tls_watch_info info;
+
+	if (pair == NULL)
+		return files_name(g->files_named, i);
+	tls_watch_describe(pair->server, pair->index, &info);
+	return info.cert;
+}
+
+int
+generation_files_open(const struct generation *g, size_t i,
+    struct error *err)
+{
+	const struct generation_pair *pair = pair_of(g, i);
+	int fd;
+
+	if (pair != NULL)
+		return tls_watch_open(pair->server, pair->index, err);
+	(void)files_content(g->files_named, i, &fd);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return fd >= 0 ? fd : error_set_errno(err, errno, "sharing it");
 }
 
 /* ---- in the other processes ---- */
 
-void
-generation_files_catch_up(struct generation *g)
-{
-	files_catch_up(g->files_named);
-}
-
 static void
 answer(const struct channel *c, const struct channel_file *file,
-    const char *why, int fd)
+    enum channel_verdict verdict, const char *why, int fd)
 {
 	struct {
 		struct channel_answer head;
 		char why[sizeof(((struct error *)0)->text)];
 	} body = { .head = { file->number, file->version, file->is_check,
-		why == NULL } };
-	size_t len = why != NULL ? strlen(why) : 0;
+		verdict } };
+	size_t len = verdict == CHANNEL_NO ? strlen(why) : 0;
 
 	if (len > 0)
 		memcpy(body.why, why, len);
@@ -159,23 +210,58 @@ answer(const struct channel *c, const struct channel_file *file,
 	    &fd, fd >= 0 ? 1 : 0);
 }
 
+static void
+on_refused(void *arg, size_t i, uint32_t version, const char *why)
+{
+	const struct channel_file file = { (uint32_t)i, version, 0 };
+
+	answer(arg, &file, CHANNEL_NO, why, -1);
+}
+
 void
+generation_files_catch_up(struct generation *g, const struct channel *c)
+{
+	struct channel to = *c;
+
+	files_catch_up(g->files_named, on_refused, &to);
+}
+
+static int
+take(struct generation *g, const struct channel_file *file, int fd, int *out,
+    struct error *err)
+{
+	const struct generation_pair *pair;
+
+	if (file->number >= generation_files_count(g))
+		return error_set(err, "there is no such file");
+	pair = pair_of(g, file->number);
+	if (pair == NULL)
+		return files_take(g->files_named, file->number,
+		    file->version, fd, file->is_check != 0, out, err);
+	return tls_watch_take(pair->server, pair->index, file->version, fd,
+	    err);
+}
+
+bool
 generation_files_take(struct generation *g, const struct channel *c,
     const struct channel_message *m)
 {
 	struct channel_file body;
 	struct error err;
 	int out = -1;
+	bool is_taken;
 
-	if (!channel_body(m, &body, sizeof(body)) || m->fd_count != 1)
-		return;
-	if (files_take(g->files_named, body.number, body.version, m->fds[0],
-	    body.is_check != 0, &out, &err) != 0)
-		answer(c, &body, err.text, -1);
-	else
-		answer(c, &body, NULL, out);
+	if (!channel_body(m, &body, sizeof(body)))
+		return false;
+	if (m->fd_count != 1) {
+		answer(c, &body, CHANNEL_AGAIN, NULL, -1);
+		return false;
+	}
+	is_taken = take(g, &body, m->fds[0], &out, &err) == 0;
+	answer(c, &body, is_taken ? CHANNEL_YES : CHANNEL_NO, err.text, out);
 	if (out >= 0)
 		close(out);
+	return is_taken && body.number >= files_count(g->files_named);
 }
 
 bool

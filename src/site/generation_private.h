@@ -20,6 +20,11 @@ struct generation_file {
 	uint64_t sign;
 };
 
+struct generation_pair {
+	struct tls_server *server;
+	size_t index; /* in it */
+};
+
 struct generation {
 	struct arena arena;
 	struct conf_ctx ctx;
@@ -35,6 +40,8 @@ struct generation {
 	uint32_t *group_metric_index;
 	struct logtargets targets; /* that it will write to; never opened */
 	struct files *files_named; /* that may change while it serves */
+	struct generation_pair *pairs; /* of all listeners, as files are */
+	size_t pair_count;
 	/* Of generation_attach(). */
 	struct generation_shared shared;
 	struct shared_use use;
@@ -57,6 +64,8 @@ void generation_changes_note(struct generation *g);
 void generation_attach_undo(struct generation *g);
 /* A process of that slot begins, or has ended. */
 void generation_attach_process(const struct generation *g, unsigned process);
+/* Once all is loaded. */
+void generation_files_list_pairs(struct generation *g);
 /* What generation_tend() does about files; how many there are. */
 size_t generation_files_look(struct generation *g,
     const struct generation_send *send);

@@ -231,7 +231,6 @@ on_message(struct channel *channel, const struct channel_message *m)
 {
 	struct worker *w = LIST_OF(channel, struct worker, channel);
 	struct channel_slot slot;
-	struct channel_cert cert;
 	uint32_t level;
 
 	if (m == NULL) {
@@ -261,13 +260,8 @@ on_message(struct channel *channel, const struct channel_message *m)
 		accept_adopt(&w->accept, slot.slot,
 		    m->type == CHANNEL_ADOPT);
 		break;
-	case CHANNEL_CERT:
-		if (channel_body(m, &cert, sizeof(cert)) && m->fd_count == 1)
-			generation_take_cert(w->boot->generation,
-			    cert.listener, cert.pair, m->fds[0]);
-		break;
 	case CHANNEL_FILE:
-		generation_files_take(w->boot->generation, channel, m);
+		(void)generation_files_take(w->boot->generation, channel, m);
 		break;
 	case CHANNEL_LOG_LEVEL:
 		if (channel_body(m, &level, sizeof(level)))
@@ -337,7 +331,7 @@ open_proxy(struct worker *w, struct error *err)
 	boot.set_accepting = set_accepting;
 	boot.arg = w;
 	generation_process_begun(w->boot->generation, w->boot->process);
-	generation_files_catch_up(w->boot->generation);
+	generation_files_catch_up(w->boot->generation, &w->channel);
 	w->proxy = proxy_new(&boot, err);
 	return w->proxy == NULL ? -1 : 0;
 }

@@ -3,7 +3,9 @@ serves: used without a reload, or the old ones stay and one line says why."""
 # SPDX-License-Identifier: BSD-2-Clause
 import os
 import re
+import resource
 import shutil
+import signal
 import ssl
 import subprocess
 from contextlib import closing
@@ -11,7 +13,7 @@ from contextlib import closing
 import pytest
 
 from conftest import need
-from lib import conf, wait
+from lib import conf, proc, wait
 from lib.client import once
 from lib.tls import Certs, TlsClient, TlsOrigin, client_context
 from lib.weir import run
@@ -268,3 +270,54 @@ def test_own_certificate_for_backends(start, certs):
         put(weir, "own.pem", was[0])
         weir.wait_log("not used; the old one stays: it has expired", 20)
         assert once(weir.address, target="/hello").status == 200
+
+
+def test_process_without_descriptors(start, certs, origin):
+    """A worker that has none left for what has changed gets it later, and its
+    successor has it at once; meanwhile that is said and counted."""
+    weir = mutual(start, certs, origin, dict(zip(
+        ("own.pem", "own.key"), map(read, certs.own_pair))),
+                  cert="own.pem", key="own.key")
+
+    def old():
+        return weir.metrics().sum("weir_process_files_old")
+
+    def limit(pid, number):
+        # Of a process, only its own user may change that.
+        as_user = {"user": int(proc.status(pid, "Uid")[0]),
+                   "group": int(proc.status(pid, "Gid")[0]),
+                   "extra_groups": []} if os.geteuid() == 0 else {}
+        subprocess.run([need("prlimit"), "--pid", str(pid),
+                        "--nofile=%d:" % number], check=True, **as_user)
+
+    def change(name, path):
+        put(weir, name, path)
+        used(weir, name)
+    first, second = weir.workers()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    limit(first, 4)
+    limit(second, 4)
+    fresh = certs.own("server2", "a.example")
+    shutil.copy(fresh[1], weir.path("own.key"))
+    change("own.pem", fresh[0])
+    change("ca.pem", certs.second[0])
+    for pid in first, second:
+        weir.wait_log(r"worker \d \(pid %d\) has not got a file that has "
+                      "changed: it has no descriptor left; it is sent "
+                      "again" % pid)
+    os.kill(second, signal.SIGKILL)
+    wait.until(lambda: second not in weir.workers() and
+               len(weir.workers()) == 2)
+    weir.expect_new_children()
+    limit(first, before)
+    with open(fresh[0]) as f:
+        want = ssl.PEM_cert_to_DER_cert(f.read())
+
+    def is_new():
+        with TlsClient(weir.address, client_context(
+                pair=certs.carol, version=V12)) as client:
+            return client.sock.getpeercert(True) == want
+    wait.until(lambda: old() == 0, 30)
+    assert all(is_new() for _ in range(8))
+    assert everywhere(weir, certs.alice, False)
+    assert weir.metrics().sum("weir_process_files_again_total") >= 2

@@ -151,16 +151,23 @@ look_twice(struct fixture *f, uint32_t *version, int *fd)
 	return files_look(f->files, 0, ++f->now_ms, version, fd);
 }
 
-/* As the background process does it, with an owner that is the test's too. */
+/*
+ * As the background process does it, with an owner that is the test's too.
+ * *send: what serves then.
+ */
 static int
 ask(struct fixture *f, uint32_t version, int fd, int *send)
 {
 	struct error err = { .text = "" };
 	int out, result;
+	uint32_t before = files_content(f->files, 0, send);
 
 	result = files_take(f->files, 0, version, fd, true, &out, &err);
-	return files_answered(f->files, 0, version, result == 0,
-	    span_cstr(err.text), out, send);
+	result = files_answered(f->files, 0, version, result == 0,
+	    span_cstr(err.text), out);
+	assert_int_equal(files_content(f->files, 0, send),
+	    result == 1 ? version : before);
+	return result;
 }
 
 static void
@@ -247,7 +254,7 @@ test_bad_change(void **state)
 	put(f->path, "bad");
 	assert_int_equal(look_twice(f, &version, &fd), FILES_ASK);
 	assert_int_equal(ask(f, version, fd, &send), -1);
-	assert_int_equal(send, -1);
+	assert_int_equal(send, -1); /* as loaded */
 	assert_string_equal(f->owner.text, "one");
 	assert_non_null(strstr(f->log, "the old one stays: line 1: it is "
 	    "bad"));
@@ -262,7 +269,7 @@ test_bad_change(void **state)
 	assert_int_not_equal(again, version);
 	/* A late word about the bad one. */
 	assert_int_equal(files_answered(f->files, 0, version, false,
-	    SPAN("late"), -1, &send), 0);
+	    SPAN("late"), -1), 0);
 	assert_int_equal(ask(f, again, fd, &send), 1);
 	assert_string_equal(f->owner.text, "good");
 }
@@ -357,12 +364,11 @@ test_prepared(void **state)
 	put(f->path, "three");
 	assert_int_equal(look_twice(f, &version, &fd), FILES_ASK);
 	assert_int_equal(files_answered(f->files, 0, version, true,
-	    span_of(NULL, 0), -1, &send), -1);
+	    span_of(NULL, 0), -1), -1);
 	put(f->path, "four");
 	assert_int_equal(look_twice(f, &version, &fd), FILES_ASK);
 	assert_int_equal(files_answered(f->files, 0, version, true,
-	    span_of(NULL, 0), open(f->path, O_RDONLY | O_CLOEXEC), &send),
-	    -1);
+	    span_of(NULL, 0), open(f->path, O_RDONLY | O_CLOEXEC)), -1);
 	assert_string_equal(f->owner.text, "TWO");
 }
 
@@ -397,29 +403,84 @@ test_no_answer(void **state)
 	}
 }
 
-/* Those who did not get it get it later; new processes have it. */
+/* Who was asked has no descriptor: again, each time after twice the pause. */
 static void
-test_behind_and_new(void **state)
+test_asked_again(void **state)
 {
+	static const unsigned waits_ms[] = { 1000, 2000, 4000, 8000, 16000,
+		30000, 30000 };
 	struct fixture *f = *state;
 	uint32_t version, again;
-	int fd, send;
+	int fd;
+
+	load(f);
+	put(f->path, "two");
+	assert_int_equal(look_twice(f, &version, &fd), FILES_ASK);
+	for (size_t i = 0; i < sizeof(waits_ms) / sizeof(*waits_ms); i++) {
+		files_not_received(f->files, 0, version, f->now_ms);
+		f->now_ms += waits_ms[i];
+		assert_int_equal(files_look(f->files, 0, f->now_ms - 1,
+		    &again, &fd), FILES_REST);
+		assert_int_equal(files_look(f->files, 0, f->now_ms, &again,
+		    &fd), FILES_ASK);
+		assert_int_equal(again, version);
+		assert_non_null(strstr(f->log, i == 0 ? "tried again" : ""));
+		f->log[0] = '\0';
+	}
+	/* A word about another one. */
+	files_not_received(f->files, 0, version + 1, f->now_ms);
+	/* Silence is counted as ever. */
+	f->now_ms += 30000;
+	assert_int_equal(files_look(f->files, 0, f->now_ms, &again, &fd),
+	    FILES_ASK);
+	f->now_ms += 30000;
+	assert_int_equal(files_look(f->files, 0, f->now_ms, &again, &fd),
+	    FILES_FAILED);
+}
+
+static void
+note_refused(void *arg, size_t i, uint32_t version, const char *why)
+{
+	struct fixture *f = arg;
+
+	snprintf(f->log, sizeof(f->log), "%zu %u %s", i, version, why);
+}
+
+/* New processes have it, or say that they cannot. */
+static void
+test_new_process(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t version;
+	int fd;
 
 	load(f);
 	put(f->path, "two");
 	assert_int_equal(look_twice(f, &version, &fd), FILES_ASK);
 	assert_int_equal(files_answered(f->files, 0, version, true,
-	    span_of(NULL, 0), -1, &send), 1);
-	files_not_sent(f->files, 0);
-	assert_int_equal(files_look(f->files, 0, f->now_ms, &again, &fd),
-	    FILES_SEND);
-	assert_int_equal(again, version);
-	assert_int_equal(fd, send);
-	assert_int_equal(files_look(f->files, 0, f->now_ms, &again, &fd),
-	    FILES_REST);
+	    span_of(NULL, 0), -1), 1);
 	assert_string_equal(f->owner.text, "one");
-	files_catch_up(f->files);
+	files_catch_up(f->files, note_refused, f);
 	assert_string_equal(f->owner.text, "two");
+}
+
+static void
+test_new_process_refuses(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t version;
+	char want[64];
+	int fd;
+
+	load(f);
+	put(f->path, "bad");
+	assert_int_equal(look_twice(f, &version, &fd), FILES_ASK);
+	assert_int_equal(files_answered(f->files, 0, version, true,
+	    span_of(NULL, 0), -1), 1);
+	files_catch_up(f->files, note_refused, f);
+	assert_string_equal(f->owner.text, "one");
+	snprintf(want, sizeof(want), "0 %u line 1: it is bad", version);
+	assert_string_equal(f->log, want);
 }
 
 static void
@@ -437,9 +498,10 @@ test_fed(void **state)
 	assert_int_equal(files_number(f->files, &f->owner), 0);
 	assert_int_equal(files_number(f->files, f), -1);
 	assert_false(files_fed(f->files, 0, open(f->more, O_RDONLY |
-	    O_CLOEXEC), &version, &send));
+	    O_CLOEXEC)));
 	assert_true(files_fed(f->files, 0, sealed_new("x", SPAN("found"),
-	    &err), &version, &send));
+	    &err)));
+	version = files_content(f->files, 0, &send);
 	assert_int_equal(files_take(f->files, 0, version, send, false, &out,
 	    &err), 0);
 	assert_string_equal(f->owner.text, "found");
@@ -447,7 +509,7 @@ test_fed(void **state)
 	f->owner.text[0] = '\0';
 	assert_int_equal(files_add(next, &f->spec, &err), 0);
 	files_inherit(next, f->files);
-	files_catch_up(next);
+	files_catch_up(next, NULL, NULL);
 	assert_string_equal(f->owner.text, "found");
 	files_free(next);
 }
@@ -488,7 +550,9 @@ main(void)
 		T(test_two_files),
 		T(test_prepared),
 		T(test_no_answer),
-		T(test_behind_and_new),
+		T(test_asked_again),
+		T(test_new_process),
+		T(test_new_process_refuses),
 		T(test_fed),
 		T(test_unreadable),
 	};
