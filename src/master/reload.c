@@ -102,8 +102,9 @@ finish(struct reload *r)
 	deadline_clear(&r->deadline);
 	r->now = (struct reload_waiters){ .items = NULL };
 	enter(r, RELOAD_IDLE);
-	for (size_t i = 0; i < told.count; i++)
-		told.items[i].fn(told.items[i].arg, &r->outcome);
+	/* Who came last undoes what it changed first. */
+	for (size_t i = told.count; i > 0; i--)
+		told.items[i - 1].fn(told.items[i - 1].arg, &r->outcome);
 	free(told.items);
 	clear_outcome(r);
 	reload_continue(r);

@@ -40,8 +40,8 @@ struct reload_outcome {
 };
 
 /*
- * Called once for each request.  The outcome is valid during the call, which
- * makes no new request.
+ * Called once for each request, for the last one first.  The outcome is valid
+ * during the call, which makes no new request.
  */
 typedef void reload_done_fn(void *arg, const struct reload_outcome *outcome);
 

@@ -108,6 +108,30 @@ def test_long_and_strange_targets(start, origin):
     assert len(plain) == 128 and target.startswith("/a%22\\x5c"), line
 
 
+def test_stream_of_http2(start, origin):
+    """One of several on a connection, with the request as it was asked."""
+    h2 = pytest.importorskip("lib.h2wire")
+    settings = crashing(origin, "upstream_response")
+    settings["services"][0]["listen"][0]["h2c"] = True
+    if runner.run("-V")[1].count("nghttp2") == 0:
+        pytest.skip("built without HTTP/2")
+    weir = start(settings)
+    (first, go_first), (second, go_second) = held(origin), held(origin)
+    with h2.Client(weir.address) as client:
+        for script in (first, second):
+            client.request(script.path)
+            script.wait()
+        go_second.set()
+        found = weir.wait_log(
+            r"was killed by signal 11 .* while serving GET (\S+) for "
+            r"127\.0\.0\.1 in phase upstream_response, module test, route "
+            r"deadly; 1 connection and 2 exchanges were lost")
+        go_first.set()
+    assert found.group(1) == second.path
+    wait.until(lambda: len(weir.workers()) == 1, what="a successor")
+    weir.expect_new_children()
+
+
 def is_asleep(pid):
     with open("/proc/%d/stat" % pid, encoding="ascii") as file:
         return file.read().rpartition(")")[2].split()[0] == "S"

@@ -732,6 +732,26 @@ def test_drain(start, origin_factory):
     weir.wait_exit()
 
 
+def test_cut_at_the_deadline(start, origin_factory):
+    """What has not ended by then is cut, stream by stream, and counted."""
+    import signal
+    import threading
+    origin = origin_factory()
+    go = threading.Event()
+    script = origin.script(lambda ex: go.wait(20))
+    weir = start({**conf.proxy(origin, listen=listen()),
+                  "shutdown_timeout": "300ms"})
+    with h2.Client(weir.address) as client:
+        for _ in range(3):
+            client.request(script.path)
+        script.wait(3)
+        weir.send_signal(signal.SIGTERM)
+        client.until(lambda: client.closed)
+        assert weir.wait_exit() == 0
+    assert "cut at the end: 3 requests, 0 tunnels and 0 idle" in weir.log
+    go.set()
+
+
 def test_option_needs_the_library(start):
     """A listener without h2c refuses the preface as HTTP/1 of another
     version."""

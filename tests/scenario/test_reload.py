@@ -595,6 +595,34 @@ def test_most_that_drain(a_site, origin):
     assert s.count("reloaded: ") == 2
 
 
+def test_merged_and_refused(a_site, origin):
+    """What two have asked for is forgotten, whoever came first."""
+    s = a_site(workers=2, max_draining_generations=1)
+    release = threading.Event()
+    script = origin.script(lambda exchange: (
+        release.wait(30), exchange.reply(200, b"late"), True)[-1])
+    answers = []
+    with Client(s.weir.address) as client:
+        client.send(compose(target=script.path))
+        script.wait()
+        s.reload()
+        asking = []
+        for count in "34":
+            asking.append(threading.Thread(target=lambda line: answers.append(
+                Control(s.weir).ask(line)), args=("workers " + count,)))
+            asking[-1].start()
+            s.weir.wait_log('control: "workers %s"' % count)
+        s.write(conf.document(s.config()) + "wrokers = 1;\n")
+        release.set()
+        assert outcome(client)[1].body == b"late"
+    for thread in asking:
+        thread.join(20)
+    assert len(answers) == 2 and not any(a["ok"] for a in answers)
+    assert s.count("is not used: ") == 1
+    assert "serves with 2 workers" in s.reload(s.config())
+    s.settle()
+
+
 def metrics(s):
     return once(s.weir.admin, target="/metrics").body.decode()
 

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from lib import proc, wait
-from lib.client import once
+from lib.client import Client, compose, once, outcome
 from test_orphans import Orphans, orphans  # noqa: F401
 from test_upgrade import Load, config
 
@@ -142,6 +142,43 @@ def test_killed(orphans, relays, step, who):  # noqa: F811
     settle(one, old, successor, victim)
     serves(one)
     recover(one, old, successor)
+    with Load(one.address) as load:
+        load.more(20)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_killed_while_the_old_one_drains(orphans, who):  # noqa: F811
+    """It has taken over, and a client of the old one is still there: it is
+    served once more, unless it was its worker."""
+    one = orphans(config(workers=1))
+    old = one.first
+    successor = one.successor("-u", start_new_session=True)
+    with Client(one.address) as client:
+        assert client.get("/own").status == 200
+        wait.until(lambda: os.path.exists(one.path("run/up.sock")))
+        one.send(signal.SIGQUIT)
+        one.wait_taken()
+        one.weir.wait_log("leaving: draining")
+        victim = victim_of(who, old, successor.pid)
+        os.kill(victim, signal.SIGKILL)
+        if victim == successor.pid:
+            successor.wait(10)
+        wait.until(lambda: not alive(one.weir.process, victim))
+        serves(one)
+        client.send(compose(target="/own"))
+        kind, answer = outcome(client)
+        if who == "old worker":
+            assert kind == "none"
+        else:
+            assert kind == "complete" and answer.status == 200
+    if who != "old master":
+        one.wait_gone(old)
+    if who == "new master":
+        one.plain_start()
+    else:
+        assert one.pid == successor.pid
+    if who in ("new worker", "new background"):
+        wait.until(lambda: len(proc.children(successor.pid)) == 2, 10)
     with Load(one.address) as load:
         load.more(20)
 
