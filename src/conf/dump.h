@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * dump - the effective configuration as text that loads again (weir -T), and
- * the option tables as JSON, one line a row (weir --dump-options).
- */
+/* dump - the effective configuration as text that loads again (weir -T). */
 #ifndef CONF_DUMP_H
 #define CONF_DUMP_H
 
@@ -32,15 +29,5 @@ void conf_dump_quoted(FILE *out, struct span text);
 
 /* A value as it was read, in one line or several: for the group `custom`. */
 void conf_dump_node(const struct conf_dump *d, const struct conf_node *node);
-
-/*
- * Each row as {"path", "name", "type", "default", "min", "max", "range",
- * "unit", "values", "help", "flags"}; the rows of its table, where it has one,
- * follow with a longer path ("upstreams" + "." + "timeouts").
- */
-void conf_dump_items_json(FILE *out, const struct conf_table *table,
-    const char *path);
-/* Each variable as {"variable", "help"}. */
-void conf_dump_vars_json(FILE *out, const struct template_vars *vars);
 
 #endif

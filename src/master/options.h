@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /*
- * A line of JSON for each row of the option tables (see conf/dump.h), with its
+ * A line of JSON for each row of the option tables (see conf/rows.h), with its
  * level as "path", and for each variable of templates.
  */
 void options_print(FILE *out);

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "conf/dump.h"
 #include "conf/origins.h"
+#include "conf/rows.h"
 #include "printed.h"
 #include "thing.h"
 
@@ -323,7 +324,7 @@ test_items_json(void **state)
 	FILE *out = open_memstream(&text, &len);
 
 	(void)state;
-	conf_dump_items_json(out, &thing_table, "top");
+	conf_rows_items(out, &thing_table, "top");
 	fclose(out);
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		if (strstr(text, lines[i]) == NULL)
@@ -343,7 +344,7 @@ test_vars_json(void **state)
 	FILE *out = open_memstream(&text, &len);
 
 	(void)state;
-	conf_dump_vars_json(out, &thing_vars);
+	conf_rows_vars(out, &thing_vars);
 	fclose(out);
 	assert_string_equal(text,
 	    "{\"variable\":\"client.ip\",\"help\":\"the client's address\"}\n"
