@@ -16,6 +16,7 @@
 #include "site/generation.h"
 #include "upstream/backend.h"
 #include "upstream/backend_inherit.h"
+#include "upstream/backend_zone.h"
 #include "upstream/group.h"
 #include "upstream/places.h"
 

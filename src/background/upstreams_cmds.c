@@ -13,6 +13,7 @@
 #include "proxy/stats.h"
 #include "site/generation.h"
 #include "upstream/backend.h"
+#include "upstream/backend_zone.h"
 #include "upstream/group.h"
 #include "upstream/health.h"
 #include "upstream/lb_hash.h"

@@ -28,6 +28,7 @@
 #include "proxy/queue.h"
 #include "proxy/relay.h"
 #include "proxy/route.h"
+#include "upstream/backend_zone.h"
 #include "upstream/group.h"
 
 enum {

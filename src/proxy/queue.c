@@ -12,6 +12,7 @@
 #include "proxy/backend_h2.h"
 #include "proxy/exchange_private.h"
 #include "proxy/proxy_private.h"
+#include "upstream/backend_zone.h"
 #include "upstream/group.h"
 
 enum {

@@ -18,6 +18,7 @@
 #include "proxy/stats.h"
 #include "site/generation_private.h"
 #include "site/modules.h"
+#include "upstream/backend_zone.h"
 #include "upstream/group.h"
 #include "upstream/lane.h"
 

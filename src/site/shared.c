@@ -29,6 +29,7 @@
 #include "site/settings.h"
 #include "upstream/backend.h"
 #include "upstream/backend_inherit.h"
+#include "upstream/backend_zone.h"
 #include "upstream/lane.h"
 
 enum {

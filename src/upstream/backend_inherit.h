@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "upstream/backend.h"
+#include "upstream/backend_zone.h"
 
 struct backend_heritage;
 struct backend_zone;

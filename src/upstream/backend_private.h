@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "os/shmem.h"
-#include "upstream/backend.h"
+#include "upstream/backend_zone.h"
 
 struct backend_heritage;
 
@@ -58,5 +58,14 @@ size_t backend_zone_bytes(size_t slots);
 /* Takes the memory. */
 struct backend_zone *backend_zone_wrap(const struct shmem *memory,
     size_t slots);
+/*
+ * The slot of that name; else one never used; else the one that has been free
+ * longest, so that a name which comes back soon finds its slot as it was.
+ */
+struct backend_booking *backend_zone_find(struct backend_zone *zone,
+    struct span name);
+/* Hand the slot to another name, with everything in it as new. */
+void backend_zone_rename(struct backend_zone *zone,
+    struct backend_booking *o, struct span name);
 
 #endif

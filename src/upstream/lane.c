@@ -22,6 +22,7 @@
 #include "os/fdpass.h"
 #include "os/sock.h"
 #include "upstream/backend.h"
+#include "upstream/backend_zone.h"
 
 enum {
 	MESSAGE_LAYOUT = 2,

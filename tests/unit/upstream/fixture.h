@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "upstream/backend.h"
+#include "upstream/backend_zone.h"
 #include "upstream/group.h"
 
 enum { FIXTURE_BACKENDS_MAX = 64 };

@@ -19,6 +19,7 @@
 
 #include "os/shmem.h"
 #include "upstream/backend_inherit.h"
+#include "upstream/backend_zone.h"
 #include "upstream/lane.h"
 
 static struct backend_zone *left; /* the predecessor's */
