@@ -298,6 +298,20 @@ on_deadline(struct deadline *d)
 
 /* ---- the end of a drain ---- */
 
+bool
+client_conn_serves_admin(const struct proxy *proxy)
+{
+	LIST_EACH(&proxy->client_list, node, after) {
+		const struct client_conn *c =
+		    LIST_OF(node, struct client_conn, all);
+
+		if (c->is_admin && c->state < STATE_LINGER &&
+		    (c->state != STATE_IDLE || c->requests == 0))
+			return true;
+	}
+	return false;
+}
+
 static void
 cut_exchange(struct client_conn *c)
 {
@@ -311,6 +325,8 @@ client_conn_cut_all(struct proxy *proxy, struct proxy_cut *cut)
 	LIST_EACH(&proxy->client_list, node, after) {
 		struct client_conn *c = LIST_OF(node, struct client_conn, all);
 
+		bool is_idle_admin = c->is_admin && c->state == STATE_IDLE;
+
 		if (c->ex == NULL) {
 			cut->idle += !c->spec->is_admin;
 		} else {
@@ -318,7 +334,7 @@ client_conn_cut_all(struct proxy *proxy, struct proxy_cut *cut)
 			cut->tunnels += c->ex->is_tunnel;
 			cut_exchange(c);
 		}
-		client_conn_drop(c, true);
+		client_conn_drop(c, !is_idle_admin);
 	}
 	proxy_flush(proxy);
 }

@@ -26,6 +26,8 @@ void client_conn_bury(struct proxy *proxy);
 void client_conn_watch_late(struct proxy *proxy);
 /* At the end of a drain: cut all; how many had an exchange. */
 void client_conn_cut_all(struct proxy *proxy, struct proxy_cut *cut);
+/* See proxy_serves_admin(). */
+bool client_conn_serves_admin(const struct proxy *proxy);
 /*
  * Cut the tunnels that may not last as long as this in a drain; returns how
  * many there were.

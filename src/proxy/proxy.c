@@ -418,6 +418,12 @@ proxy_is_drained(const struct proxy *p)
 	return p->connections == p->admin_connections;
 }
 
+bool
+proxy_serves_admin(const struct proxy *p)
+{
+	return p->admin_connections > 0 && client_conn_serves_admin(p);
+}
+
 void
 proxy_on_drained(struct proxy *p, void (*fn)(void *arg), void *arg)
 {

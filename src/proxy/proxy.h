@@ -78,7 +78,15 @@ void proxy_announce_drain(struct proxy *p);
 bool proxy_is_draining(const struct proxy *p);
 /* True once no client connection but the admin's is left. */
 bool proxy_is_drained(const struct proxy *p);
-/* fn is called, once, when that becomes true during a drain. */
+/*
+ * True while a connection of the admin's has a request, or may have the first
+ * on its way.
+ */
+bool proxy_serves_admin(const struct proxy *p);
+/*
+ * fn is called, once, when it becomes drained during a drain, or when it is and
+ * a connection of the admin's ends.
+ */
 void proxy_on_drained(struct proxy *p, void (*fn)(void *arg), void *arg);
 /* Cut what is left, and count it. */
 void proxy_cut(struct proxy *p, struct proxy_cut *cut);

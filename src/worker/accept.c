@@ -187,6 +187,8 @@ on_readable(struct loop_watch *w, unsigned events)
 	struct accept *a = s->accept;
 
 	(void)events;
+	if (!s->spec->is_admin)
+		a->seen_ms = now_ms();
 	if (s->spec->is_admin)
 		accept_admin(s);
 	else if (s->is_last)
@@ -331,11 +333,29 @@ start_emptying(struct accept_socket *s)
 	}
 }
 
+/* One that is idle, and nobody follows it, need not wait for the silent. */
+static bool
+may_have_silent(const struct accept *a, bool is_stop)
+{
+	if (is_stop && (a->seen_ms == 0 ||
+	    now_ms() > a->seen_ms + 2 * ACCEPT_SILENT_MS))
+		return false;
+	for (size_t i = 0; i < a->socket_count; i++) {
+		const struct accept_socket *s = &a->sockets[i];
+
+		if (s->fd >= 0 && s->spec->defer_accept && is_served(s))
+			return true;
+	}
+	return false;
+}
+
 static void
-start_last_call(struct accept *a)
+start_last_call(struct accept *a, bool is_stop)
 {
 	a->is_emptying = true;
-	deadline_set(a->loop, &a->last_call, now_ms() + ACCEPT_LAST_CALL_MS);
+	deadline_set(a->loop, &a->last_call, now_ms() +
+	    (may_have_silent(a, is_stop) ? ACCEPT_SILENT_MS
+					 : ACCEPT_LAST_CALL_MS));
 }
 
 void
@@ -349,7 +369,7 @@ accept_drain(struct accept *a, bool is_stop)
 			if (s->fd >= 0 && !s->spec->is_admin)
 				start_emptying(s);
 		}
-		start_last_call(a);
+		start_last_call(a, true);
 	}
 	update_all(a);
 }
@@ -359,7 +379,7 @@ accept_leave(struct accept *a)
 {
 	a->is_draining = true;
 	if (!a->is_emptying)
-		start_last_call(a);
+		start_last_call(a, false);
 	update_all(a);
 }
 
@@ -391,7 +411,7 @@ accept_retire(struct accept *a, const uint8_t *gone, size_t gone_count)
 		}
 	}
 	if (is_any_gone)
-		start_last_call(a);
+		start_last_call(a, false);
 	update_all(a);
 }
 

@@ -43,6 +43,7 @@ struct accept {
 	struct deadline admin_retry;
 	struct deadline last_call; /* when emptying: nothing more comes */
 	struct deadline surplus;   /* by then it is empty */
+	uint64_t seen_ms;  /* when somebody came; 0 = never */
 	bool is_paused;    /* no descriptors, or connections enough */
 	bool is_admin_paused;
 	bool is_draining;  /* nothing but the admin's is watched */
@@ -73,7 +74,15 @@ void accept_adopt_all(struct accept *a);
  * accepted from.
  */
 void accept_set_paused(struct accept *a, bool is_paused);
-enum { ACCEPT_LAST_CALL_MS = 200 };
+enum {
+	ACCEPT_LAST_CALL_MS = 200,
+	/*
+	 * Who has connected and says nothing waits in the kernel, unseen (see
+	 * sock_defer_accept()), until that asks a second time, after a second.
+	 * Waited for where an address goes, and in a stop while clients come.
+	 */
+	ACCEPT_SILENT_MS = 1300,
+};
 
 /*
  * Watch no more than the admin's.  is_stop: nobody comes after us, so accept

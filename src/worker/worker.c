@@ -33,7 +33,10 @@
 #include "site/shared.h"
 #include "worker/accept.h"
 
-enum { SURPLUS_MS = 5000 }; /* until surplus sockets are empty */
+enum {
+	SURPLUS_MS = 5000, /* until surplus sockets are empty */
+	ADMIN_MS = 5000,   /* for the last questions of the admin's */
+};
 
 struct worker {
 	const struct process_boot *boot;
@@ -45,10 +48,12 @@ struct worker {
 	struct proxy *proxy;
 	struct deadline drain;  /* what is left is cut */
 	struct deadline orphan; /* without a master long enough */
+	struct deadline admin;  /* the admin's are waited for no longer */
 	struct loop_task check; /* is the drain over? */
 	bool is_serving;
 	bool is_draining;
 	bool is_orphan;
+	bool is_admin_late;
 };
 
 /* ---- the end ---- */
@@ -66,6 +71,26 @@ on_drained(void *arg)
 	check_drained(arg);
 }
 
+static void
+on_admin_deadline(struct deadline *d)
+{
+	struct worker *w = LIST_OF(d, struct worker, admin);
+
+	w->is_admin_late = true;
+	check_drained(w);
+}
+
+/* All else is over: who asks how we are is answered, too. */
+static bool
+must_answer_admin(struct worker *w)
+{
+	if (w->is_admin_late || !proxy_serves_admin(w->proxy))
+		return false;
+	if (w->admin.at_ms == DEADLINE_NEVER)
+		deadline_set(w->loop, &w->admin, now_ms() + ADMIN_MS);
+	return true;
+}
+
 /* At the end of a turn, when connections and queues are what they are. */
 static void
 on_check(struct loop_task *t)
@@ -74,7 +99,11 @@ on_check(struct loop_task *t)
 
 	if (!proxy_is_drained(w->proxy))
 		proxy_on_drained(w->proxy, on_drained, w);
-	else if (!accept_is_emptying(&w->accept))
+	else if (accept_is_emptying(&w->accept))
+		return;
+	else if (must_answer_admin(w))
+		proxy_on_drained(w->proxy, on_drained, w);
+	else
 		loop_stop(w->loop);
 }
 
@@ -349,6 +378,7 @@ open_all(struct worker *w, struct error *err)
 	}
 	deadline_init(&w->drain, on_drain_deadline);
 	deadline_init(&w->orphan, on_orphan_deadline);
+	deadline_init(&w->admin, on_admin_deadline);
 	loop_task_init(&w->check, on_check);
 	if (channel_start(&w->channel, w->loop, w->boot->channel_fd,
 	    on_message, err) != 0)
@@ -369,6 +399,7 @@ close_all(struct worker *w)
 			w->boot->orphan_stop(w->boot->orphan_arg, w->loop);
 		deadline_stop(w->loop, &w->drain);
 		deadline_stop(w->loop, &w->orphan);
+		deadline_stop(w->loop, &w->admin);
 		signals_stop(&w->signals);
 		channel_stop(&w->channel);
 	}

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from lib import conf, proc, wait
-from lib.client import Client, compose, outcome
+from lib.client import Client, compose, once, outcome
 from lib.origin import big
 from lib import weir as runner
 from lib.weir import sanitized
@@ -451,6 +451,19 @@ def test_term_answers_idle_connections_once_more(start, origin):
         assert client.closed()
         client.close()
     assert weir.wait_exit(5) == 0
+
+
+def test_term_hears_out_who_has_just_connected(start, origin):
+    """Its connection waits in the kernel, unseen, until it says something."""
+    weir = start(proxied(origin, 1))
+    assert once(weir.address, target="/own").status == 200
+    with Client(weir.address) as silent:
+        weir.send_signal(signal.SIGTERM)
+        # It is seen a second later: then it is let in, and waited for.
+        wait.until(lambda: weir.metrics().sum(
+            "weir_proxy_connections", state="open") >= 2)
+        assert silent.get("/own").status == 200
+    assert weir.wait_exit(10) == 0
 
 
 @pytest.mark.short

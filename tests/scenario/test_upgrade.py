@@ -381,6 +381,27 @@ def test_open_connection_is_served_by_the_old_one(instance):
 
 # -- daemon ----------------------------------------------------------------
 
+def test_question_of_the_admin(instance):
+    """What was asked of the old one, or is about to be, is answered."""
+    one = instance()
+
+    def is_open():
+        return one.weir.metrics().sum("weir_proxy_connections",
+                                      state="open") >= 3
+    with Client(one.weir.admin) as fresh, Client(one.weir.admin) as begun:
+        begun.send(b"GET /metrics HTTP/1.1\r\n")
+        wait.until(is_open)
+        one.send(signal.SIGUSR2)
+        one.wait_taken()
+        one.weir.wait_log("leaving: draining")
+        begun.send(b"Host: a\r\n\r\n")
+        assert begun.response().status == 200
+        answer = fresh.get("/metrics")
+        assert answer.status == 200
+        assert answer.fields.tokens("connection") == ["close"]
+        one.wait_gone(one.first)
+
+
 def test_daemon(instance):
     """-d -u returns when it waits; the pid file names the old one."""
     one = instance(config(error_log={"path": "@DIR@/error.log"}))

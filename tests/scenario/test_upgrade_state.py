@@ -87,17 +87,8 @@ def two_routes(**top):
         listen=[ADDRESS]), **top)
 
 
-def metrics(weir):
-    """A worker that ends does not wait for connections of the admin."""
-    while True:
-        try:
-            return weir.metrics()
-        except ConnectionResetError:
-            pass
-
-
 def total(weir, **labels):
-    return metrics(weir).sum("weir_route_requests_total", **labels)
+    return weir.metrics().sum("weir_route_requests_total", **labels)
 
 
 @pytest.mark.parametrize("how, top", UPGRADES, ids=IDS[1:])
@@ -112,7 +103,7 @@ def test_counters(changing, how, top):
     for _ in range(3):
         assert once(weir.address, target="/b").status == 200
     assert total(weir, route="a") == 5
-    seen = metrics(weir).sum("weir_process_starts_total")
+    seen = weir.metrics().sum("weir_process_starts_total")
     it.upgrade(**top)
     wait.until(lambda: total(weir, route="a") == 5)
     assert total(weir, route="b") == 3
@@ -125,7 +116,7 @@ def test_counters(changing, how, top):
     it.one.wait_gone(it.one.first)
     weir.wait_log("the predecessor has ended")
     assert total(weir, route="a") == 6 and total(weir, route="b") == 4
-    assert metrics(weir).sum("weir_process_starts_total") > seen
+    assert weir.metrics().sum("weir_process_starts_total") > seen
     assert ("counters have another layout" in weir.log) == (top is not SAME)
     # And once more, from there.
     it.upgrade(**SAME)
