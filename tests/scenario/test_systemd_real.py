@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import time
 
 import pytest
 
@@ -20,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SRCDIR = os.environ.get("WEIR_SRCDIR") or os.path.join(HERE, "..", "..")
 SBIN = "/run/weir-test/sbin"
 CONF = "/etc/weir/weir.conf"
-WATCHDOG_S = 3  # 30 in the unit
+WATCHDOG_S, STOP_S = 3, 2  # 30 and 120 in the unit
 
 
 def unit(name, port):
@@ -37,6 +38,16 @@ def unit(name, port):
                         "ListenStream=127.0.0.1:%d" % port)
 
 
+def shorter(text):
+    """The same unit with less patience."""
+    for name, seconds in (("WatchdogSec", WATCHDOG_S),
+                          ("TimeoutStopSec", STOP_S)):
+        text, count = re.subn(r"(?m)^%s=.*$" % name,
+                              "%s=%ds" % (name, seconds), text)
+        assert count == 1, name
+    return text
+
+
 class Site:
     """weir in it: one answer, at one address."""
 
@@ -46,8 +57,7 @@ class Site:
         self.systemd = Systemd({
             name: unit(name, self.port) for name in
             ("weir.service", "weir-forking.service", "weir.socket")} | {
-            "weir-watchdog.service": unit("weir.service", self.port).replace(
-                "WatchdogSec=30s", "WatchdogSec=%ds" % WATCHDOG_S)})
+            "weir-short.service": shorter(unit("weir.service", self.port))})
         for program in ("weir", "weirctl"):
             self.install(program)
 
@@ -94,7 +104,7 @@ class Site:
 
     def end(self):
         for name in ("weir.socket", "weir.service", "weir-forking.service",
-                     "weir-watchdog.service"):
+                     "weir-short.service"):
             self.systemd.ctl("stop", name)
             self.systemd.ctl("reset-failed", name)
         left = [proc.title(pid) for pid in
@@ -202,6 +212,23 @@ def test_stop(site):
     assert s.show("weir.service", "Result") == "success"
 
 
+def test_long_drain(site):
+    """One that takes longer than TimeoutStopSec asks for the time."""
+    s, name = site.systemd, "weir-short.service"
+    site.start(name)
+    with Client(site.address) as client:
+        assert client.get("/").body == b"here"
+        assert s.ctl("stop", "--no-block", name)[0] == 0
+        wait.until(lambda: "draining" in site.log)
+        # Waiting is what is tested: it would be killed meanwhile.
+        time.sleep(2 * STOP_S)
+        assert s.show(name, "ActiveState") == "deactivating"
+        answer = client.get("/")
+        assert answer.status == 200
+    wait.until(lambda: s.show(name, "ActiveState") == "inactive", 20)
+    assert s.show(name, "Result") == "success"
+
+
 def test_failed_start(site):
     """It fails loudly, and leaves nothing."""
     site.write(extra="wrokers = 2;\n")
@@ -237,7 +264,7 @@ def fed(site, name, times):
 def test_watchdog(site):
     """It is fed, by a successor too; a master that hangs is killed, and the
     next one takes over from the workers that served on meanwhile."""
-    s, name = site.systemd, "weir-watchdog.service"
+    s, name = site.systemd, "weir-short.service"
     site.start(name)
     assert s.show(name, "WatchdogUSec") == "%ds" % WATCHDOG_S
     fed(site, name, 3)
