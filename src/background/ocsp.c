@@ -39,6 +39,7 @@ enum {
 	SPREAD_MS = 200,     /* of the first ones */
 	REFRESH_MIN_MS = 5000,
 	RETRY_MIN_MS = 5000, /* then doubled */
+	ARRIVED_MS = 30000,  /* then what was handed over is in use */
 	RETRY_MAX_MS = 3600000,
 	HEAD_MAX = 8192,
 	FIELDS_MAX = 100,
@@ -71,6 +72,7 @@ struct fetch {
 	struct h1_state h1;
 	struct h1_body body;
 	bool head_done;
+	int64_t fed_until_s;      /* of what was handed over; 0 = it arrived */
 	unsigned failures;
 	char why[256];            /* of the last one; "" = it was good */
 };
@@ -178,6 +180,7 @@ succeed(struct fetch *f, int64_t until_s)
 {
 	struct ocsp *o = f->owner;
 	int64_t now_s = (int64_t)(now_wall_ms() / 1000);
+	uint64_t refresh_ms;
 
 	let_go(f);
 	counter_add(&o->config.counters[PROXY_STAT_OCSP_GOOD], 1);
@@ -187,7 +190,9 @@ succeed(struct fetch *f, int64_t until_s)
 		    (unsigned)f->target.port);
 	f->failures = 0;
 	f->why[0] = '\0';
-	rest(f, ocsp_refresh_ms(now_s, until_s, entropy_fast()));
+	f->fed_until_s = until_s;
+	refresh_ms = ocsp_refresh_ms(now_s, until_s, entropy_fast());
+	rest(f, refresh_ms < ARRIVED_MS ? refresh_ms : ARRIVED_MS);
 	loop_defer(o->config.loop, &o->task);
 }
 
@@ -477,6 +482,25 @@ on_task(struct loop_task *t)
 	}
 }
 
+/*
+ * What was fetched has come back from the master, to all: it rests until it is
+ * half over.  Else it got lost, and is fetched once more.
+ */
+static bool
+has_arrived(struct fetch *f)
+{
+	int64_t now_s = (int64_t)(now_wall_ms() / 1000);
+	int64_t fed_until_s = f->fed_until_s, from_s, until_s;
+
+	f->fed_until_s = 0;
+	tls_staple_times(f->spec->tls, f->pair, &from_s, &until_s);
+	if (fed_until_s == 0 || until_s != fed_until_s ||
+	    ocsp_refresh_ms(now_s, until_s, 0) <= ARRIVED_MS)
+		return false;
+	rest(f, ocsp_refresh_ms(now_s, until_s, entropy_fast()));
+	return true;
+}
+
 static void
 on_deadline(struct deadline *d)
 {
@@ -487,6 +511,8 @@ on_deadline(struct deadline *d)
 		    : "it cannot be reached in time");
 		return;
 	}
+	if (has_arrived(f))
+		return;
 	f->state = FETCH_QUEUED;
 	list_push_back(&f->owner->queue, &f->queued);
 	loop_defer(f->owner->config.loop, &f->owner->task);

@@ -16,6 +16,7 @@ from conftest import need
 from lib import conf, wait
 from lib.tls import Certs, RSA, openssl
 from lib.weir import run
+from test_upgrade import Instance
 
 pytestmark = pytest.mark.short
 
@@ -231,6 +232,37 @@ def test_fetched_and_stapled(start, certs, origin):
                not set(weir.workers()) & set(before), 20)
     weir.expect_new_children()
     assert all(stapled(weir, "fetched.example") == "good" for _ in range(4))
+
+
+def test_after_an_upgrade(start, certs, origin):
+    """The successor fetches at once; a reload of it, with the responder gone,
+    begins with what it has."""
+    port = free_port()
+    authority = Authority(certs, "upgraded")
+    pair = authority.issue("moved", "http://127.0.0.1:%d/" % port)
+    responder = Responder(authority, port)
+    weir = None
+    try:
+        weir = Instance(start, conf.proxy(origin, listen=[{
+            "address": conf.address(), "tls": {"certificates": [
+                {"cert": pair[0], "key": pair[1], "ocsp_fetch": True}]}}],
+            top={"workers": 2, "upgrade_sock": "@DIR@/run/up.sock",
+                 "pid_file": "@DIR@/run/weir.pid"}))
+        wait.until(lambda: stapled(weir, "moved.example") == "good", 20)
+        weir.send(signal.SIGUSR2)
+        weir.wait_taken()
+        weir.wait_gone(weir.first, 20)
+        wait.until(lambda: all(stapled(weir, "moved.example") == "good"
+                               for _ in range(4)), 20)
+        responder.stop()
+        weir.send(signal.SIGHUP)
+        weir.wait_log("reloaded: generation 2 serves", 20)
+        assert all(stapled(weir, "moved.example") == "good"
+                   for _ in range(8))
+    finally:
+        responder.stop()
+        if weir:
+            weir.finish()
 
 
 def test_responder_comes_later(start, certs, origin):
