@@ -18,6 +18,7 @@
 #include "master/children.h"
 #include "master/given.h"
 #include "master/listeners.h"
+#include "master/startdir.h"
 #include "os/loop.h"
 #include "site/confine.h"
 #include "site/generation.h"
@@ -363,6 +364,17 @@ open_sockets(struct generations *gs, struct generations_live *l,
 	    count, workers, err);
 }
 
+/* It names logs and files as they were named when it was loaded. */
+static int
+attach(struct generations *gs, struct generation *g, struct error *err)
+{
+	int here = startdir_enter(gs->config.directory_fd);
+	int result = generation_attach(g, gs->config.shared, err);
+
+	startdir_leave(here);
+	return result;
+}
+
 int
 generations_prepare(struct generations *gs, struct generation *g,
     struct error *err)
@@ -376,7 +388,7 @@ generations_prepare(struct generations *gs, struct generation *g,
 		    "master's memory already: an upgrade or a restart turns "
 		    "it on");
 	}
-	if (generation_attach(g, gs->config.shared, err) != 0) {
+	if (attach(gs, g, err) != 0) {
 		generation_free(g);
 		return -1;
 	}

@@ -45,6 +45,7 @@ struct generations_config {
 	struct shared *shared;
 	const struct proc_account *account; /* NULL: not root */
 	int lifeline[2]; /* see struct process_boot */
+	int directory_fd; /* where paths begin; -1 = here */
 	struct given *given; /* for the first generation; NULL = none */
 	/*
 	 * The sockets of a predecessor that still serves, or NULL: then the

@@ -25,6 +25,7 @@
 #include "master/master_private.h"
 #include "master/master_signals.h"
 #include "master/master_start.h"
+#include "master/startdir.h"
 #include "master/upgrade_come.h"
 #include "master/upgrade_leave.h"
 #include "master/upgrade_left.h"
@@ -83,9 +84,13 @@ on_tend(struct deadline *d)
 {
 	struct master *m = LIST_OF(d, struct master, tend);
 	const struct generation_send send = { check_file, spread_files, m };
+	int here = startdir_enter(m->settings->working_directory != NULL
+	    ? m->directory_fd : -1);
+	uint64_t pause_ms = generation_tend(
+	    generations_serving(&m->generations), &send);
 
-	deadline_set(m->loop, &m->tend, now_ms() + generation_tend(
-	    generations_serving(&m->generations), &send));
+	startdir_leave(here);
+	deadline_set(m->loop, &m->tend, now_ms() + pause_ms);
 }
 
 void

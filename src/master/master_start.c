@@ -205,6 +205,7 @@ open_generation(struct master *m, struct error *err)
 		.shared = m->shared,
 		.account = geteuid() == 0 ? &m->account : NULL,
 		.lifeline = { m->lifeline[0], m->lifeline[1] },
+		.directory_fd = m->directory_fd,
 		.given = &m->given,
 		.left = upgrade_left_listeners(m),
 		.worker_main = m->boot->worker_main,

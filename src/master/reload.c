@@ -2,8 +2,6 @@
 /* reload - the states of a reload, and who waits for it. */
 #include "master/reload.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +15,7 @@
 #include "base/str.h"
 #include "conf/report.h"
 #include "master/generations.h"
+#include "master/startdir.h"
 #include "site/generation.h"
 
 struct reload_waiter {
@@ -136,20 +135,10 @@ decline(struct reload *r, const char *why)
 static struct generation *
 load(struct reload *r, struct conf_report *report)
 {
-	int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct generation *g;
+	int here = startdir_enter(r->config.directory_fd);
+	struct generation *g = generation_load(r->config.source, report);
 
-	if (here >= 0 && r->config.directory_fd >= 0 &&
-	    fchdir(r->config.directory_fd) != 0)
-		log_warn(NULL, "going to the directory of the start: %s",
-		    strerror(errno));
-	g = generation_load(r->config.source, report);
-	if (here >= 0) {
-		if (fchdir(here) != 0)
-			log_warn(NULL, "going back to the directory: %s",
-			    strerror(errno));
-		close(here);
-	}
+	startdir_leave(here);
 	return g;
 }
 

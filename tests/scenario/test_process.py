@@ -6,6 +6,7 @@ import pwd
 import re
 import resource
 import selectors
+import shutil
 import signal
 import socket
 import threading
@@ -13,10 +14,11 @@ import time
 
 import pytest
 
-from lib import conf, proc, wait
+from conftest import need
+from lib import conf, proc, tls, wait
+from lib import weir as runner
 from lib.client import Client, compose, once, outcome
 from lib.origin import big
-from lib import weir as runner
 from lib.weir import sanitized
 
 pytestmark = pytest.mark.process
@@ -772,6 +774,52 @@ def test_working_directory(start, origin):
     weir = start(proxied(origin, working_directory="/"))
     for pid in weir.processes():
         assert os.readlink("/proc/%d/cwd" % pid) == "/"
+
+
+def test_relative_paths_and_working_directory(start, origin):
+    """They begin where weir was started, also at a reload, an upgrade, and
+    when a file has changed meanwhile."""
+    need("openssl")
+    certs = tls.Certs()
+    one, two = [certs.own(name, "localhost") for name in ("one", "two")]
+    config = with_files(origin, working_directory="/",
+                        error_log={"path": "error.log"},
+                        http={"accesslog": [{"path": "access.log"}]})
+    config["services"][0]["listen"].append({
+        "address": conf.address(),
+        "tls": {"cert": "own.pem", "key": "own.key"}})
+    weir = start(config, start=False)
+    weir.args = ["-c", "weir.conf"]
+    os.mkdir(weir.path("run"), 0o755)
+
+    def put(pair):
+        for source, name in zip(pair, ("own.pem", "own.key")):
+            shutil.copy(source, weir.path(name + ".new"))
+            os.rename(weir.path(name + ".new"), weir.path(name))
+
+    def logged(what, name="error.log"):
+        wait.until(lambda: os.path.exists(weir.path(name)) and
+                   re.search(what, weir.read(name)), 15, what=what)
+    put(one)
+    weir.start()
+    put(two)
+    certs.remove()
+    logged("certificate own.pem has changed and is used")
+    weir.write("weir.conf", weir.text.replace("error.log", "other.log"))
+    weir.send_signal(signal.SIGHUP)
+    logged("reloaded: generation 2 ", "other.log")
+    assert weir.get("/own").status == 200
+    logged("/own", "access.log")
+    weir.send_signal(signal.SIGUSR2)
+    logged("has taken over", "other.log")
+    assert weir.wait_exit() == 0
+    assert weir.get("/own").status == 200
+    successor = int(weir.read("weir.pid"))
+    os.kill(successor, signal.SIGINT)
+    wait.until(lambda: not proc.alive(successor), 15)
+    assert " error: " not in weir.read("error.log") + weir.read("other.log")
+    # What is warned of before the log is known.
+    assert "error" not in weir.log
 
 
 # -- limits ----------------------------------------------------------------
