@@ -648,6 +648,18 @@ def test_cut_at_the_deadline(a_site, origin):
     release.set()
 
 
+def test_worker_that_does_not_end(a_site):
+    """It hangs at the end of its drain: it is killed, and that is said."""
+    s = a_site(workers=1, shutdown_timeout="100ms")
+    hung, = s.weir.workers()
+    os.kill(hung, signal.SIGSTOP)
+    s.reload()
+    s.weir.wait_log("generation 1: 1 worker did not end in time and was "
+                    "killed")
+    s.settle(2)
+    assert not proc.alive(hung) and s.weir.get("/own").status == 200
+
+
 @pytest.mark.short
 def test_shutdown_delay(a_site):
     """TERM: it serves on while /healthz says 503; a second one drains no

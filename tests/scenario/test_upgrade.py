@@ -516,6 +516,9 @@ class Copy(Instance):
         self.first = self.pid
 
     def replace(self, content):
+        if content is None:
+            os.unlink(self.weir.path("bin/weir"))
+            return
         path = self.weir.write("bin/new", content)
         os.chmod(path, 0o755)
         os.rename(path, self.weir.path("bin/weir"))
@@ -525,6 +528,7 @@ BAD = [
     ("false", "#!/bin/sh\nexit 1\n", "ended with status 1"),
     ("crash", "#!/bin/sh\nkill -SEGV $$\n", "was killed by SIGSEGV"),
     ("text", "this is no program\n", "Exec format error"),
+    ("none", None, "executing .*/bin/weir: No such file"),
     ("hang", "#!/bin/sh\nexec sleep 100\n", "not ready within 500 ms"),
 ]
 

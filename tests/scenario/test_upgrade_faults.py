@@ -7,6 +7,8 @@ goes on to whoever is left.
 # SPDX-License-Identifier: BSD-2-Clause
 import array
 import os
+import re
+import resource
 import select
 import signal
 import socket
@@ -220,6 +222,34 @@ def recover(one, old, successor):
         one.plain_start()
     else:
         assert one.pid == masters()[0]
+
+
+def test_descriptors_run_out(orphans):  # noqa: F811
+    """A successor has too few, at one step after the other: each time the
+    old instance says so once and serves on; with enough it takes over."""
+    one = orphans(config(upgrade_timeout="1s", quit_alone="serve"))
+    needs = len(proc.fds(one.first))  # and then some of its own
+    for more in range(-3, 100, 3):
+        limit = (needs + more,) * 2
+        seen = len(one.weir.log)
+        successor = one.successor("-u", preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, limit))  # noqa: B023
+        wait.until(lambda: os.path.exists(one.path("run/up.sock")))
+        one.send(signal.SIGQUIT)
+        wait.until(lambda: re.search("upgrade failed: |has taken over",
+                                     one.weir.log[seen:]), 15)
+        if "has taken over" in one.weir.log[seen:]:
+            break
+        assert successor.wait(15) == 1
+        assert one.pid == one.first
+        log = one.weir.log[seen:]
+        assert "Too many open files" in log
+        assert len(re.findall(r"%d\] error: upgrade failed: .*; this instance "
+                              "serves on" % one.first, log)) == 1, log
+        serves(one)
+    assert more >= 3
+    one.wait_taken()
+    one.wait_gone(one.first)
 
 
 @pytest.mark.parametrize("step", ["ready", "taken"])
