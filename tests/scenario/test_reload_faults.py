@@ -163,6 +163,22 @@ def test_killed_while_the_old_one_drains(a_site, origin, who):  # noqa: F811
     s.settle()
 
 
+@pytest.mark.parametrize("step", ["check", "start"])
+def test_stop_during_a_reload(a_site, step):  # noqa: F811
+    """TERM ends it: no error, and nothing of the new one is left."""
+    s = a_site(**PATIENT)
+    new = begin(s, step)
+    with Client(s.weir.address) as client:
+        assert client.get("/own").status == 200
+        s.weir.send_signal(signal.SIGTERM)
+        s.weir.wait_log("notice: reload: weir is stopping")
+        answer = client.get("/own")
+        assert "close" in answer.fields.tokens("connection")
+    assert s.weir.wait_exit() == 0
+    assert not s.weir.processes() and not any(map(proc.alive, new))
+    assert not errors(s.weir.log) and not s.count("reloaded: ")
+
+
 def test_process_that_cannot_start(a_site):  # noqa: F811
     """Which one was not ready in time, or why it died: in one line, and the
     same from weirctl, with status 1."""
