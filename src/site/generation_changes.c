@@ -23,6 +23,8 @@ struct thing {
 	char *name;
 	uint64_t print; /* a hash */
 	bool is_seen;
+	bool is_first;   /* what follows is ordered anew */
+	bool is_ordered; /* its place among those like it counts */
 };
 
 struct things {
@@ -93,6 +95,8 @@ add_route(struct things *t, const char *service, const struct route *r)
 		    r->module_confs[i]));
 	add(t, print, "route", strchr(r->name, '/') != NULL ? "" : service,
 	    r->name);
+	/* The first one that matches takes a request. */
+	t->items[t->count - 1].is_ordered = r->path_regex != NULL;
 }
 
 static void
@@ -104,6 +108,7 @@ add_service(struct things *t, const struct service *service)
 		print = mix(print, print_level(t, modules_get(i)->table,
 		    service->fallback.module_confs[i]));
 	add(t, print, "service", "", service->name);
+	t->items[t->count - 1].is_first = true;
 	for (size_t i = 0; i < service->route_count; i++)
 		add_route(t, service->name, service->routes[i]);
 }
@@ -217,10 +222,29 @@ tell(generation_line_fn *fn, void *arg, const char *what, const char *name)
 	fn(arg, str_terminate(&s));
 }
 
+/*
+ * It stood behind one before which it stands now.  last: of those that did not
+ * move, the place of the last one.
+ */
+static bool
+has_moved(const struct thing *now, const struct thing *was,
+    const struct thing **last)
+{
+	if (now->is_first)
+		*last = NULL;
+	if (!now->is_ordered || was == NULL || !was->is_ordered)
+		return false;
+	if (*last != NULL && was < *last)
+		return true;
+	*last = was;
+	return false;
+}
+
 void
 generation_changes(const struct generation *a, const struct generation *b,
     generation_line_fn *fn, void *arg)
 {
+	const struct thing *last = NULL;
 	struct things before, after;
 	struct hash_map by_name;
 
@@ -234,10 +258,11 @@ generation_changes(const struct generation *a, const struct generation *b,
 		const struct thing *now = &after.items[i];
 		struct thing *was =
 		    hash_map_get(&by_name, span_cstr(now->name));
+		bool moved = has_moved(now, was, &last);
 
 		if (was == NULL)
 			tell(fn, arg, "added", now->name);
-		else if (was->print != now->print)
+		else if (was->print != now->print || moved)
 			tell(fn, arg, "changed", now->name);
 		if (was != NULL)
 			was->is_seen = true;

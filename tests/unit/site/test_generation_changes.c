@@ -78,6 +78,8 @@ add_line(void *arg, const char *line)
 #define ALL "{ name = \"all\"; path = \"/\"; upstream = \"app\"; }"
 #define API(more) "{ name = \"api\"; path = \"/api\"; upstream = \"app\"; " \
 	more "}, "
+#define REGEX(name) "{ name = \"" name "\"; path_regex = \"^/" name "\"; " \
+	"upstream = \"app\"; }, "
 #define TWO(address, more) "services = ( { name = \"one\"; listen = ( " \
 	AT("127.0.0.1:8", "") " ); routes = ( " ALL " ); }, " \
 	"{ name = \"two\"; listen = ( " AT(address, "") " ); routes = ( " \
@@ -111,6 +113,12 @@ static const struct {
 	    API("buffer = \"64KB\"; ") ALL),
 	    "changed service web\nadded route web/api\n"
 	    "changed route web/all\n" },
+	{ "the place of one that a regex finds",
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", REGEX("b") API("")
+	    REGEX("c") ALL),
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", API("") REGEX("c")
+	    REGEX("a") REGEX("b") ALL),
+	    "added route web/a\nchanged route web/b\n" },
 	{ "a listener comes, another goes", PLAIN,
 	    TOP UP WEB(AT("127.0.0.1:2", ""), "", ALL),
 	    "added listener 127.0.0.1:2\nremoved listener 127.0.0.1:1\n" },
