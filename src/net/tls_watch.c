@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -68,6 +69,53 @@ has_name(const struct tls_pair *pair, const char *name)
 	return false;
 }
 
+/* Who of the chain has signed it; NULL if nobody has. */
+static X509 *
+issuer_in(STACK_OF(X509) *chain, X509 *cert)
+{
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		X509 *other = sk_X509_value(chain, i);
+
+		if (X509_check_issued(other, cert) == X509_V_OK &&
+		    X509_verify(cert, X509_get0_pubkey(other)) == 1)
+			return other;
+	}
+	ERR_clear_error();
+	return NULL;
+}
+
+/*
+ * Those behind it must be its issuers, in whatever order, and be valid today;
+ * and they may not be forgotten where there were some.
+ */
+static int
+check_chain(const struct tls_pair *old, const struct tls_pair *pair,
+    struct error *err)
+{
+	int count = sk_X509_num(pair->chain), at = 0;
+	X509 *cert = pair->cert;
+
+	if (count <= 0)
+		return sk_X509_num(old->chain) <= 0 ||
+		    X509_check_issued(cert, cert) == X509_V_OK ? 0
+		    : error_set(err, "the chain behind it is missing");
+	for (; at < count; at++) {
+		X509 *issuer = issuer_in(pair->chain, cert);
+
+		if (issuer == NULL || issuer == cert)
+			break;
+		cert = issuer;
+		if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0)
+			return error_set(err, "a certificate behind it has "
+			    "expired");
+		if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0)
+			return error_set(err, "a certificate behind it is "
+			    "not valid yet");
+	}
+	return at > 0 ? 0 : error_set(err, "none of the certificates behind "
+	    "it has signed it");
+}
+
 /* May it take the place of the old one? */
 static int
 check(const struct tls_pair *old, const struct tls_pair *pair,
@@ -88,7 +136,7 @@ check(const struct tls_pair *old, const struct tls_pair *pair,
 			return error_set(err, "it is not for %s any more",
 			    old->names[i]);
 	}
-	return 0;
+	return check_chain(old, pair, err);
 }
 
 /*

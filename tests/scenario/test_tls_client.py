@@ -524,13 +524,26 @@ def test_replaced_certificate_is_used(start, certs, origin):
     wait.until(lambda: peers(weir) == {der(new)}, 10)
 
 
+def chained(certs, name, ca, days=30):
+    """A pair with an intermediate behind it."""
+    middle = certs.signed(name + "-middle", ca, "middle", is_ca=True,
+                          days=days)
+    leaf = certs.signed(name, middle, "watched.example")
+    return certs.joined(name + "-all.pem", leaf[0], middle[0]), leaf[1]
+
+
 @pytest.mark.parametrize("how,why", [
     ("key", "the key is not the certificate's"),
     ("names", "it is not for watched.example any more"),
     ("expired", "it has expired"), ("kind", "the key is of another kind"),
-    ("broken", "no certificate"), ("gone", "reading .*c.pem")])
+    ("broken", "no certificate"), ("gone", "reading .*c.pem"),
+    ("chain", "none of the certificates behind it has signed it"),
+    ("no chain", "the chain behind it is missing"),
+    ("old chain", "a certificate behind it has expired")])
 def test_bad_replacement_is_not_used(start, certs, origin, how, why):
     old = certs.own("old-" + how, "watched.example")
+    if "chain" in how:
+        old = chained(certs, "chain-" + how, certs.others)
     weir = watched(start, origin, old)
     if how == "key":
         put(weir, (old[0], certs.b[1]))
@@ -541,6 +554,15 @@ def test_bad_replacement_is_not_used(start, certs, origin, how, why):
         put(weir, certs.signed("was", ca, "watched.example", days=-1))
     elif how == "kind":
         put(weir, certs.own("rsa-" + how, "watched.example", kind=RSA))
+    elif how == "chain":
+        new = certs.signed("new-" + how, certs.clients, "watched.example")
+        put(weir, (certs.joined("wrong.pem", new[0], certs.others[0]),
+                   new[1]))
+    elif how == "no chain":
+        put(weir, certs.signed("new-" + how, certs.others,
+                               "watched.example"))
+    elif how == "old chain":
+        put(weir, chained(certs, "new-" + how, certs.others, days=-1))
     elif how == "broken":
         weir.write("c.pem", "nothing\n")
     else:
