@@ -159,11 +159,12 @@ static void begin(struct probe *p);
 static void
 connect_next(struct probe *p, int error)
 {
-	struct addr a;
+	struct addr a, memory;
 
 	while (next_address(p, &a)) {
 		bool pending = false;
-		int fd = sock_connect(&a, &pending);
+		int fd = sock_connect_from(group_conf_source(
+		    p->backend->group->conf, &a, &memory), &a, &pending);
 
 		if (fd < 0) {
 			error = errno;

@@ -72,6 +72,9 @@ int sock_admit_new(int fd);
  * -1 with errno on failure.
  */
 int sock_connect(const struct addr *a, bool *in_progress);
+/* The same from an address of ours, any port; NULL = the kernel chooses. */
+int sock_connect_from(const struct addr *from, const struct addr *a,
+    bool *in_progress);
 /* The pending error of a connect: 0 or an errno. */
 int sock_error(int fd);
 int sock_nodelay(int fd);

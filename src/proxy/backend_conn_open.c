@@ -168,12 +168,13 @@ connect_next(struct exchange *ex, struct backend_conn **out,
 	struct proxy *proxy = ex->proxy;
 	/* Before the address: what has gone since is seen. */
 	uint32_t tenancy = backend_tenancy(ex->backend);
-	struct addr addr;
+	struct addr addr, memory;
 	int error = EHOSTUNREACH;
 
 	while (group_address(ex->group, ex->backend, seen, &addr) == 0) {
 		struct backend_conn *bc;
-		int fd = sock_connect(&addr, pending);
+		int fd = sock_connect_from(group_conf_source(ex->group->conf,
+		    &addr, &memory), &addr, pending);
 
 		if (fd < 0) {
 			error = errno;

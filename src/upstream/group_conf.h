@@ -82,6 +82,7 @@ struct group_conf {
 	uint32_t interim_responses_max;
 	uint32_t protocol;         /* enum group_protocol */
 	uint32_t proxy_protocol;   /* version to send, 0 = none */
+	struct conf_strings bind;  /* addresses to connect from; empty = any */
 	uint32_t h2_streams_max;   /* exchanges on one connection */
 	uint64_t h2_ping_interval_ms; /* 0 = off */
 	uint64_t h2_ping_timeout_ms;
@@ -95,5 +96,8 @@ extern const struct conf_table group_conf_table;
 uint32_t group_conf_places(const struct group_conf *conf,
     const struct backend_conf *backend);
 uint32_t group_conf_all_places(const struct group_conf *conf);
+/* Where to connect from, in memory; NULL = the kernel chooses. */
+const struct addr *group_conf_source(const struct group_conf *conf,
+    const struct addr *to, struct addr *memory);
 
 #endif

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How backends are connected to: from where, and what if that fails."""
+import os
+import socket
+import tempfile
+
+import pytest
+
+from lib import conf, wait
+from lib.client import once
+from lib.origin import Echo
+from lib.weir import run
+
+pytestmark = pytest.mark.short
+
+
+def from_where(origin, count=1):
+    return {conn.peer[0] for conn in origin.connections[-count:]}
+
+
+def test_bind(start, origin_factory):
+    """Requests and health checks come from the address that is told (pingora
+    1), or from one of several."""
+    origin = origin_factory()
+    weir = start(conf.config(
+        conf.service({"path": "/one", "upstream": "one"},
+                     {"path": "/some", "upstream": "some"}),
+        [conf.upstream("one", origin, bind="127.0.0.2",
+                       keepalive={"idle_max": 0}),
+         conf.upstream("some", origin, bind=["::1", "127.0.0.3",
+                                             "127.0.0.4"],
+                       keepalive={"idle_max": 0})]))
+    for _ in range(3):
+        Echo(weir.get("/one/x"))
+        assert from_where(origin) == {"127.0.0.2"}
+    wait.until(lambda: weir.get("/some/x").status == 200 and from_where(
+        origin, len(origin.connections)) == {
+            "127.0.0.2", "127.0.0.3", "127.0.0.4"})
+
+
+def test_bind_of_checks(start, origin_factory):
+    origin = origin_factory()
+    start(conf.proxy(origin, up={"bind": "127.0.0.5", "health_check": {
+        "path": "/hello", "interval": "100ms"}}))
+    wait.until(lambda: len(origin.connections) >= 2)
+    assert from_where(origin, 2) == {"127.0.0.5"}
+
+
+def test_bind_to_an_address_of_others(start, origin):
+    """502, and the log says why; what is no address is refused at load."""
+    weir = start(conf.proxy(origin, up={"bind": "192.0.2.1"}))
+    assert once(weir.address).status == 502
+    weir.wait_log("Cannot assign requested address")
+
+
+def test_bind_to_nonsense(tmp_path):
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.proxy(
+        "127.0.0.1:1", up={"bind": ["127.0.0.1", "here"]})))
+    status, _, err = run("-t", "-c", path)
+    assert status == 2 and '"here" is no address' in err, err
+
+
+def test_who_cannot_be_reached(start):
+    """Refused, and without a route (pingora 195)."""
+    weir = start(conf.config(
+        conf.service({"path": "/a", "upstream": "a"},
+                     {"path": "/b", "upstream": "b"}),
+        [conf.upstream("a", "127.0.0.1:%d" % conf.free_port()),
+         conf.upstream("b", "[::3]:79", timeouts={"connect": "300ms"})]))
+    assert once(weir.address, target="/a").status == 502
+    assert weir.metrics().sum("weir_proxy_errors_total",
+                              reason="connect_refused") == 1
+    # Where there is a way out the packets are lost on it.
+    assert once(weir.address, target="/b").status in (502, 504)
+
+
+def test_unix_backend(start):
+    """bind says nothing to a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="weir-") as folder, \
+            socket.socket(socket.AF_UNIX) as listener:
+        os.chmod(folder, 0o755)
+        path = os.path.join(folder, "sock")
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen()
+        listener.settimeout(8)
+        weir = start(conf.proxy("unix:" + path, up={"bind": "127.0.0.2"}))
+        with weir.client() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            sock, _ = listener.accept()
+            with sock:
+                assert b"GET / HTTP/1.1\r\n" in sock.recv(4096)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+                             b"\r\nx")
+                assert client.response().body == b"x"
