@@ -164,7 +164,7 @@ def test_kills_at_random_moments(tmp_path):
     done = subprocess.run(
         [sys.executable, "-B", crash, "--weir", runner.binary(), "--weirctl",
          os.path.join(os.path.dirname(runner.binary()), "weirctl"),
-         "--kills", "44", "--round", "21", "--workers", "3"],
+         "--kills", "30", "--round", "30", "--workers", "3"],
         timeout=240, text=True, errors="replace", env=runner.environment(),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout[-6000:]
