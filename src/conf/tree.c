@@ -200,6 +200,28 @@ parse_array_element(struct parser *ps, struct conf_node *array,
 	return 0;
 }
 
+/* What should have ended an element, or the list or array that it is in. */
+static int
+expected_comma(struct parser *ps, const struct conf_node *node,
+    enum lex_type close)
+{
+	char what[80];
+
+	snprintf(what, sizeof(what), close == LEX_LIST_CLOSE ?
+	    "`,`, or `)` for the list of line %u" :
+	    "`,`, or `]` for the array of line %u", node->value_place.line);
+	return expected(ps, what);
+}
+
+static int
+parse_list_element(struct parser *ps, struct conf_node *element)
+{
+	if (ps->token.type == LEX_NAME)
+		return expected(ps, "`{` or another value (strings stand in "
+		    "double quotes)");
+	return parse_value(ps, element);
+}
+
 /* Behind "(" or "[": elements with commas between them. */
 static int
 parse_elements(struct parser *ps, struct conf_node *node,
@@ -215,8 +237,7 @@ parse_elements(struct parser *ps, struct conf_node *node,
 
 		if (node->first != NULL) {
 			if (ps->token.type != LEX_COMMA)
-				return expected(ps, close == LEX_LIST_CLOSE ?
-				    "`,` or `)`" : "`,` or `]`");
+				return expected_comma(ps, node, close);
 			advance(ps);
 			element->place = ps->token.place;
 			if (ps->token.type == close)
@@ -224,7 +245,7 @@ parse_elements(struct parser *ps, struct conf_node *node,
 				    "the comma");
 		}
 		if (close == LEX_LIST_CLOSE)
-			result = parse_value(ps, element);
+			result = parse_list_element(ps, element);
 		else
 			result = parse_array_element(ps, node, element,
 			    &type);

@@ -126,6 +126,7 @@ static int
 build_service(struct build *b, const struct conf_node *node,
     const struct build_level *http)
 {
+	const struct conf_node *listen = conf_node_get(node, "listen");
 	struct service *service =
 	    arena_zalloc(b->ctx->arena, sizeof(*service));
 	struct build_level level;
@@ -157,7 +158,9 @@ build_service(struct build *b, const struct conf_node *node,
 	hash_map_fini(&b->route_names);
 	if (build_listen(b, service) != 0)
 		result = -1;
-	if (service->listens.count == 0)
+	/* What is there and is no list was reported. */
+	if (service->listens.count == 0 && (listen == NULL ||
+	    listen->type == CONF_NODE_LIST))
 		conf_report_warning(b->ctx->report, &node->place,
 		    "service %s listens nowhere",
 		    service->name != NULL ? service->name : "");

@@ -113,11 +113,17 @@ test_syntax_errors_name_place_and_token(void **state)
 		  "file ends" },
 		{ "a = { b = { }", "nothing", "for the group of line 1" },
 		{ "a = { b = 1 ];", "nothing", "t:1:13: error:" },
-		{ "a = (1 2);", "nothing", "t:1:8: error: expected `,` or `)`, "
-		  "but found `2`" },
+		{ "a = (1 2);", "nothing", "t:1:8: error: expected `,`, or `)` "
+		  "for the list of line 1, but found `2`" },
+		{ "a = 1;\nb = (\n{ }", "nothing", "t:3:4: error: expected "
+		  "`,`, or `)` for the list of line 2, but the file ends" },
+		{ "a = ( b = 1; );", "nothing", "t:1:7: error: expected `{` or "
+		  "another value (strings stand in double quotes), but found "
+		  "`b`" },
 		{ "a = (1,);", "nothing", "t:1:8: error: expected another "
 		  "value behind the comma" },
-		{ "a = [1", "nothing", "expected `,` or `]`, but the file" },
+		{ "a = [1", "nothing", "expected `,`, or `]` for the array of "
+		  "line 1, but the file ends" },
 		{ "a = [{ }];", "nothing", "t:1:6: error: expected a plain "
 		  "value" },
 		{ "a = b.c;", "nothing", "t:1:5: error: expected a value" },
