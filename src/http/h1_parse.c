@@ -281,6 +281,25 @@ pass_resume(struct h1_pass *s)
 	return line;
 }
 
+/*
+ * LINE_LAST: the head is to be read from its start.  Else how a pass over what
+ * had been incomplete ended.
+ */
+static inline __attribute__((always_inline)) enum h1_line
+pass_begin(struct h1_pass *s, struct h1_state *state, enum h1_head_kind kind,
+    const char *p, size_t len, const struct h1_limits *limits)
+{
+	enum h1_line line = H1_LINE_LAST;
+
+	pass_init(s, state, kind, p, len, limits);
+	if (state->checked > 0) {
+		line = pass_resume(s);
+		if (line == H1_LINE_LAST)
+			pass_init(s, state, kind, p, len, limits);
+	}
+	return line;
+}
+
 /* -- heads ------------------------------------------------------------- */
 
 /* The head is whole and refused: for which field, as far as it is one. */
@@ -309,14 +328,9 @@ h1_parse_request(struct h1_state *state, const char *p, size_t len,
 	enum h1_refusal refusal;
 	enum h1_line line;
 
-	pass_init(&s, state, H1_HEAD_REQUEST, p, len, limits);
-	if (state->checked > 0) {
-		line = pass_resume(&s);
-		if (line != H1_LINE_LAST)
-			return pass_result(&s, line, limits);
-		pass_init(&s, state, H1_HEAD_REQUEST, p, len, limits);
-	}
-	line = h1_start_request(&s, req, limits->line_max);
+	line = pass_begin(&s, state, H1_HEAD_REQUEST, p, len, limits);
+	if (line == H1_LINE_LAST)
+		line = h1_start_request(&s, req, limits->line_max);
 	if (line == H1_LINE_DONE) {
 		line = read_fields(&s);
 		if (line == H1_LINE_MORE)
@@ -341,14 +355,9 @@ h1_parse_response(struct h1_state *state, const char *p, size_t len,
 	enum h1_refusal refusal;
 	enum h1_line line;
 
-	pass_init(&s, state, H1_HEAD_RESPONSE, p, len, limits);
-	if (state->checked > 0) {
-		line = pass_resume(&s);
-		if (line != H1_LINE_LAST)
-			return pass_result(&s, line, limits);
-		pass_init(&s, state, H1_HEAD_RESPONSE, p, len, limits);
-	}
-	line = h1_start_response(&s, res, limits->line_max);
+	line = pass_begin(&s, state, H1_HEAD_RESPONSE, p, len, limits);
+	if (line == H1_LINE_LAST)
+		line = h1_start_response(&s, res, limits->line_max);
 	if (line == H1_LINE_DONE) {
 		line = read_fields(&s);
 		if (line == H1_LINE_MORE)
@@ -371,14 +380,9 @@ h1_parse_trailers(struct h1_state *state, const char *p, size_t len,
 	struct h1_pass s;
 	enum h1_line line;
 
-	pass_init(&s, state, H1_HEAD_TRAILERS, p, len, limits);
-	if (state->checked > 0) {
-		line = pass_resume(&s);
-		if (line != H1_LINE_LAST)
-			return pass_result(&s, line, limits);
-		pass_init(&s, state, H1_HEAD_TRAILERS, p, len, limits);
-	}
-	line = read_all_fields(&s);
+	line = pass_begin(&s, state, H1_HEAD_TRAILERS, p, len, limits);
+	if (line == H1_LINE_LAST)
+		line = read_all_fields(&s);
 	if (line == H1_LINE_MORE)
 		pass_save(&s);
 	if (line != H1_LINE_LAST)
