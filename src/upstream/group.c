@@ -136,7 +136,7 @@ group_start(struct group *g, struct backend_cell *cells)
 	retry_budget_init(&state->budget, &g->conf->retry_budget);
 	arena_init(&state->arena, NULL);
 	for (unsigned i = 0; i < TIER_COUNT; i++)
-		state->lb[i] = g->lb->start();
+		state->lb[i] = g->lb->start != NULL ? g->lb->start() : NULL;
 	for (uint32_t i = 0; i < g->backend_count; i++)
 		g->backends[i].own = cells != NULL ?
 		    &cells[g->backends[i].slot] : NULL;
@@ -149,7 +149,7 @@ group_stop(struct group *g)
 {
 	if (g->state == NULL)
 		return;
-	for (unsigned i = 0; i < TIER_COUNT; i++)
+	for (unsigned i = 0; i < TIER_COUNT && g->lb->stop != NULL; i++)
 		g->lb->stop(g->state->lb[i]);
 	arena_fini(&g->state->arena);
 	free(g->state->locals);

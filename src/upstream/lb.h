@@ -42,7 +42,7 @@ struct lb_ops {
 	bool needs_in_flight;
 	/* Memory from a; view stays while the plan is in use. */
 	const void *(*plan)(struct arena *a, const struct lb_view *view);
-	/* Of this worker and tier; freed by stop(). */
+	/* Of this worker and tier; freed by stop().  NULL: nothing. */
 	void *(*start)(void);
 	void (*stop)(void *state);
 	/* One that is usable, or NULL if none is; view->count > 0. */

@@ -120,18 +120,6 @@ plan(struct arena *a, const struct lb_view *view)
 	return ring;
 }
 
-static void *
-start(void)
-{
-	return NULL;
-}
-
-static void
-stop(void *state)
-{
-	(void)state;
-}
-
 /* The first point at or behind hash; the ring is closed. */
 static size_t
 find(const struct ring *ring, uint32_t hash)
@@ -221,7 +209,5 @@ pick(const struct lb_view *view, const void *ring_ptr, void *state,
 const struct lb_ops lb_hash = {
 	.name = "hash",
 	.plan = plan,
-	.start = start,
-	.stop = stop,
 	.pick = pick,
 };

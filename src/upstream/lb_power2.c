@@ -15,18 +15,6 @@
 
 enum { DRAWS_MAX = 16 };
 
-static void *
-start(void)
-{
-	return NULL;
-}
-
-static void
-stop(void *state)
-{
-	(void)state;
-}
-
 /* A usable place other than `not`; view->count if the draws find none. */
 static uint32_t
 draw(const struct lb_view *view, const void *plan, uint32_t not,
@@ -64,7 +52,5 @@ const struct lb_ops lb_power2 = {
 	.name = "power_of_two",
 	.needs_in_flight = true,
 	.plan = lb_random_plan,
-	.start = start,
-	.stop = stop,
 	.pick = pick,
 };

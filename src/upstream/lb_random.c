@@ -43,18 +43,6 @@ lb_random_draw(const struct lb_view *view, const void *plan)
 	return low;
 }
 
-static void *
-start(void)
-{
-	return NULL;
-}
-
-static void
-stop(void *state)
-{
-	(void)state;
-}
-
 static const struct backend *
 pick(const struct lb_view *view, const void *plan, void *state,
     const struct lb_query *query)
@@ -73,7 +61,5 @@ pick(const struct lb_view *view, const void *plan, void *state,
 const struct lb_ops lb_random = {
 	.name = "random",
 	.plan = lb_random_plan,
-	.start = start,
-	.stop = stop,
 	.pick = pick,
 };
