@@ -193,39 +193,6 @@ credentials_drop_cookie(struct str *out, struct span field, struct span name)
 
 /* ---- the query ---- */
 
-static int
-digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/*
- * The byte at *at, as a form's reader has it; *at moves on behind it.  An
- * escape that is none stands for itself, as most readers do it.
- */
-static char
-decode(struct span s, size_t *at)
-{
-	char c = s.p[*at];
-	int high, low;
-
-	*at += 1;
-	if (c == '+')
-		return ' ';
-	if (c != '%' || *at + 1 >= s.len)
-		return c;
-	high = digit(s.p[*at]);
-	low = digit(s.p[*at + 1]);
-	if (high < 0 || low < 0)
-		return c;
-	*at += 2;
-	return (char)(high << 4 | low);
-}
-
 /* The next argument between ampersands; false at the end. */
 static bool
 next_arg(struct span *rest, struct span *arg)
@@ -253,7 +220,7 @@ is_arg(struct span arg, struct span name, size_t *behind)
 	size_t at = 0, i = 0;
 
 	while (at < raw.len && i < name.len) {
-		if (decode(raw, &at) != name.p[i++])
+		if (uri_query_byte(raw, &at) != name.p[i++])
 			return false;
 	}
 	*behind = equals != NULL ? raw.len + 1 : raw.len;
@@ -269,7 +236,7 @@ decode_value(struct span raw, char memory[CREDENTIALS_KEY_MAX],
 	while (at < raw.len) {
 		if (len == CREDENTIALS_KEY_MAX)
 			return false;
-		memory[len++] = decode(raw, &at);
+		memory[len++] = uri_query_byte(raw, &at);
 	}
 	*value = span_of(memory, len);
 	return len > 0;

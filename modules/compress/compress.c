@@ -207,24 +207,6 @@ type_matches(struct span type, const char *pattern)
 	    span_ends_i(type, span_of(star + 1, behind));
 }
 
-/* Without parameters; empty if there is none. */
-static struct span
-media_type(const struct http_fields *fields)
-{
-	const struct http_field *f =
-	    http_fields_get(fields, FIELD_CONTENT_TYPE);
-	struct span type = { "", 0 };
-	const char *semicolon;
-
-	if (f == NULL)
-		return type;
-	type = http_field_value(f);
-	semicolon = memchr(type.p, ';', type.len);
-	if (semicolon != NULL)
-		type.len = (size_t)(semicolon - type.p);
-	return span_trim(type);
-}
-
 static bool
 is_listed(const struct compress_conf *conf, struct span type)
 {
@@ -246,7 +228,7 @@ static bool
 is_worth_it(const struct compress_conf *conf, const struct exchange *ex)
 {
 	const struct http_response *res = &ex->res;
-	struct span type = media_type(&res->fields);
+	struct span type = http_fields_media_type(&res->fields);
 
 	if (ex->is_answered && ex->answer.len < conf->length_min)
 		return false;

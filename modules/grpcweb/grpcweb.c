@@ -82,24 +82,6 @@ grpcweb_is_active(const void *conf_ptr)
 
 /* ---- media types ---- */
 
-/* The type without parameters; empty if there is none. */
-static struct span
-media_type(const struct http_fields *fields)
-{
-	const struct http_field *f =
-	    http_fields_get(fields, FIELD_CONTENT_TYPE);
-	struct span type = { "", 0 };
-	const char *semicolon;
-
-	if (f == NULL)
-		return type;
-	type = http_field_value(f);
-	semicolon = memchr(type.p, ';', type.len);
-	if (semicolon != NULL)
-		type.len = (size_t)(semicolon - type.p);
-	return span_trim(type);
-}
-
 /* Is it that type, with "+something" behind it or nothing? */
 static bool
 is_type(struct span type, struct span wanted, struct span *suffix)
@@ -127,7 +109,7 @@ static enum verdict
 grpcweb_on_request(struct exchange *ex, const void *conf)
 {
 	struct grpcweb_ctx *ctx = exchange_ctx(ex, sizeof(*ctx));
-	struct span type = media_type(&ex->req.fields);
+	struct span type = http_fields_media_type(&ex->req.fields);
 	struct span suffix;
 
 	(void)conf;
@@ -193,7 +175,7 @@ grpcweb_on_response(struct exchange *ex, const void *conf)
 	struct span suffix;
 
 	(void)conf;
-	if (ctx->kind == NO_CALL || !is_type(media_type(fields),
+	if (ctx->kind == NO_CALL || !is_type(http_fields_media_type(fields),
 	    SPAN("application/grpc"), &suffix)) {
 		exchange_skip_body(ex);
 		return VERDICT_NEXT;

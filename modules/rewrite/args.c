@@ -2,36 +2,6 @@
 /* args - the arguments of a query (as of HTML forms). */
 #include "args.h"
 
-static int
-digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* The byte that stands at *at, which moves on behind it. */
-static char
-decode(struct span s, size_t *at)
-{
-	char c = s.p[*at];
-	int high, low;
-
-	*at += 1;
-	if (c == '+')
-		return ' ';
-	if (c != '%' || *at + 1 >= s.len)
-		return c;
-	high = digit(s.p[*at]);
-	low = digit(s.p[*at + 1]);
-	if (high < 0 || low < 0)
-		return c;
-	*at += 2;
-	return (char)(high << 4 | low);
-}
-
 static struct span
 name_of(struct span arg)
 {
@@ -51,7 +21,7 @@ match(struct span name, struct span want, size_t *at)
 	while (len < want.len && *at < name.len) {
 		size_t next = *at;
 
-		if (decode(name, &next) != want.p[len])
+		if (uri_query_byte(name, &next) != want.p[len])
 			break;
 		*at = next;
 		len++;

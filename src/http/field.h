@@ -151,6 +151,8 @@ struct http_field *http_fields_find(const struct http_fields *f,
 /* The next of the same name after `after`. */
 struct http_field *http_fields_next(const struct http_fields *f,
     const struct http_field *after);
+/* The type of Content-Type without parameters; empty if there is none. */
+struct span http_fields_media_type(const struct http_fields *f);
 /*
  * Add at the end.  name and value are borrowed for as long as the fields
  * live; items grow in a.  The caller has checked that they are valid.

@@ -102,6 +102,23 @@ append(struct http_fields *f, struct arena *a)
 	return &f->items[f->count++];
 }
 
+struct span
+http_fields_media_type(const struct http_fields *f)
+{
+	const struct http_field *field =
+	    http_fields_get(f, FIELD_CONTENT_TYPE);
+	struct span type = { "", 0 };
+	const char *semicolon;
+
+	if (field == NULL)
+		return type;
+	type = http_field_value(field);
+	semicolon = memchr(type.p, ';', type.len);
+	if (semicolon != NULL)
+		type.len = (size_t)(semicolon - type.p);
+	return span_trim(type);
+}
+
 void
 http_fields_add(struct http_fields *f, struct arena *a, struct span name,
     struct span value)

@@ -384,3 +384,17 @@ uri_query_get(struct span query, struct span name, struct span *value)
 	}
 	return false;
 }
+
+char
+uri_query_byte(struct span s, size_t *at)
+{
+	const char *p = s.p + (*at)++;
+
+	if (*p == '+')
+		return ' ';
+	if (*p != '%' || *at + 1 >= s.len || !chars_is(p[1], CHARS_HEX) ||
+	    !chars_is(p[2], CHARS_HEX))
+		return *p;
+	*at += 2;
+	return (char)(chars_hex(p[1]) << 4 | chars_hex(p[2]));
+}

@@ -48,5 +48,10 @@ void uri_path_resolve(struct span path, struct str *out);
 
 /* The raw value of the first argument of that name in a query string. */
 bool uri_query_get(struct span query, struct span name, struct span *value);
+/*
+ * The byte at *at of a query, as readers of HTML forms have it: '+' is a
+ * space, an escape that is none stands for itself.  *at moves on behind it.
+ */
+char uri_query_byte(struct span s, size_t *at);
 
 #endif

@@ -272,6 +272,29 @@ test_rename(void **state)
 }
 
 static void
+test_media_type(void **state)
+{
+	static const struct {
+		const char *value, *want;
+	} rows[] = {
+		{ "text/html", "text/html" },
+		{ "text/html; charset=utf-8", "text/html" },
+		{ "Text/HTML ;charset=utf-8;a=b", "Text/HTML" },
+		{ "", "" },
+		{ ";", "" },
+	};
+	struct list *l = *state;
+
+	assert_int_equal(http_fields_media_type(&l->fields).len, 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		http_fields_set(&l->fields, &l->arena, SPAN("Content-Type"),
+		    span_cstr(rows[i].value));
+		assert_true(span_eq(http_fields_media_type(&l->fields),
+		    span_cstr(rows[i].want)));
+	}
+}
+
+static void
 test_methods(void **state)
 {
 	static const struct {
@@ -341,6 +364,8 @@ main(void)
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rename, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_media_type, setup,
+		    teardown),
 		cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_phrases),
 	};

@@ -319,6 +319,37 @@ test_query(void **state)
 	}
 }
 
+static void
+test_query_bytes(void **state)
+{
+	static const struct {
+		const char *from, *want;
+	} rows[] = {
+		{ "", "" },
+		{ "a+b", "a b" },
+		{ "%41%2b%2B+", "A++ " },
+		{ "%", "%" },
+		{ "%4", "%4" },
+		{ "%4g%g4", "%4g%g4" },
+		{ "%%41", "%A" },
+		{ "%25%", "%%" },
+		{ "a%ff", "a\xff" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct span from = span_cstr(rows[i].from);
+		char memory[16];
+		size_t len = 0, at = 0;
+
+		while (at < from.len)
+			memory[len++] = uri_query_byte(from, &at);
+		assert_int_equal(at, from.len);
+		if (!span_eq(span_of(memory, len), span_cstr(rows[i].want)))
+			fail_msg("%s: %.*s", rows[i].from, (int)len, memory);
+	}
+}
+
 int
 main(void)
 {
@@ -329,6 +360,7 @@ main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_small_memory),
 		cmocka_unit_test(test_query),
+		cmocka_unit_test(test_query_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
