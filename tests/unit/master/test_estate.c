@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,19 +18,7 @@
 #include "base/heap_alloc.h"
 #include "master/estate.h"
 #include "master/manifest.h"
-
-static size_t
-count_open(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
+#include "../descriptors.h"
 
 static int
 any_fd(void)
@@ -195,7 +182,7 @@ send_over(const struct manifest *from, size_t len, struct manifest *to)
 static void
 test_there_and_back(void **state)
 {
-	size_t open_before = count_open();
+	size_t open_before = descriptors_open();
 	struct estate e, copy;
 	struct manifest m, came;
 	struct error err;
@@ -211,7 +198,7 @@ test_there_and_back(void **state)
 	manifest_fini(&came);
 	estate_fini(&copy, true);
 	estate_fini(&e, true);
-	assert_int_equal(count_open(), open_before);
+	assert_int_equal(descriptors_open(), open_before);
 }
 
 static void
@@ -228,7 +215,7 @@ test_cut_at_every_byte(void **state)
 	e.process_count = 0;
 	manifest_init(&m, false);
 	estate_encode(&e, &m);
-	open_before = count_open();
+	open_before = descriptors_open();
 	for (size_t len = 0; len < m.len; len++) {
 		struct manifest came;
 
@@ -237,7 +224,7 @@ test_cut_at_every_byte(void **state)
 		assert_true(strlen(err.text) > 0);
 		manifest_fini(&came);
 	}
-	assert_int_equal(count_open(), open_before);
+	assert_int_equal(descriptors_open(), open_before);
 	manifest_fini(&m);
 	estate_fini(&e, true);
 }
@@ -255,7 +242,7 @@ test_any_byte_may_be_wrong(void **state)
 	make(&e);
 	manifest_init(&m, false);
 	estate_encode(&e, &m);
-	open_before = count_open();
+	open_before = descriptors_open();
 	for (size_t at = 0; at < m.len; at++) {
 		struct manifest came;
 
@@ -265,7 +252,7 @@ test_any_byte_may_be_wrong(void **state)
 			estate_fini(&copy, true);
 		manifest_fini(&came);
 	}
-	assert_int_equal(count_open(), open_before);
+	assert_int_equal(descriptors_open(), open_before);
 	manifest_fini(&m);
 	estate_fini(&e, true);
 }
@@ -274,7 +261,7 @@ test_any_byte_may_be_wrong(void **state)
 static void
 test_later_version(void **state)
 {
-	size_t open_before = count_open();
+	size_t open_before = descriptors_open();
 	struct estate copy;
 	struct manifest m;
 	struct error err;
@@ -304,7 +291,7 @@ test_later_version(void **state)
 	assert_int_equal(copy.pid_fd, -1);
 	estate_fini(&copy, true);
 	manifest_fini(&m);
-	assert_int_equal(count_open(), open_before);
+	assert_int_equal(descriptors_open(), open_before);
 }
 
 /* What an earlier version sends: shorter bodies, fewer records. */
@@ -351,7 +338,7 @@ test_nonsense(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		size_t open_before = count_open();
+		size_t open_before = descriptors_open();
 		struct estate copy;
 		struct manifest m;
 		struct error err;
@@ -375,7 +362,7 @@ test_nonsense(void **state)
 		    strstr(err.text, rows[i].want) == NULL)
 			fail_msg("%s: %s", rows[i].name, err.text);
 		manifest_fini(&m);
-		assert_int_equal(count_open(), open_before);
+		assert_int_equal(descriptors_open(), open_before);
 	}
 }
 

@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -16,21 +15,9 @@
 #include <cmocka.h>
 
 #include "os/fdpass.h"
+#include "../descriptors.h"
 
 static int ends[2];
-
-static unsigned
-open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
 
 static int
 setup(void **state)
@@ -104,7 +91,7 @@ static void
 test_too_much(void **state)
 {
 	int many[FDPASS_MAX], got[2];
-	unsigned before = open_descriptors();
+	size_t before = descriptors_open();
 	char bytes[4];
 	size_t count;
 
@@ -122,7 +109,7 @@ test_too_much(void **state)
 	count = 2;
 	assert_int_equal(fdpass_receive(ends[1], bytes, 4, got, &count), -1);
 	assert_int_equal(errno, EMSGSIZE);
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 }
 
 static void
@@ -147,7 +134,7 @@ static void
 test_no_descriptors(void **state)
 {
 	struct rlimit before, now;
-	unsigned open_before = open_descriptors();
+	size_t open_before = descriptors_open();
 	int two[2] = { ends[0], ends[1] }, got[2];
 	size_t count = 2;
 	char byte;
@@ -162,7 +149,7 @@ test_no_descriptors(void **state)
 	assert_int_equal(fdpass_receive(ends[1], &byte, 1, got, &count), -1);
 	assert_int_equal(errno, EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_int_equal(open_descriptors(), open_before);
+	assert_int_equal(descriptors_open(), open_before);
 }
 
 int

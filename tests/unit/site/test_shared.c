@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "site/generation.h"
 #include "site/settings.h"
 #include "site/shared.h"
+#include "../descriptors.h"
 
 static struct shared *shared;
 
@@ -39,19 +39,6 @@ teardown(void **state)
 	(void)state;
 	shared_free(shared);
 	return 0;
-}
-
-static size_t
-count_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* ---- process slots ---- */
@@ -95,7 +82,7 @@ test_zones(void **state)
 {
 	const struct shmem *a, *again, *other;
 	struct shared_use first, second;
-	size_t before = count_descriptors();
+	size_t before = descriptors_open();
 
 	(void)state;
 	shared_begin(shared, &first);
@@ -110,11 +97,11 @@ test_zones(void **state)
 	assert_ptr_equal(a, again);
 	assert_int_equal(book(&second, "limits", 1, 200, &other), 1);
 	assert_int_equal(book(&second, "limits", 2, 100, &other), 1);
-	assert_int_equal(count_descriptors(), before + 3);
+	assert_int_equal(descriptors_open(), before + 3);
 	shared_end(shared, &first);
 	assert_string_equal(a->data, "kept");
 	shared_end(shared, &second);
-	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 	assert_null(shared->zones);
 }
 
@@ -125,7 +112,7 @@ test_adopted_zones(void **state)
 	const struct shmem *zone;
 	struct shared_use use;
 	struct error err;
-	size_t before = count_descriptors();
+	size_t before = descriptors_open();
 
 	(void)state;
 	assert_int_equal(shmem_create(&left, "cache", 3, 64, &err), 0);
@@ -144,7 +131,7 @@ test_adopted_zones(void **state)
 	assert_int_equal(book(&use, "cache", 3, 64, &zone), 0);
 	assert_string_equal(zone->data, "warm");
 	shared_drop_unbooked(shared);
-	assert_int_equal(count_descriptors(), before + 1);
+	assert_int_equal(descriptors_open(), before + 1);
 	shared_end(shared, &use);
 }
 
@@ -298,10 +285,10 @@ test_failed_attach(void **state)
 
 	(void)state;
 	assert_int_equal(generation_attach(first, shared, &err), 0);
-	before = count_descriptors();
+	before = descriptors_open();
 	assert_int_equal(generation_attach(second, shared, &err), -1);
 	assert_non_null(strstr(err.text, "raise backends_max"));
-	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 	assert_int_equal(shared->targets.items[0].uses, 1);
 	/* The slot that it had taken is free again. */
 	assert_int_equal(generation_attach(third, shared, &err), 0);

@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>
@@ -22,6 +21,7 @@
 
 #include "base/log.h"
 #include "upstream/lane.h"
+#include "../descriptors.h"
 
 static struct backend_zone *zone;
 static struct lane_set *lanes;
@@ -66,19 +66,6 @@ parked(uint32_t index)
 	return atomic_load(&backend(index)->shared->parked);
 }
 
-static unsigned
-open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 /* A connection's two ends; ours is parked, the peer's is returned. */
 static int
 park(uint32_t index, uint32_t served, uint64_t expires_ms)
@@ -103,7 +90,7 @@ later(void)
 static void
 test_order(void **state)
 {
-	unsigned before = open_descriptors();
+	size_t before = descriptors_open();
 	struct lane_meta meta;
 	int peers[3], fd;
 	char byte;
@@ -111,7 +98,7 @@ test_order(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 3; i++)
 		peers[i] = park(0, i, later());
-	assert_int_equal(open_descriptors(), before + 3);
+	assert_int_equal(descriptors_open(), before + 3);
 	assert_int_equal(parked(0), 3);
 	/* Another backend's lane is empty. */
 	assert_int_equal(lane_take(lanes, backend(1), now_ms(), &meta,
@@ -132,7 +119,7 @@ test_order(void **state)
 	assert_int_equal(parked(0), 0);
 	assert_int_equal(counts.parked, 3);
 	assert_int_equal(counts.taken, 3);
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 }
 
 enum damage { CLOSED, SPOKE, EXPIRED, STALE };
@@ -147,7 +134,7 @@ test_bad_ones(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
-		unsigned before = open_descriptors();
+		size_t before = descriptors_open();
 		struct backend other = *backend(0);
 		int bad = park(0, 1, rows[i] == EXPIRED ? now_ms() : later());
 
@@ -171,7 +158,7 @@ test_bad_ones(void **state)
 		assert_int_equal(parked(0), 0);
 		close(bad);
 		close(good);
-		assert_int_equal(open_descriptors(), before);
+		assert_int_equal(descriptors_open(), before);
 	}
 	assert_int_equal(counts.dead, 2);
 	assert_int_equal(counts.expired, 1);
@@ -243,12 +230,13 @@ static void
 test_full(void **state)
 {
 	struct lane_meta meta = { .expires_ms = later() };
-	unsigned before, count = 0;
+	unsigned count = 0;
+	size_t before;
 	enum lane_result result;
 	int fd;
 
 	(void)state;
-	before = open_descriptors();
+	before = descriptors_open();
 	do {
 		fd = socket(AF_UNIX, SOCK_STREAM, 0);
 		assert_true(fd >= 0);
@@ -259,7 +247,7 @@ test_full(void **state)
 	assert_int_equal(parked(0), count);
 	assert_int_equal(counts.refused_full, 1);
 	/* The one that was refused is still ours. */
-	assert_int_equal(open_descriptors(), before + 1);
+	assert_int_equal(descriptors_open(), before + 1);
 	close(fd);
 	/* A lane that is full does not stand in the way of another. */
 	close(park(1, 1, later()));
@@ -271,7 +259,7 @@ test_full(void **state)
 static void
 test_reap(void **state)
 {
-	unsigned before = open_descriptors();
+	size_t before = descriptors_open();
 	struct lane_meta meta;
 	int peers[6];
 	char byte;
@@ -297,7 +285,7 @@ test_reap(void **state)
 	assert_int_equal(parked(1), 0);
 	for (int i = 0; i < 4; i++)
 		close(peers[i]);
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 }
 
 /* The slot went to another name: what lies there is of no use. */
