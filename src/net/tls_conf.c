@@ -100,7 +100,7 @@ check_passphrase(struct conf_ctx *ctx, const struct conf_node *node,
 static void
 check_ktls(struct conf_ctx *ctx, const struct conf_node *node)
 {
-	bool in_kernel = tls_ktls_in_kernel();
+	bool in_kernel = tls_ktls_prepare();
 
 	if (!in_kernel || !tls_ktls_in_library())
 		conf_report_warning(ctx->report, &node->place,

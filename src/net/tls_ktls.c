@@ -62,6 +62,7 @@ enum {
 	RECORD_HANDSHAKE = 22,
 	/* TCP had room for more at the last look, in any tuning but odd ones */
 	UNSURE_BYTES = 8192,
+	CONNECT_MS = 500, /* at most, to ourselves */
 };
 
 static const unsigned char close_notify[2] = { 1, 0 };
@@ -95,6 +96,73 @@ tls_ktls_in_kernel(void)
 	    sizeof("tls") - 1) == 0 || errno == ENOTCONN;
 	close(fd);
 	return is_there;
+}
+
+#if IS_BUILT
+
+/* Two ends of a connection with ourselves; -1 if there is none. */
+static int
+connect_pair(int fds[2])
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	void *address = &in;
+	socklen_t len = sizeof(in);
+	const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = socket(AF_INET, type, 0);
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+
+	fds[0] = socket(AF_INET, type, 0);
+	fds[1] = -1;
+	/* Whoever else may have come does no harm. */
+	if (fd >= 0 && fds[0] >= 0 && bind(fd, address, len) == 0 &&
+	    listen(fd, 1) == 0 && getsockname(fd, address, &len) == 0 &&
+	    (connect(fds[0], address, len) == 0 || errno == EINPROGRESS) &&
+	    poll(&wait, 1, CONNECT_MS) == 1)
+		fds[1] = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	if (fds[1] < 0 && fds[0] >= 0)
+		close(fds[0]);
+	return fds[1] < 0 ? -1 : 0;
+}
+
+/* Keys of zeros, which encrypt nothing. */
+static void
+prepare_cipher(uint16_t cipher, socklen_t len)
+{
+	union {
+		struct tls_crypto_info info;
+		char bytes[128];
+	} keys = { .info = { .version = TLS_1_2_VERSION,
+		.cipher_type = cipher } };
+	int fds[2];
+
+	if (connect_pair(fds) != 0)
+		return;
+	if (setsockopt(fds[1], IPPROTO_TCP, TCP_ULP, "tls",
+	    sizeof("tls") - 1) == 0)
+		(void)setsockopt(fds[1], SOL_TLS, TLS_TX, &keys, len);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+#endif
+
+bool
+tls_ktls_prepare(void)
+{
+	if (!tls_ktls_in_kernel())
+		return false;
+#if IS_BUILT
+	prepare_cipher(TLS_CIPHER_AES_GCM_128,
+	    sizeof(struct tls12_crypto_info_aes_gcm_128));
+#ifdef TLS_CIPHER_CHACHA20_POLY1305
+	prepare_cipher(TLS_CIPHER_CHACHA20_POLY1305,
+	    sizeof(struct tls12_crypto_info_chacha20_poly1305));
+#endif
+#endif
+	return true;
 }
 
 bool

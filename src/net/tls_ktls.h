@@ -19,6 +19,12 @@ struct tls_io;
 
 /* Is the protocol "tls" there for sockets?  Loads its module where it may. */
 bool tls_ktls_in_kernel(void);
+/*
+ * At load: have the kernel make ready what it encrypts with, modules of its
+ * own, for which else the first connections of a worker would have to wait.
+ * False: it does not have it.
+ */
+bool tls_ktls_prepare(void);
 /* Was OpenSSL built for it, and were we? */
 bool tls_ktls_in_library(void);
 /* "not usable (kernel: no, OpenSSL: yes)" */
