@@ -312,32 +312,3 @@ def test_new_keys_demanded_of_us(weir):
         assert b"closed" in peer.said, peer.said
         assert b":error:" not in peer.said, peer.said
     wait.until(lambda: counted(weir, "key_updates_total") == 1)
-
-
-def test_new_keys_demanded_in_an_answer(usable, start, certs,
-                                        origin_factory):
-    """What was begun is brought to its end first."""
-    origin = origin_factory()
-    body, more = big(3000000), threading.Event()
-
-    def answer(exchange):
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-                      % len(body) + body[:1000])
-        assert more.wait(30)
-        exchange.send(body[1000:])
-        return True
-
-    path = origin.script(answer).path
-    weir = start(conf.proxy(origin, listen=listen(certs)))
-    with Peer(weir, "-tls1_3") as peer:
-        peer.send(REQUEST.replace(b"/echo/%s", path.encode()))
-        peer.wait(body[900:1000])
-        peer.send(b"K\n")
-        peer.wait(b"KEYUPDATE")
-        more.set()
-        peer.process.wait(30)
-        peer.reading.join()
-        said = peer.said.replace(b"read R BLOCK\n", b"")
-        assert body[1000:] in said.replace(b"KEYUPDATE\n", b"")
-        assert b":error:" not in peer.said, peer.said[-300:]
-    wait.until(lambda: counted(weir, "key_updates_total") == 1)
