@@ -473,11 +473,24 @@ on_malformed(void *owner, struct h2_stream *st, const char *detail)
 	fail(s, H2_PROTOCOL_ERROR, REASON_BACKEND_BAD_RESPONSE, detail);
 }
 
+/* Nothing was done with it, and another protocol is new. */
+static void
+ask_in_h1(struct backend_h2_stream *s, const char *why)
+{
+	struct exchange *ex = s->ex;
+
+	ex->up_h1_only = true;
+	s->h2.error = H2_REFUSED_STREAM;
+	leave_exchange(s);
+	ex->reused = true;
+	drop(s, H2_CANCEL);
+	exchange_on_backend_failed(ex, REASON_BACKEND_REFUSED, why);
+}
+
 /* What the end of a stream means to its exchange. */
 static void
 tell_end(struct backend_h2_stream *s)
 {
-	struct exchange *ex = s->ex;
 	bool head_seen = s->h2.head_seen;
 	const char *why = s->bh != NULL && s->bh->why != NULL ? s->bh->why
 							     : "stream reset";
@@ -487,15 +500,8 @@ tell_end(struct backend_h2_stream *s)
 		fail(s, H2_CANCEL, REASON_BACKEND_REFUSED, NULL);
 		break;
 	case H2_HTTP_1_1_REQUIRED:
-		/* Nothing was done with it, and another protocol is new. */
-		ex->up_h1_only = true;
 		s->pool->h1_until_ms = now_ms() + H1_MS;
-		s->h2.error = H2_REFUSED_STREAM;
-		leave_exchange(s);
-		ex->reused = true;
-		drop(s, H2_CANCEL);
-		exchange_on_backend_failed(ex, REASON_BACKEND_REFUSED,
-		    "it wants HTTP/1.1");
+		ask_in_h1(s, "it wants HTTP/1.1");
 		break;
 	default:
 		fail(s, H2_CANCEL, head_seen ? REASON_BACKEND_TRUNCATED
@@ -558,8 +564,8 @@ send_late_head(struct backend_h2_stream *s)
 		relay_on_backend_writable(s->ex);
 		return;
 	}
-	s->h2.error = H2_HTTP_1_1_REQUIRED;
-	tell_end(s);
+	/* Of this request alone: for others HTTP/2 will do. */
+	ask_in_h1(s, "it has no WebSocket over HTTP/2");
 }
 
 void

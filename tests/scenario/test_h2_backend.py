@@ -407,6 +407,47 @@ def test_head_with_length(chain):
             assert client.request(method, "/").status == status
 
 
+def test_answer_before_the_upload_ended(chain):
+    """A whole answer, and then RST_STREAM with NO_ERROR (RFC 9113, 8.1): the
+    answer counts, the rest of the upload is not wanted."""
+    def handler(peer, stream, fields):
+        peer.head(stream, [(":status", "413"), ("content-length", "5")])
+        peer.data(stream, b"large", True)
+        peer.rst(stream, h2.NO_ERROR)
+    server, weir = chain(handler)
+    for _ in range(5):
+        with h2.Client(weir.address) as client:
+            number = client.request("/", "POST", end=False)
+            client.data(number, b"abc")
+            client.until(lambda: client.stream(number).done)
+            stream = client.stream(number)
+            assert stream.status == 413 and stream.data == b"large"
+            assert stream.ended
+        with weir.client() as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\n"
+                        b"Content-Length: 1000\r\n\r\nabc")
+            answer = client.response()
+            assert answer.status == 413 and answer.body == b"large"
+
+
+def test_expectation_of_http1(chain):
+    """100-continue from HTTP/1 to HTTP/2: the backend's 100 comes back before
+    the body goes."""
+    def handler(peer, stream, fields):
+        assert fields["expect"] == "100-continue"
+        peer.head(stream, [(":status", "100")])
+        plain(peer, stream, fields)
+    server, weir = chain(handler)
+    with weir.client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
+                    b"Expect: 100-continue\r\n\r\n")
+        assert client.response(interims=False).status == 100
+        client.send(b"abc")
+        answer = client.response()
+        assert answer.status == 200
+        assert answer.fields.one("x-seen") == "POST / 3"
+
+
 def test_interim_and_then_nothing(chain):
     """A backend that says 103 and goes: 502 (pingora 17)."""
     def handler(peer, stream, fields):
@@ -578,7 +619,7 @@ def test_no_answer_to_a_ping(chain, method, status):
         else:
             plain(peer, stream, fields)
     server, weir = chain(handler, up={"h2_ping_interval": "100ms",
-                                      "h2_ping_timeout": "200ms"})
+                                      "h2_ping_timeout": "600ms"})
     assert weir.get("/").status == 200
     assert weir.request(method, "/", [], b"a").status == status
     wait.until(lambda: server.peers[0].closed)
@@ -663,6 +704,47 @@ def test_http1_required_is_remembered(start, certs, origin_factory):
     for _ in range(3):
         assert weir.request("POST", "/", [], b"a").body == b"h1"
     assert alpn == ["h2"] + ["http/1.1"] * 3
+
+
+def test_websocket_needs_http1_alone(start, certs, origin_factory):
+    """A backend without RFC 8441 gets WebSockets over HTTP/1.1, and all else
+    over HTTP/2 as before."""
+    class Both(h2.Server):
+        def _serve(self, peer):
+            peer.sock = tls.TlsSocket(peer.sock, self.tls, True)
+            if peer.sock.tls.selected_alpn_protocol() == "h2":
+                assert peer._exactly(24) == h2.PREFACE
+                peer.send(h2.settings())
+                peer.begin()
+                return
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += peer.sock.recv(4096)
+            key = next(line.split()[1] for line in data.decode().split("\r\n")
+                       if line.lower().startswith("sec-websocket-key"))
+            peer.send(("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: "
+                       "websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+                       % accept(key)).encode())
+            peer.send(peer.sock.recv(4096).upper())
+    server = origin_factory(plain, kind=Both,
+                            tls=speaks(certs, "h2", "http/1.1"))
+    weir = start(conf.proxy(
+        server, up={"protocol": "auto", "tls": {
+            "sni": "a.example", "ca_file": certs.root[0]}},
+        listen=[{"address": conf.address(), "h2c": True}]))
+    for _ in range(2):
+        with weir.client() as client:
+            switch(client)
+            client.send(b"hello")
+            assert client.sock.recv(100) == b"HELLO"
+        with h2.Client(weir.address) as client:
+            client.until(lambda: client.settings)
+            client.head(1, CONNECT)
+            client.until(lambda: client.stream(1).final)
+            client.data(1, b"hello")
+            client.until(lambda: client.stream(1).data == b"HELLO")
+        answer = weir.get("/x")
+        assert answer.fields.one("x-seen") == "GET /x 0"
 
 
 # -- WebSocket ------------------------------------------------------------

@@ -360,6 +360,7 @@ def test_incremental_answers_share(start, origin_factory, how):
         with h2.Client(weir.address, give_window=False) as client:
             filler = client.request("/bytes/65535")
             client.until(lambda: len(client.stream(filler).data) == 65535)
+            before = len(origin.exchanges)
             fields = [("priority", value)] if how == "field" else []
             numbers = []
             for _ in range(2):
@@ -369,11 +370,11 @@ def test_incremental_answers_share(start, origin_factory, how):
                             ">I", client.next) + value.encode()))
                 numbers.append(client.request("/bytes/60000",
                                               fields=fields))
-            done = [e for e in origin.exchanges
-                    if e.target == "/bytes/60000"]
             client.until(lambda: all(client.stream(n).final
                                      for n in numbers))
-            wait.until(lambda: all(e.done.is_set() for e in done))
+            wait.until(lambda: len(origin.exchanges) == before + 2 and all(
+                e.done.is_set() for e in origin.exchanges))
+            weir.metrics()  # what came before it was read before it
             client.window(0, 1 << 20)
             for number in numbers:
                 assert client.wait(number).data == big(60000)
