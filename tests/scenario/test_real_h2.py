@@ -51,26 +51,35 @@ def listeners(certs):
 
 # -- packages of npm -------------------------------------------------------
 
-@pytest.fixture(scope="module")
-def modules():
+def installed(*packages):
     """A folder with packages of npm; skips where they cannot be had."""
     npm, folder = need("npm"), tempfile.mkdtemp(prefix="weir-npm-")
     try:
         done = subprocess.run(
             [npm, "install", "--prefer-offline", "--ignore-scripts",
              "--no-audit", "--no-fund", "--no-save", "--silent",
-             "--fetch-retries=0", "--fetch-timeout=20000",
-             "@grpc/grpc-js@1", "ws@8"], cwd=folder,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+             "--fetch-retries=0", "--fetch-timeout=20000", *packages],
+            cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=90)
         if done.returncode != 0:
-            pytest.skip("npm cannot install @grpc/grpc-js and ws: "
-                        + done.stdout.decode("utf-8", "replace")[-200:])
+            pytest.skip("npm cannot install %s: %s" % (
+                packages, done.stdout.decode("utf-8", "replace")[-200:]))
         yield folder
     except subprocess.TimeoutExpired:
-        pytest.skip("npm cannot install @grpc/grpc-js and ws in time")
+        pytest.skip("npm cannot install %s in time" % (packages,))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def modules():
+    yield from installed("@grpc/grpc-js@1", "ws@8")
+
+
+@pytest.fixture(scope="module")
+def web_modules():
+    yield from installed("@grpc/grpc-js@1", "@connectrpc/connect@1",
+                         "@connectrpc/connect-node@1", "@bufbuild/protobuf@1")
 
 
 class Script:
@@ -279,6 +288,66 @@ def test_grpc(start, script, modules, certs, secure):
     assert got["cancel"] == 1
     # The server heard of the deadline and of the cancellation.
     assert got["cancelled"] == "2"
+
+
+GRPC_WEB_CLIENT = r"""
+const { createPromiseClient, Code } = require('@connectrpc/connect');
+const { createGrpcWebTransport } = require('@connectrpc/connect-node');
+const { StringValue, MethodKind } = require('@bufbuild/protobuf');
+const kind = (name, k) => ({ name, I: StringValue, O: StringValue, kind: k });
+const service = { typeName: 't.T', methods: {
+  unary: kind('Unary', MethodKind.Unary),
+  both: kind('Both', MethodKind.ServerStreaming),
+  fail: kind('Fail', MethodKind.Unary),
+  wait: kind('Wait', MethodKind.Unary),
+} };
+const [url, version] = process.argv.slice(1);
+const client = createPromiseClient(service, createGrpcWebTransport({
+  baseUrl: url, httpVersion: version,
+  nodeOptions: { rejectUnauthorized: false } }));
+const code = async (call) => {
+  try { await call; return 0; } catch (e) { return [e.code, e.rawMessage]; }
+};
+(async () => {
+  const out = {};
+  let head, trailer;
+  const large = 'x'.repeat(1 << 20);
+  out.unary = (await client.unary({ value: 'hello' }, {
+    headers: { 'x-asked': 'this' },
+    onHeader: (h) => { head = h.get('x-head'); },
+    onTrailer: (t) => { trailer = t.get('x-trailer'); } })).value;
+  out.head = head;
+  out.trailer = trailer;
+  out.large = (await client.unary({ value: large })).value === large;
+  out.both = [];
+  for await (const m of client.both({ value: 'streamed' }))
+    out.both.push(m.value);
+  out.fail = await code(client.fail({ value: '' }));
+  out.deadline = (await code(client.wait({ value: '' },
+    { timeoutMs: 300 })))[0];
+  console.log(JSON.stringify(out));
+  process.exit(0);
+})();
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("version", ["1.1", "2"])
+@pytest.mark.parametrize("secure", [False, True], ids=["clear", "tls"])
+def test_grpc_web(start, script, web_modules, certs, version, secure):
+    """A gRPC-Web client of others, through the module, to @grpc/grpc-js."""
+    if "grpcweb" not in run("-V")[1]:
+        pytest.skip("no module grpcweb")
+    server = script(GRPC_SERVER, web_modules)
+    weir = start(conf.proxy(server, up={"protocol": "h2"},
+                            listen=listeners(certs), route={"grpcweb": {}}))
+    url = ("https://localhost:%d" % weir.addresses[1][1] if secure
+           else "http://127.0.0.1:%d" % weir.address[1])
+    got = node(GRPC_WEB_CLIENT, web_modules, url, version)
+    assert got == {
+        "unary": "hello", "head": "this", "trailer": "last", "large": True,
+        "both": ["streamed"], "fail": [5, "nothing here: \u00e9%\n"],
+        "deadline": 4}
 
 
 GRPC_REFUSED = GRPC + r"""
