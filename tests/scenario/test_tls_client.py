@@ -428,6 +428,28 @@ def test_warnings(certs, tmp_path, origin):
     assert status == 0 and "others can read this key" in err
 
 
+@pytest.mark.root
+def test_what_a_user_may_not_read(certs, origin):
+    """-t loads every pair that it may read, and says which it may not."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    path = certs.path("weir.conf")
+    bad = certs.own("bad", "bad.example")
+    os.chmod(bad[1], 0o644)
+    os.chmod(certs.b[1], 0o640)
+    for pairs, status, words in (
+            ([certs.b], 0, "b.key: not tested: this user may not read it"),
+            ([certs.b, (certs.a[0], bad[1])], 2, "not the certificate's")):
+        with open(path, "w") as f:
+            f.write(conf.document(conf.proxy(origin, listen=listen(
+                {"certificates": [tls(pair) for pair in pairs]}),
+                top={"pid_file": "/nowhere/pid"})))
+        os.chmod(path, 0o644)
+        got, _, err = run("-t", "-c", path, user=65534, group=65534,
+                          extra_groups=[])
+        assert got == status and words in err, err
+
+
 def test_passphrase_and_relative_paths(start, certs, origin):
     cert, key = certs.own("locked", "locked.example")
     openssl("ec", "-in", key, "-aes256", "-passout", "pass:secret", "-out",
