@@ -939,17 +939,16 @@ def test_tunnel_to_h2_idle(chain):
     """tunnel_idle_timeout ends a silent tunnel on both of its streams, and
     no other time does."""
     server, weir = chain(echo_tunnel, settings={"connect": 1},
-                         tunnel_idle_timeout="700ms",
-                         up={"timeouts": {"first_byte": "100ms",
-                                          "between_bytes": "100ms"}})
+                         tunnel_idle_timeout="1500ms",
+                         up={"timeouts": {"between_bytes": "100ms"}})
     with h2.Client(weir.address) as client, weir.client() as other:
         client.until(lambda: client.settings)
         client.next = 3
         client.head(1, CONNECT)
         client.until(lambda: client.stream(1).final)
         switch(other)
-        for i in range(3):
-            time.sleep(0.3)
+        for i in range(2):
+            time.sleep(0.2)
             client.data(1, b"x")
             other.send(b"y")
             client.until(lambda: client.stream(1).data == b"x" * (i + 1))
