@@ -483,6 +483,32 @@ def test_daemon_that_cannot_take_over(instance, asks):
                                                    "weir.pid"]
 
 
+def test_daemon_that_nobody_could_hand_over_to(instance):
+    """It would ask whoever has the pid file, and nobody has."""
+    one = instance(config(daemon_wait_for_ready=True,
+                          error_log={"path": "@DIR@/error.log"}))
+    one.finish()
+    assert one.successor("-d", "-u").wait(15) == 1
+    assert one.weir.log.count("weir: daemon_wait_for_ready: pid file %s: "
+                              "there is none: no instance is running"
+                              % one.path("run/weir.pid")) == 1
+    assert os.listdir(one.path("run")) == []
+
+
+def test_two_successors(instance):
+    """The second is refused at once; the first takes over."""
+    one = instance()
+    first = one.successor("-u")
+    one.weir.wait_log("upgrade: waiting at")
+    assert one.successor("-u").wait(15) == 1
+    assert "up.sock: another instance waits there" in one.weir.log
+    one.send(signal.SIGQUIT)
+    assert one.wait_taken() == first.pid
+    one.wait_gone(one.first)
+    one.send(signal.SIGINT)
+    assert first.wait(10) == 0
+
+
 def test_told_to_stop_while_it_waits(instance):
     one = instance()
     successor = one.successor("-u")
