@@ -364,6 +364,46 @@ open_sockets(struct generations *gs, struct generations_live *l,
 	    count, workers, err);
 }
 
+/* The address of g that l may still have open; NULL = none. */
+static const char *
+find_met(const struct generations *gs, const struct generation *g,
+    const struct generations_live *l)
+{
+	size_t count, gone_count;
+	const struct listener_spec *specs = generation_listeners(g, &count);
+	const struct listener_spec *gone =
+	    generation_listeners(l->generation, &gone_count);
+	const struct listener_spec *met = listeners_meet(specs, count,
+	    &gs->serving->listeners, gone, gone_count);
+
+	return met != NULL ? met->text : NULL;
+}
+
+uint64_t
+generations_emptying_ms(const struct generations *gs,
+    const struct generation *g, const char **text)
+{
+	uint64_t most_ms = 0;
+
+	now_update();
+	LIST_EACH(&gs->all, node, after) {
+		const struct generations_live *l = LIST_OF(node,
+		    struct generations_live, node);
+		uint64_t until_ms = l->since_ms + LISTENERS_EMPTY_MS;
+		const char *met = "";
+
+		if (l->state != GENERATIONS_DRAINING || until_ms <= now_ms())
+			continue;
+		if (g != NULL)
+			met = find_met(gs, g, l);
+		if (met != NULL && until_ms - now_ms() > most_ms) {
+			most_ms = until_ms - now_ms();
+			*text = met;
+		}
+	}
+	return most_ms;
+}
+
 /* It names logs and files as they were named when it was loaded. */
 static int
 attach(struct generations *gs, struct generation *g, struct error *err)

@@ -104,6 +104,13 @@ void generations_init(struct generations *gs,
 void generations_fini(struct generations *gs);
 
 /*
+ * For how long one of g's addresses may still be that of a generation that
+ * drains, which empties it; 0 = for none.  *text: that address.  g NULL: any
+ * address.
+ */
+uint64_t generations_emptying_ms(const struct generations *gs,
+    const struct generation *g, const char **text);
+/*
  * Logs, zones, sockets of one that is to serve; takes g, also on failure: then
  * -1 and err, and all is undone.  generations_fork() follows; on failure of
  * that generations_abandon().

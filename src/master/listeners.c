@@ -206,6 +206,34 @@ listeners_follow(struct listener_set *set, const struct listener_set *before,
 	return result;
 }
 
+static bool
+is_among(const struct listener_set *set, const struct listener_spec *spec)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->items[i].spec != NULL &&
+		    is_same_socket(set->items[i].spec, spec))
+			return true;
+	}
+	return false;
+}
+
+const struct listener_spec *
+listeners_meet(const struct listener_spec *specs, size_t count,
+    const struct listener_set *stay, const struct listener_spec *go,
+    size_t go_count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (is_among(stay, &specs[i]))
+			continue;
+		for (size_t j = 0; j < go_count; j++) {
+			if (!is_among(stay, &go[j]) &&
+			    overlap(&specs[i], &go[j]))
+				return &specs[i];
+		}
+	}
+	return NULL;
+}
+
 void
 listeners_abandon(struct listener_set *set)
 {

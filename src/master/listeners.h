@@ -27,7 +27,11 @@
 
 struct error;
 
-enum { LISTENERS_SURPLUS_MS = 5000 };
+enum {
+	LISTENERS_SURPLUS_MS = 5000,
+	/* By then the workers of the old generation have emptied the others. */
+	LISTENERS_EMPTY_MS = 2000,
+};
 
 /*
  * The sockets of specs for slots workers: those of `before` that stay (shared
@@ -39,6 +43,13 @@ int listeners_follow(struct listener_set *set,
     const struct listener_set *before, const struct listener_spec *specs,
     size_t count, size_t slots, struct error *err)
     __attribute__((warn_unused_result));
+/*
+ * The first of specs that cannot be bound while those that go are open, and is
+ * none of those that stay; NULL = there is none.
+ */
+const struct listener_spec *listeners_meet(const struct listener_spec *specs,
+    size_t count, const struct listener_set *stay,
+    const struct listener_spec *go, size_t go_count);
 /* It will not serve: closes what `before` does not have. */
 void listeners_abandon(struct listener_set *set);
 /*

@@ -188,6 +188,23 @@ load_again(struct reload *r)
 	return g;
 }
 
+/* True if it is to be tried again later, with g loaded anew. */
+static bool
+must_empty(struct reload *r, const struct generation *g)
+{
+	const char *text = "";
+	uint64_t ms = generations_emptying_ms(r->config.generations, g,
+	    &text);
+
+	if (ms == 0)
+		return false;
+	log_notice(NULL, "reload: waiting until listener \"%s\" of before "
+	    "is empty", text);
+	enter(r, RELOAD_EMPTYING);
+	deadline_set(r->config.loop, &r->deadline, now_ms() + ms);
+	return true;
+}
+
 static void
 start(struct reload *r)
 {
@@ -199,6 +216,10 @@ start(struct reload *r)
 
 	if (g == NULL) {
 		refuse(r, "it has errors");
+		return;
+	}
+	if (must_empty(r, g)) {
+		generation_free(g);
 		return;
 	}
 	generation_changes_keep(g, generations_serving(gs), add_warning, r);
@@ -287,8 +308,14 @@ begin(struct reload *r)
 void
 reload_continue(struct reload *r)
 {
+	const char *text;
+
 	if (r->is_stopped)
 		return;
+	/* They have ended before their time. */
+	if (r->state == RELOAD_EMPTYING && generations_emptying_ms(
+	    r->config.generations, NULL, &text) == 0)
+		start(r);
 	if (r->state == RELOAD_WAITING && has_place(r))
 		check(r);
 	else if (r->state == RELOAD_IDLE && r->is_wanted)
@@ -391,6 +418,10 @@ on_deadline(struct deadline *d)
 	const struct generations *gs = r->config.generations;
 	struct error why;
 
+	if (r->state == RELOAD_EMPTYING) {
+		start(r);
+		return;
+	}
 	generations_describe_late(gs,
 	    generations_settings(gs)->daemon_ready_timeout_ms, &why);
 	reload_on_failed(r, why.text);

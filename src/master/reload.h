@@ -2,11 +2,12 @@
 /*
  * reload - another configuration takes the place of the one that serves.
  *
- *	IDLE -> WAITING -> CHECKING -> STARTING -> IDLE
+ *	IDLE -> WAITING -> CHECKING -> EMPTYING -> STARTING -> IDLE
  *
  * WAITING until a generation that drains has ended, where there are
  * max_draining_generations of them; CHECKING in a process that loads the
- * configuration first; STARTING until all processes of the new generation are
+ * configuration first; EMPTYING, for a moment, where an address comes back that
+the last reload took out, and whose queue is still being emptied; STARTING until all processes of the new generation are
  * ready.  Whatever fails, the old generation serves on.  Requests that come
  * before CHECKING are merged with those before them; later ones make one more
  * reload.
@@ -49,6 +50,7 @@ enum reload_state {
 	RELOAD_IDLE,
 	RELOAD_WAITING,  /* for a place among those that drain */
 	RELOAD_CHECKING, /* deadline: daemon_ready_timeout */
+	RELOAD_EMPTYING, /* deadline: LISTENERS_EMPTY_MS */
 	RELOAD_STARTING, /* deadline: the same */
 };
 
@@ -74,7 +76,7 @@ struct reload_waiters {
 struct reload {
 	struct reload_config config;
 	enum reload_state state;
-	struct deadline deadline; /* of STARTING */
+	struct deadline deadline; /* of EMPTYING, STARTING */
 	struct reload_check check;
 	struct reload_outcome outcome;
 	struct reload_waiters now;  /* for whom it is done */

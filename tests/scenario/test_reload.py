@@ -324,6 +324,24 @@ def test_listeners_come_and_go(a_site):
     s.settle()
 
 
+def test_listener_comes_back(a_site):
+    """What was taken out by mistake is put back at once: it is bound when the
+    old one has been emptied."""
+    s = a_site(workers=2)
+    more = {"address": conf.address()}
+    there = conf.split(more["address"])
+    both = s.config(listen=s.listen + [more])
+    s.reload(both)
+    with Requests(s.weir.address):
+        s.reload(s.config())
+        assert "added listener %s" % more["address"] in s.reload(both)
+        with Client(there) as client:
+            assert client.get("/own").status == 200
+    s.settle()
+    with Client(there) as client:
+        assert client.get("/own").status == 200
+
+
 def has_ipv6():
     try:
         with socket.socket(socket.AF_INET6) as s:
