@@ -101,9 +101,12 @@ bool children_files_check(struct children *c, uint32_t number,
     uint32_t version, int fd);
 /*
  * Whatever has changed goes to those processes that do not have it yet; to be
- * called now and then.  What gets lost on the way is sent again.
+ * called now and then.  What gets lost on the way is sent again.  False: some
+ * process has not said yet that it uses the newest of all.
  */
-void children_files_spread(struct children *c);
+bool children_files_spread(struct children *c);
+/* To the signer: keys have been released. */
+void children_files_keys(struct children *c);
 
 /* All processes log from this level on (enum log_level), new ones too. */
 void children_set_log_level(struct children *c, uint32_t level);

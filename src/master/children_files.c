@@ -241,9 +241,11 @@ count_old(const struct children *c)
 	return old;
 }
 
-void
+bool
 children_files_spread(struct children *c)
 {
+	size_t old;
+
 	LIST_EACH(&c->all, node, after) {
 		struct child *child = LIST_OF(node, struct child, node);
 
@@ -251,7 +253,22 @@ children_files_spread(struct children *c)
 		offer(child);
 	}
 	set_deadline(c);
-	counter_set(&c->stats[CHILDREN_STAT_FILES_OLD], count_old(c));
+	old = count_old(c);
+	counter_set(&c->stats[CHILDREN_STAT_FILES_OLD], old);
+	return old == 0;
+}
+
+/* If it is lost, the signer keeps them in memory for longer. */
+void
+children_files_keys(struct children *c)
+{
+	LIST_EACH(&c->all, node, after) {
+		struct child *child = LIST_OF(node, struct child, node);
+
+		if (child->slot->is_signer)
+			(void)channel_send(&child->channel, CHANNEL_KEYS,
+			    NULL, 0, NULL, 0);
+	}
 }
 
 bool
@@ -328,17 +345,17 @@ on_answer(struct child *child, const struct channel_answer *body,
 	}
 }
 
-static void
+static bool
 spread(void *arg)
 {
-	children_files_spread(arg);
+	return children_files_spread(arg);
 }
 
 void
 children_files_hear(struct child *child, const struct channel_message *m)
 {
 	struct children *c = child->children;
-	const struct generation_send send = { NULL, spread, c };
+	const struct generation_send send = { NULL, spread, NULL, c };
 	struct channel_answer body;
 
 	if (m->type != CHANNEL_FILE_ANSWER ||

@@ -581,11 +581,18 @@ generations_check_file(struct generations *gs, uint32_t number,
 	    gs->serving->children, number, version, fd);
 }
 
-void
+bool
 generations_spread_files(struct generations *gs)
 {
+	return gs->serving == NULL ||
+	    children_files_spread(gs->serving->children);
+}
+
+void
+generations_tell_signer(struct generations *gs)
+{
 	if (gs->serving != NULL)
-		children_files_spread(gs->serving->children);
+		children_files_keys(gs->serving->children);
 }
 
 void

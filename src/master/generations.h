@@ -153,10 +153,11 @@ bool generations_on_exit(struct generations *gs, pid_t pid, int status);
 /* New descriptors of log targets, for all that may write to them. */
 void generations_replace_logs(struct generations *gs,
     const uint32_t *targets, const int *fds, size_t count);
-/* See children_files_check(), children_files_spread(): of the one that serves. */
+/* As children_files_check(), _spread(), _keys(): of the one that serves. */
 bool generations_check_file(struct generations *gs, uint32_t number,
     uint32_t version, int fd);
-void generations_spread_files(struct generations *gs);
+bool generations_spread_files(struct generations *gs);
+void generations_tell_signer(struct generations *gs);
 /* All processes log from this level on (enum log_level). */
 void generations_set_log_level(struct generations *gs, uint32_t level);
 /* See children_pass_command(): to the generation that serves. */

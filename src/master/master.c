@@ -71,19 +71,28 @@ check_file(void *arg, uint32_t number, uint32_t version, int fd)
 	return generations_check_file(&m->generations, number, version, fd);
 }
 
-static void
+static bool
 spread_files(void *arg)
 {
 	struct master *m = arg;
 
-	generations_spread_files(&m->generations);
+	return generations_spread_files(&m->generations);
+}
+
+static void
+tell_signer(void *arg)
+{
+	struct master *m = arg;
+
+	generations_tell_signer(&m->generations);
 }
 
 static void
 on_tend(struct deadline *d)
 {
 	struct master *m = LIST_OF(d, struct master, tend);
-	const struct generation_send send = { check_file, spread_files, m };
+	const struct generation_send send = { check_file, spread_files,
+		tell_signer, m };
 	int here = startdir_enter(m->settings->working_directory != NULL
 	    ? m->directory_fd : -1);
 	uint64_t pause_ms = generation_tend(

@@ -23,6 +23,7 @@
 #include "base/entropy.h"
 #include "base/error.h"
 #include "base/heap_alloc.h"
+#include "base/now.h"
 #include "net/tls_keys_private.h"
 #include "os/fdpass.h"
 
@@ -40,7 +41,8 @@ tls_keys_new(struct error *err)
 		error_set(err, "key_isolation: this OpenSSL cannot put off a "
 		    "handshake");
 	} else if ((k->vault_fd = memfd_create("weir-keys", MFD_CLOEXEC)) <
-	    0 || fdpass_pair(k->desk) != 0) {
+	    0 || tls_keys_vault_begin(k->vault_fd) != 0 ||
+	    fdpass_pair(k->desk) != 0) {
 		error_set_errno(err, errno, "key_isolation");
 	} else if (tls_keys_provider_load(k, err) == 0) {
 		return k;
@@ -78,6 +80,8 @@ tls_keys_free(struct tls_keys *k)
 	if (k->provider != NULL)
 		OSSL_PROVIDER_unload(k->provider);
 	OSSL_LIB_CTX_free(k->library);
+	free(k->retired);
+	free(k->frees);
 	free(k);
 }
 
@@ -217,6 +221,28 @@ open_file(const char *path, int *fd, struct error *err)
 	    : error_set_errno(err, errno, "reading %s", path);
 }
 
+/* A free record that it may fit into becomes the last one, and is offered. */
+static void
+choose_room(struct tls_keys *k, struct tls_keys_errand *errand,
+    EVP_PKEY *half)
+{
+	/* A signature's length; a key of RSA is some four of them. */
+	uint32_t least = (uint32_t)EVP_PKEY_get_size(half) *
+	    (EVP_PKEY_get_base_id(half) == EVP_PKEY_RSA ? 4 : 1);
+
+	errand->free_at = 0;
+	for (size_t i = k->free_count; i-- > 0 && errand->is_known == 0;) {
+		struct tls_keys_free found = k->frees[i];
+
+		if (found.room < least)
+			continue;
+		k->frees[i] = k->frees[k->free_count - 1];
+		k->frees[k->free_count - 1] = found;
+		errand->free_at = found.at;
+		return;
+	}
+}
+
 /*
  * Half of a record must not stay in the vault; a whole one that is of no use
  * does, for the signer may have read it already.
@@ -232,11 +258,17 @@ give(struct tls_keys *k, struct tls_keys_errand *errand, const int fds[2],
 		return error_set_errno(err, errno, "looking at the vault");
 	if (start_reader(k, err) != 0)
 		return -1;
+	choose_room(k, errand, half);
 	if (ask_reader(k, errand, fds, fd_count, &proof, err) == 0) {
-		if (verify(errand, &proof, half, err) != 0)
-			return -1;
+		if (proof.has_used_free != 0)
+			k->free_count--;
+		if (errand->is_known != 0)
+			return verify(errand, &proof, half, err);
 		k->count++;
-		return 0;
+		if (verify(errand, &proof, half, err) == 0)
+			return 0;
+		tls_keys_vault_retire(k, errand->id, now_ms());
+		return -1;
 	}
 	if (ftruncate(k->vault_fd, before.st_size) != 0)
 		tls_keys_rest(k);
@@ -257,6 +289,13 @@ is_known(EVP_PKEY *half)
 	}
 }
 
+void
+tls_keys_expect(struct tls_keys *k, const struct tls_pair *former)
+{
+	if (k != NULL)
+		k->former = former;
+}
+
 int
 tls_keys_isolate(struct tls_pair *pair, struct tls_keys *k,
     struct error *err)
@@ -270,7 +309,14 @@ tls_keys_isolate(struct tls_pair *pair, struct tls_keys *k,
 	if (half == NULL || !is_known(half))
 		return error_set(err, "key_isolation knows RSA, EC, Ed25519 "
 		    "and Ed448, not this kind of key");
-	entropy_fill(errand.id, sizeof(errand.id));
+	/* Proven anew, for its file may be another; but kept once. */
+	if (k->former != NULL && k->former->is_isolated &&
+	    EVP_PKEY_eq(X509_get0_pubkey(k->former->cert), half) == 1) {
+		errand.is_known = 1;
+		memcpy(errand.id, k->former->key_id, sizeof(errand.id));
+	} else {
+		entropy_fill(errand.id, sizeof(errand.id));
+	}
 	entropy_fill(errand.challenge, sizeof(errand.challenge));
 	if (conf->passphrase_command != NULL) {
 		if (strlen(conf->passphrase_command) >=

@@ -66,14 +66,24 @@ struct tls_keys_response {
 	unsigned char signature[TLS_KEYS_SIGNATURE_MAX];
 };
 
-/* A record of the vault; DER of the key (PKCS #8 or older) follows. */
+/* What the vault begins with; records follow. */
+struct tls_keys_head {
+	uint32_t magic;
+	uint32_t changes; /* of records that were there before; counts up */
+};
+
+/* DER of the key (PKCS #8 or older) follows, in `room` bytes. */
 struct tls_keys_record {
 	uint32_t magic;
 	uint32_t len;
-	unsigned char id[TLS_KEYS_ID];
+	uint32_t room;
+	unsigned char id[TLS_KEYS_ID]; /* all zero: free for another one */
 };
 
-enum { TLS_KEYS_MAGIC = 0x4b455901 };
+enum {
+	TLS_KEYS_MAGIC = 0x4b455902,
+	TLS_KEYS_ROOM = 64, /* of which room is a multiple */
+};
 
 /* NULL and err on failure. */
 struct tls_keys *tls_keys_new(struct error *err);
@@ -83,6 +93,22 @@ void tls_keys_free(struct tls_keys *k);
 void tls_keys_rest(struct tls_keys *k);
 /* How many keys there are. */
 size_t tls_keys_count(const struct tls_keys *k);
+
+/*
+ * A key that no configuration names any more stays for a while: handshakes may
+ * be under way with it.  Bookkeeping of the master alone.
+ */
+enum { TLS_KEYS_RETIRED_MS = 600000 };
+
+void tls_keys_vault_retire(struct tls_keys *k, const unsigned char *id,
+    uint64_t now_ms);
+/* Some process still uses one: those that are retired stay longer. */
+void tls_keys_vault_hold(struct tls_keys *k, uint64_t now_ms);
+/*
+ * Those whose time is over are wiped, and their room in the vault is others'.
+ * True if there were any: the signer ought to look at the vault.
+ */
+bool tls_keys_vault_release(struct tls_keys *k, uint64_t now_ms);
 
 /*
  * In a new process, first thing: what it is.  The signer keeps the vault and

@@ -12,10 +12,26 @@
 
 struct tls_keys_client;
 
+struct tls_keys_retired {
+	unsigned char id[TLS_KEYS_ID];
+	uint64_t since_ms;
+};
+
+struct tls_keys_free {
+	uint64_t at; /* of the record in the vault */
+	uint32_t room;
+};
+
 struct tls_keys {
 	int vault_fd;
 	int desk[2];      /* the others' end, the signer's */
 	size_t count;
+	struct tls_keys_retired *retired;
+	size_t retired_count;
+	struct tls_keys_free *frees;
+	size_t free_count;
+	/* The key that is read next may be this one's; NULL: no. */
+	const struct tls_pair *former;
 	/* The process that reads files, while it lives. */
 	pid_t reader;
 	int reader_fd;
@@ -33,15 +49,23 @@ enum { TLS_KEYS_CHALLENGE = 32, TLS_KEYS_COMMAND_MAX = 3072 };
 struct tls_keys_errand {
 	unsigned char id[TLS_KEYS_ID];
 	unsigned char challenge[TLS_KEYS_CHALLENGE];
+	uint32_t is_known; /* the vault has it: only to be proven */
+	uint64_t free_at;  /* of a record that is free; 0 = none */
 	char passphrase_command[TLS_KEYS_COMMAND_MAX];
 };
 
 struct tls_keys_proof {
 	uint32_t is_good;
 	uint32_t len;
+	uint32_t has_used_free;
 	unsigned char signature[TLS_KEYS_SIGNATURE_MAX];
 	char why[512];
 };
+
+/* Of an empty vault. */
+int tls_keys_vault_begin(int vault_fd);
+/* A record has become another. */
+int tls_keys_vault_note(int vault_fd);
 
 /* A process's whole life; does errands until fd ends. */
 void tls_keys_reader_main(int fd, int vault_fd)

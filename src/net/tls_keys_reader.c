@@ -32,28 +32,52 @@ write_at(int fd, const void *p, size_t len, off_t at)
 	return pwrite(fd, p, len, at) == (ssize_t)len ? 0 : -1;
 }
 
+/* Is there a free record, with room for that much? */
+static bool
+has_room(int vault_fd, uint64_t at, uint32_t len, uint32_t *room)
+{
+	static const unsigned char none[TLS_KEYS_ID];
+	struct tls_keys_record there;
+
+	if (at == 0 || pread(vault_fd, &there, sizeof(there), (off_t)at) !=
+	    sizeof(there) || there.magic != TLS_KEYS_MAGIC ||
+	    there.room < len || memcmp(there.id, none, sizeof(none)) != 0)
+		return false;
+	*room = there.room;
+	return true;
+}
+
 /* The record's head last: one that is not whole is none. */
 static int
-put(int vault_fd, const unsigned char *id, EVP_PKEY *key, struct error *err)
+put(int vault_fd, const struct tls_keys_errand *errand, EVP_PKEY *key,
+    struct tls_keys_proof *proof, struct error *err)
 {
 	struct tls_keys_record record = { .magic = TLS_KEYS_MAGIC };
 	unsigned char *der = NULL;
 	int len = i2d_PrivateKey(key, &der);
 	struct stat st;
+	off_t at, end;
 	int result = -1;
 
 	if (len <= 0)
 		return tls_verify_set_error(err, "encoding it");
 	record.len = (uint32_t)len;
-	memcpy(record.id, id, sizeof(record.id));
+	record.room = (record.len + TLS_KEYS_ROOM - 1) / TLS_KEYS_ROOM *
+	    TLS_KEYS_ROOM;
+	memcpy(record.id, errand->id, sizeof(record.id));
+	proof->has_used_free = has_room(vault_fd, errand->free_at, record.len,
+	    &record.room);
 	if (fstat(vault_fd, &st) != 0)
-		error_set_errno(err, errno, "keeping it");
-	else if (len > TLS_KEYS_KEY_MAX || st.st_size + len +
-	    (off_t)sizeof(record) > TLS_KEYS_VAULT_MAX)
+		st.st_size = TLS_KEYS_VAULT_MAX;
+	at = proof->has_used_free != 0 ? (off_t)errand->free_at : st.st_size;
+	end = at + (off_t)(sizeof(record) + record.room);
+	if (len > TLS_KEYS_KEY_MAX || end > TLS_KEYS_VAULT_MAX)
 		error_set(err, "there is no more room for keys: reload");
-	else if (write_at(vault_fd, der, (size_t)len, st.st_size +
+	else if ((end > st.st_size && ftruncate(vault_fd, end) != 0) ||
+	    write_at(vault_fd, der, (size_t)len, at +
 	    (off_t)sizeof(record)) != 0 ||
-	    write_at(vault_fd, &record, sizeof(record), st.st_size) != 0)
+	    write_at(vault_fd, &record, sizeof(record), at) != 0 ||
+	    (proof->has_used_free != 0 && tls_keys_vault_note(vault_fd) != 0))
 		error_set_errno(err, errno, "keeping it");
 	else
 		result = 0;
@@ -118,7 +142,8 @@ run_errand(const struct tls_keys_errand *errand, const int *fds,
 	if (read_key(fds[0], fd_count > 1 ? fds[1] : -1,
 	    errand->passphrase_command, &key, &err) == 0 &&
 	    prove(key, errand->challenge, proof, &err) == 0 &&
-	    put(vault_fd, errand->id, key, &err) == 0)
+	    (errand->is_known != 0 ||
+	    put(vault_fd, errand, key, proof, &err) == 0))
 		proof->is_good = 1;
 	else
 		snprintf(proof->why, sizeof(proof->why), "%.*s",

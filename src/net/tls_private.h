@@ -245,7 +245,12 @@ int tls_passphrase_read_fd(int fd, const char *command, char **text,
  */
 int tls_keys_isolate(struct tls_pair *pair, struct tls_keys *keys,
     struct error *err);
-/* The latter alone. */
+/*
+ * In the master, until it is called with NULL: the keys that follow may be the
+ * one of former, which then is not kept twice.  keys: or NULL.
+ */
+void tls_keys_expect(struct tls_keys *keys, const struct tls_pair *former);
+/* The latter of tls_keys_isolate() alone. */
 int tls_keys_adopt(struct tls_pair *pair, struct tls_keys *keys,
     const unsigned char *id, struct error *err);
 /* Is its handshake suspended? */

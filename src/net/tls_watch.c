@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/heap_alloc.h"
 #include "base/log.h"
+#include "base/now.h"
 #include "net/tls_keys.h"
 #include "net/tls_private.h"
 
@@ -270,20 +271,35 @@ check_staple(const struct tls_pair *old, const struct tls_pair *pair,
 	return 0;
 }
 
+/* Of the two keys the one that nobody will use. */
+static void
+retire_key(struct tls_keys *keys, const unsigned char *former,
+    const unsigned char *fresh, bool is_used)
+{
+	if (keys != NULL && memcmp(former, fresh, TLS_KEYS_ID) != 0)
+		tls_keys_vault_retire(keys, is_used ? former : fresh, now_ms());
+}
+
 static int
 take_files(struct tls_server *s, size_t i, struct error *err)
 {
 	struct tls_pair *old = &s->pairs[i];
 	struct conf_report *report = conf_report_new();
+	unsigned char former[TLS_KEYS_ID], fresh[TLS_KEYS_ID];
 	struct tls_pair pair;
 	int result = -1;
 
+	memcpy(former, old->key_id, sizeof(former));
+	tls_keys_expect(s->keys, old);
 	if (tls_cert_load(&pair, old->conf, s->keys, report, NULL, err) == 0) {
+		memcpy(fresh, pair.key_id, sizeof(fresh));
 		if (check(old, &pair, err) == 0 &&
 		    check_staple(old, &pair, err) == 0)
 			result = replace(s, i, &pair, err);
+		retire_key(s->keys, former, fresh, result == 0);
 		tls_cert_fini(&pair);
 	}
+	tls_keys_expect(s->keys, NULL);
 	conf_report_free(report);
 	tls_keys_rest(s->keys);
 	return result;

@@ -36,6 +36,7 @@ enum channel_type {
 	CHANNEL_CONTROL,   /* text: a command; its connection comes along */
 	CHANNEL_LOG_LEVEL, /* uint32_t: enum log_level */
 	CHANNEL_FILE,      /* struct channel_file, and a sealed memfd */
+	CHANNEL_KEYS,      /* to the signer: the vault has changed */
 	/* To the master. */
 	CHANNEL_READY = 64, /* serving */
 	CHANNEL_FAILED,     /* text: why it cannot serve; it ends */

@@ -19,6 +19,8 @@
 struct keyring {
 	int vault_fd;
 	off_t at;             /* what is before has been read */
+	uint32_t changes;     /* as of then: struct tls_keys_head */
+	uint32_t round;       /* of reading it all */
 	struct hash_map keys; /* name -> struct held */
 	size_t count;
 };
@@ -26,54 +28,106 @@ struct keyring {
 struct held {
 	EVP_PKEY *key;
 	unsigned char id[TLS_KEYS_ID]; /* of which the map borrows */
+	uint32_t round;                /* that it was seen in */
 };
 
 /* ---- reading ---- */
+
+static bool
+read_head(const struct keyring *r, uint32_t *changes)
+{
+	struct tls_keys_head head;
+
+	if (pread(r->vault_fd, &head, sizeof(head), 0) != sizeof(head) ||
+	    head.magic != TLS_KEYS_MAGIC)
+		return false;
+	*changes = head.changes;
+	return true;
+}
+
+/* Records that were read already may be others now. */
+static bool
+has_changed(const struct keyring *r)
+{
+	uint32_t changes;
+
+	return read_head(r, &changes) && changes != r->changes;
+}
+
+static struct held *
+get(const struct keyring *r, const unsigned char *id)
+{
+	return hash_map_get(&r->keys, span_of((const char *)id,
+	    TLS_KEYS_ID));
+}
 
 static void
 keep(struct keyring *r, const struct tls_keys_record *record, EVP_PKEY *key)
 {
 	struct held *held = heap_alloc_zeroed(1, sizeof(*held));
-	struct span name;
 
 	memcpy(held->id, record->id, sizeof(held->id));
 	held->key = key;
-	name = span_of((const char *)held->id, sizeof(held->id));
-	if (hash_map_get(&r->keys, name) != NULL) {
-		EVP_PKEY_free(key);
-		free(held);
-		return;
-	}
-	hash_map_put(&r->keys, name, held);
+	held->round = r->round;
+	hash_map_put(&r->keys, span_of((const char *)held->id,
+	    sizeof(held->id)), held);
 	r->count++;
+}
+
+/* NULL: it is none, or not any more. */
+static EVP_PKEY *
+read_key(const struct keyring *r, const struct tls_keys_record *record,
+    unsigned char *der)
+{
+	const unsigned char *p = der;
+	EVP_PKEY *key = NULL;
+
+	if (pread(r->vault_fd, der, record->len, r->at +
+	    (off_t)sizeof(*record)) == (ssize_t)record->len)
+		key = d2i_AutoPrivateKey(NULL, &p, (long)record->len);
+	OPENSSL_cleanse(der, record->len);
+	return key;
+}
+
+/* Else it was released while it was read. */
+static bool
+is_still(const struct keyring *r, const struct tls_keys_record *record)
+{
+	struct tls_keys_record now;
+
+	return pread(r->vault_fd, &now, sizeof(now), r->at) == sizeof(now) &&
+	    memcmp(&now, record, sizeof(now)) == 0;
 }
 
 /* The record at r->at: 1, 0 if there is none yet, -1. */
 static int
 read_one(struct keyring *r, unsigned char *der)
 {
+	static const unsigned char none[TLS_KEYS_ID];
 	struct tls_keys_record record;
-	const unsigned char *p = der;
+	struct held *held;
 	EVP_PKEY *key;
 	ssize_t n = pread(r->vault_fd, &record, sizeof(record), r->at);
 
 	if (n != sizeof(record) || record.magic != TLS_KEYS_MAGIC)
 		return n < 0 ? -1 : 0;
-	if (record.len > TLS_KEYS_KEY_MAX)
+	if (record.len > TLS_KEYS_KEY_MAX || record.room < record.len)
 		return -1;
-	n = pread(r->vault_fd, der, record.len, r->at +
-	    (off_t)sizeof(record));
-	if (n != (ssize_t)record.len)
-		return -1;
-	key = d2i_AutoPrivateKey(NULL, &p, (long)record.len);
-	OPENSSL_cleanse(der, record.len);
-	if (key == NULL)
-		return -1;
-	keep(r, &record, key);
-	r->at += (off_t)(sizeof(record) + record.len);
+	held = get(r, record.id);
+	if (held != NULL) {
+		held->round = r->round;
+	} else if (memcmp(record.id, none, sizeof(none)) != 0) {
+		key = read_key(r, &record, der);
+		if (key != NULL)
+			keep(r, &record, key);
+		else if (is_still(r, &record))
+			return -1;
+	}
+	r->at += (off_t)(sizeof(record) + record.room);
 	return 1;
 }
 
+/* To the end of what there is. */
 static int
 read_more(struct keyring *r)
 {
@@ -88,14 +142,54 @@ read_more(struct keyring *r)
 	return result;
 }
 
+/* Those that the vault has not any more. */
+static void
+drop_old(struct keyring *r)
+{
+	struct hash_map former = r->keys;
+
+	hash_map_init(&r->keys, false);
+	r->count = 0;
+	for (size_t i = 0; i < former.size; i++) {
+		struct held *held = former.entries[i].value;
+
+		if (held == NULL)
+			continue;
+		if (held->round == r->round) {
+			hash_map_put(&r->keys, span_of((const char *)held->id,
+			    sizeof(held->id)), held);
+			r->count++;
+		} else {
+			EVP_PKEY_free(held->key);
+			free(held);
+		}
+	}
+	hash_map_fini(&former);
+}
+
+int
+keyring_refresh(struct keyring *r)
+{
+	if (!has_changed(r))
+		return read_more(r);
+	(void)read_head(r, &r->changes);
+	r->at = sizeof(struct tls_keys_head);
+	r->round++;
+	if (read_more(r) != 0)
+		return -1;
+	drop_old(r);
+	return 0;
+}
+
 struct keyring *
 keyring_new(int vault_fd, struct error *err)
 {
 	struct keyring *r = heap_alloc_zeroed(1, sizeof(*r));
 
 	r->vault_fd = vault_fd;
+	r->at = sizeof(struct tls_keys_head);
 	hash_map_init(&r->keys, false);
-	if (read_more(r) == 0)
+	if (read_head(r, &r->changes) && read_more(r) == 0)
 		return r;
 	keyring_free(r);
 	error_set(err, "the keys cannot be read");
@@ -127,11 +221,10 @@ keyring_count(const struct keyring *r)
 static EVP_PKEY *
 find(struct keyring *r, const unsigned char *id)
 {
-	const struct span name = span_of((const char *)id, TLS_KEYS_ID);
-	const struct held *held = hash_map_get(&r->keys, name);
+	const struct held *held = get(r, id);
 
-	if (held == NULL && read_more(r) == 0)
-		held = hash_map_get(&r->keys, name);
+	if (held == NULL && keyring_refresh(r) == 0)
+		held = get(r, id);
 	return held != NULL ? held->key : NULL;
 }
 

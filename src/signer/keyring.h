@@ -21,6 +21,8 @@ struct keyring;
 struct keyring *keyring_new(int vault_fd, struct error *err);
 void keyring_free(struct keyring *r);
 size_t keyring_count(const struct keyring *r);
+/* Take what is new, and forget what the vault has not any more.  -1: broken. */
+int keyring_refresh(struct keyring *r);
 /*
  * Answer a request of len bytes, which may be anything: response->len is 0 if
  * there is no such key, or if it does not do that.

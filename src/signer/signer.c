@@ -164,6 +164,8 @@ on_message(struct channel *channel, const struct channel_message *m)
 	}
 	if (m->type == CHANNEL_STOP)
 		loop_stop(s->loop);
+	else if (m->type == CHANNEL_KEYS)
+		(void)keyring_refresh(s->keys);
 	else if (m->type == CHANNEL_LOG_LEVEL &&
 	    channel_body(m, &level, sizeof(level)))
 		log_set_level((enum log_level)level);

@@ -515,6 +515,19 @@ show_expiry(const struct generation *g, int64_t first_s, int64_t now_s)
 	    days > 0 ? (uint64_t)days : 0);
 }
 
+/* What was replaced goes once everybody has had the new one for a while. */
+static void
+tend_keys(struct generation *g, const struct generation_send *send,
+    bool is_even)
+{
+	if (g->build.keys == NULL)
+		return;
+	if (!is_even)
+		tls_keys_vault_hold(g->build.keys, now_ms());
+	else if (tls_keys_vault_release(g->build.keys, now_ms()))
+		send->keys(send->arg);
+}
+
 uint64_t
 generation_tend(struct generation *g, const struct generation_send *send)
 {
@@ -532,7 +545,7 @@ generation_tend(struct generation *g, const struct generation_send *send)
 	count += g->pair_count;
 	if (count == 0)
 		return TEND_MAX_MS;
-	send->spread(send->arg);
+	tend_keys(g, send, send->spread(send->arg));
 	/* The later the more there are. */
 	wait_ms = count * TEND_EACH_MS;
 	return wait_ms > TEND_MIN_MS ? wait_ms : TEND_MIN_MS;

@@ -113,8 +113,13 @@ void generation_process_ended(const struct generation *g, unsigned process,
 struct generation_send {
 	/* To the background process, to be checked; false: not sent. */
 	bool (*check)(void *arg, uint32_t number, uint32_t version, int fd);
-	/* There may be new versions of generation_files_open(). */
-	void (*spread)(void *arg);
+	/*
+	 * There may be new versions of generation_files_open().  False: some
+	 * process does not use the newest of all of them yet.
+	 */
+	bool (*spread)(void *arg);
+	/* To the signer: keys have been released; or NULL. */
+	void (*keys)(void *arg);
 	void *arg;
 };
 

@@ -85,7 +85,7 @@ hear_answer(struct generation *g, const struct channel_message *m,
 	    body.verdict == CHANNEL_YES, why, fd)) {
 	case 1:
 		count(g, PROXY_STAT_FILES_TAKEN);
-		send->spread(send->arg);
+		(void)send->spread(send->arg);
 		break;
 	case -1:
 		count(g, PROXY_STAT_FILES_REFUSED);
@@ -107,7 +107,7 @@ hear_feed(struct generation *g, const struct channel_message *m,
 	fd = m->fds[0];
 	m->fds[0] = -1;
 	if (files_fed(g->files_named, body.number, fd))
-		send->spread(send->arg);
+		(void)send->spread(send->arg);
 }
 
 void

@@ -19,8 +19,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 static struct keyring *
 make(void)
 {
+	const struct tls_keys_head head = { .magic = TLS_KEYS_MAGIC };
 	int vault = memfd_create("vault", MFD_CLOEXEC);
 	struct error err;
+
+	CHECK(write(vault, &head, sizeof(head)) == sizeof(head));
 
 	for (unsigned char i = 1; i <= 2; i++) {
 		struct tls_keys_record record = { .magic = TLS_KEYS_MAGIC,
@@ -31,7 +34,7 @@ make(void)
 		int size = i2d_PrivateKey(key, &der);
 
 		CHECK(size > 0);
-		record.len = (uint32_t)size;
+		record.len = record.room = (uint32_t)size;
 		CHECK(write(vault, &record, sizeof(record)) ==
 		    sizeof(record));
 		CHECK(write(vault, der, (size_t)size) == size);

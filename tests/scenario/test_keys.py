@@ -262,6 +262,38 @@ def test_replaced_certificate(start, certs):
     weir.expect_new_children()
 
 
+def vault_bytes(weir):
+    """Of the file in memory that the master holds, which nobody can read."""
+    folder = "/proc/%d/fd" % weir.pid
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if "memfd:weir-keys" in os.readlink(path):
+            return os.stat(path).st_size
+    raise AssertionError("no vault")
+
+
+def test_renewed_with_the_same_key(start, certs):
+    """The vault does not grow by it, and all sign with it."""
+    old = certs.own("renewed", "watched.example")
+    files = {name: open(path).read() for name, path in
+             zip(("c.pem", "c.key"), old)}
+    weir = start(config(("c.pem", "c.key")), files=files)
+    before = vault_bytes(weir)
+    for i in range(1, 3):
+        fresh = certs.path("renewed%d.pem" % i)
+        openssl("req", "-x509", "-key", old[1], "-days", 30 + i, "-subj",
+                "/CN=watched.example", "-addext",
+                "subjectAltName=DNS:watched.example", "-out", fresh)
+        put(weir, (fresh, old[1]))
+
+        def shown():
+            with TlsClient(weir.address) as client:
+                return client.sock.getpeercert(True)
+        wait.until(lambda: all(shown() == der((fresh, old[1]))
+                               for _ in range(4)), 20)
+    assert vault_bytes(weir) == before
+
+
 @pytest.mark.parametrize("how,want", [
     ("other", "the key is not the certificate's"),
     ("other kind", "the key is not the certificate's"),

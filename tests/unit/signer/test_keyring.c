@@ -25,6 +25,7 @@ struct fixture {
 	EVP_PKEY *keys[KEYS];
 };
 
+static const struct tls_keys_head vault_head = { TLS_KEYS_MAGIC, 0 };
 static const size_t head = offsetof(struct tls_keys_request, input);
 
 static void
@@ -36,7 +37,7 @@ put(struct fixture *f, int i)
 	int len = i2d_PrivateKey(f->keys[i], &der);
 
 	assert_true(len > 0);
-	record.len = (uint32_t)len;
+	record.len = record.room = (uint32_t)len;
 	assert_int_equal(write(f->vault, &record, sizeof(record)),
 	    sizeof(record));
 	assert_int_equal(write(f->vault, der, (size_t)len), len);
@@ -51,6 +52,9 @@ setup(void **state)
 	if (f == NULL)
 		return -1;
 	f->vault = memfd_create("vault", MFD_CLOEXEC);
+	if (write(f->vault, &vault_head, sizeof(vault_head)) !=
+	    sizeof(vault_head))
+		return -1;
 	f->keys[KEY_RSA] = EVP_RSA_gen(2048);
 	f->keys[KEY_EC] = EVP_EC_gen("P-256");
 	f->keys[KEY_ED] = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
@@ -227,7 +231,7 @@ test_broken_vault(void **state)
 {
 	struct fixture *f = *state;
 	struct tls_keys_record record = { .magic = TLS_KEYS_MAGIC,
-		.len = 40 };
+		.len = 40, .room = 40, .id = { 9 } };
 	struct error err;
 	struct keyring *ring;
 
