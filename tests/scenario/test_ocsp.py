@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -263,6 +264,28 @@ def test_after_an_upgrade(start, certs, origin):
         responder.stop()
         if weir:
             weir.finish()
+
+
+@pytest.mark.long
+def test_lost_on_its_way(start, certs, origin):
+    """A response that the master could not take is fetched once more."""
+    port = free_port()
+    authority = Authority(certs, "losing")
+    pair = authority.issue("lost", "http://127.0.0.1:%d/" % port)
+    weir = start_with(start, origin, [pair])
+    weir.wait_log("it is tried again")
+    before = resource.prlimit(weir.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (4, before[1]))
+    responder = Responder(authority, port)
+    try:
+        wait.until(lambda: fetches(weir, "good") == 1, 30)
+        weir.wait_log("receiving a message between processes: Too many open")
+        resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, before)
+        assert stapled(weir, "lost.example") is None
+        wait.until(lambda: stapled(weir, "lost.example") == "good", 60)
+        assert fetches(weir, "good") == 2
+    finally:
+        responder.stop()
 
 
 def test_responder_comes_later(start, certs, origin):
