@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import ctypes
 import os
+import select
 import signal
 import socket
 import struct
@@ -57,9 +58,19 @@ class Impostor:
         self.thread.start()
 
     def _run(self):
-        self.door.setblocking(True)
-        sock, _ = self.door.accept()
+        # Never blocking: that would be so for all who have this door.
+        self.door.setblocking(False)
+        ready = select.poll()  # numbers may be high
+        ready.register(self.door, select.POLLIN)
+        while True:
+            ready.poll()
+            try:
+                sock, _ = self.door.accept()
+                break
+            except BlockingIOError:
+                continue
         with sock:
+            sock.setblocking(True)
             while True:
                 got = handover.receive(sock)
                 if not got:

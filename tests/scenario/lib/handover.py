@@ -180,9 +180,11 @@ class Between:
         # Its path is there a moment before it listens.
         wait.until(lambda: new.connect_ex(self.real) == 0)
         try:
-            other = {old: new, new: old}
-            while all(self._pass(source, other[source]) for source in
-                      select.select([old, new], [], [])[0]):
+            other = {old.fileno(): (old, new), new.fileno(): (new, old)}
+            ready = select.poll()  # numbers may be high
+            ready.register(old, select.POLLIN)
+            ready.register(new, select.POLLIN)
+            while all(self._pass(*other[fd]) for fd, _ in ready.poll()):
                 pass
         except Exception as wrong:  # told by whoever asks
             self.error = wrong
