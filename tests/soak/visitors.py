@@ -44,14 +44,16 @@ SERVICES = """,
 """
 UPSTREAMS = """,
 	{ name = "inner"; protocol = "h2"; tls = { verify = false; };
-	  max_fails = 0; keepalive = { idle_timeout = "2s"; };
-	  backends = ( { address = "127.0.0.1:%d"; } ); }
+	  max_fails = 0;
+	  backends = ( { address = "127.0.0.1:%d"; max_connections = 40; } );
+	  keepalive = { idle_timeout = "2s"; }; }
 """
 TEXT = "all work and no play " * 400
 MODULES = ["access", "accesslog", "auth", "compress", "grpcweb", "headers",
            "ratelimit", "requestid", "rewrite"]
 # Counters that say that a thing was really in use.
-USED = ["weir_access_checked_total", 'weir_auth_granted_total{'
+USED = ['weir_proxy_backend_reuses_total{from="shared"}',
+        "weir_access_checked_total", 'weir_auth_granted_total{'
         'method="api_key"}', 'weir_compress_bodies_total{way="encoded"}',
         'weir_grpcweb_calls_total{form="binary"}',
         "weir_ratelimit_checked_total", "weir_requestid_made_total",
