@@ -30,6 +30,7 @@ SERVICES = """,
 	                { rate = "100000/s"; burst = 100000; } );
 	  requestid = { };
 	  rewrite = ( { prefix = "/old"; replace = "/b"; } );
+	  client_write_timeout = "20m"; # of those who hold a place
 	  routes = ( { path = "/inner"; upstream = "inner"; },
 	             { path = "/"; upstream = "app"; } ); },
 	{ name = "inner";
