@@ -21,6 +21,7 @@
 #include "base/heap_alloc.h"
 #include "net/tls_early.h"
 #include "net/tls_private.h"
+#include "net/tls_provider.h"
 #include "net/tls_stream.h"
 #include "net/tls_ticket.h"
 
@@ -124,7 +125,7 @@ apply_policy(SSL_CTX *ctx, const struct tls_policy *p, bool is_isolated,
 static SSL_CTX *
 ctx_new(const SSL_METHOD *method)
 {
-	SSL_CTX *ctx = SSL_CTX_new(method);
+	SSL_CTX *ctx = SSL_CTX_new_ex(NULL, tls_provider_properties(), method);
 
 	if (ctx == NULL)
 		return NULL;
