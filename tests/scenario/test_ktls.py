@@ -98,19 +98,17 @@ def test_other_ciphers(usable, start, certs, origin):
     weir = start(conf.proxy(origin, listen=listen(
         certs, max_version="TLSv1.2",
         ciphers="ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0")))
-    before = stat("TlsTxSw")
     with TlsClient(weir.address) as client:
         assert client.sock.cipher()[0] == "ECDHE-ECDSA-AES128-SHA256"
         assert client.get("/bytes/100000").body == big(100000)
-    assert (counted(weir), stat("TlsTxSw")) == (0, before)
+    assert counted(weir) == 0
 
 
 def test_off(usable, start, certs, origin):
     weir = start(conf.proxy(origin, listen=listen(certs, ktls=False)))
-    before = stat("TlsTxSw")
     with TlsClient(weir.address) as client:
         assert client.get("/bytes/1000").body == big(1000)
-    assert (counted(weir), stat("TlsTxSw")) == (0, before)
+    assert counted(weir) == 0
 
 
 # -- bodies ----------------------------------------------------------------
@@ -125,14 +123,15 @@ def test_the_kernel_encrypts(usable, start, certs, origin, version, cipher):
     """Each cipher that it knows: counted there, and right here."""
     options = {"suites": cipher} if version == V13 else {"ciphers": cipher}
     weir = start(conf.proxy(origin, listen=listen(certs, **options)))
-    made, open_ = stat("TlsTxSw"), stat("TlsCurrTxSw")
+    made = stat("TlsTxSw")
     with TlsClient(weir.address, client_context(version=version)) as client:
         assert client.sock.cipher()[0] == cipher
         for size in (0, 1, 1000, 16384, 16385, 300000):
             assert client.get("/bytes/%d" % size).body == big(size)
         assert client.get("/chunked/70000").body == big(70000)
-        assert stat("TlsCurrTxSw") == open_ + 1
-        assert (stat("TlsTxSw"), stat("TlsRxSw")) == (made + 1, 0)
+        # Of all that run, at the same time too.
+        assert stat("TlsTxSw") > made and stat("TlsCurrTxSw") > 0
+        assert stat("TlsRxSw") == 0
         assert counted(weir) == 1
 
 
@@ -214,7 +213,7 @@ def test_towards_backends(usable, start, certs, origin_factory):
     with weir.client(timeout=60) as client:
         assert client.request("POST", "/sha", body=body).body == want.encode()
         assert client.get("/bytes/100000").body == big(100000)
-    assert (counted(weir), stat("TlsTxSw")) == (1, made + 1)
+    assert counted(weir) == 1 and stat("TlsTxSw") > made
 
 
 # -- what is no data -------------------------------------------------------
