@@ -271,10 +271,8 @@ on_deadline(struct deadline *d)
 	assert(bc->magic == BACKEND_CONN_MAGIC);
 	if (ex == NULL)
 		return;
-	if (bc->state == STATE_CONNECTING) {
-		backend_conn_fail(bc, REASON_CONNECT_TIMEOUT, NULL);
-	} else if (bc->state == STATE_HANDSHAKE) {
-		backend_conn_fail(bc, REASON_BACKEND_TLS_TIMEOUT, NULL);
+	if (bc->state < STATE_ACTIVE) {
+		backend_conn_open_late(bc);
 	} else if (ex->is_tunnel) {
 		backend_conn_fail(bc, REASON_BACKEND_READ_TIMEOUT,
 		    "idle tunnel");

@@ -209,6 +209,36 @@ why(struct backend_conn *bc)
 	return arena_dup(&bc->ex->arena, str_view(&out));
 }
 
+/* When this try must be through with all that comes before HTTP. */
+static uint64_t
+end_of_try(const struct exchange *ex)
+{
+	uint64_t total_ms = ex->route->timeouts.connect_total_ms;
+
+	return total_ms != 0 ? ex->selected_us / 1000 + total_ms : UINT64_MAX;
+}
+
+/* The next step has its time, and no more than all of them have left. */
+static void
+arm(struct backend_conn *bc)
+{
+	uint64_t end = end_of_try(bc->ex);
+	uint64_t step = now_ms() + bc->ex->route->timeouts.connect_ms;
+
+	deadline_set(bc->proxy->loop, &bc->conn.deadline,
+	    step < end ? step : end);
+}
+
+void
+backend_conn_open_late(struct backend_conn *bc)
+{
+	const char *detail = now_ms() >= end_of_try(bc->ex) ?
+	    "timeouts.connect_total" : NULL;
+
+	backend_conn_fail(bc, bc->state == STATE_HANDSHAKE ?
+	    REASON_BACKEND_TLS_TIMEOUT : REASON_CONNECT_TIMEOUT, detail);
+}
+
 /* The connection stands: it may be one for HTTP/2. */
 static void
 established(struct backend_conn *bc)
@@ -299,8 +329,7 @@ begin_handshake(struct backend_conn *bc)
 		memcpy(bc->name, name.p, name.len);
 		bc->item.terms = span_of(bc->name, name.len);
 	}
-	deadline_set(bc->proxy->loop, &bc->conn.deadline,
-	    now_ms() + ex->route->timeouts.connect_ms);
+	arm(bc);
 	/* It only sends: an answer cannot have come yet. */
 	(void)conn_handshake(&bc->conn);
 	return 0;
@@ -352,8 +381,7 @@ connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 	if (*pending) {
 		bc->state = STATE_CONNECTING;
 		bc->conn.writable = false;
-		deadline_set(ex->proxy->loop, &bc->conn.deadline,
-		    now_ms() + ex->route->timeouts.connect_ms);
+		arm(bc);
 	} else {
 		established(bc);
 	}

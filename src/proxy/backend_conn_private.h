@@ -24,7 +24,7 @@ enum {
 enum backend_conn_state {
 	STATE_CONNECTING,
 	STATE_HANDSHAKE, /* of TLS */
-	STATE_ACTIVE, /* has an exchange */
+	STATE_ACTIVE, /* has an exchange; before: not yet for requests */
 	STATE_IDLE,   /* in the pool */
 	STATE_CLOSED, /* waits for the end of the turn */
 };
@@ -97,6 +97,8 @@ void backend_conn_fail(struct backend_conn *bc, enum reason reason,
 
 /* Something came in the handshake; may fail. */
 void backend_conn_open_shake(struct backend_conn *bc);
+/* One of the steps took too long. */
+void backend_conn_open_late(struct backend_conn *bc);
 /* The connect has come to an end, well or not. */
 void backend_conn_open_ended(struct backend_conn *bc);
 

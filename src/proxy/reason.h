@@ -112,7 +112,7 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	    "look at routes and firewalls")                                   \
 	X(CONNECT_TIMEOUT, "connect_timeout", 504, BACKEND,                   \
 	    "connection_timeout", "the backend did not take the connection",  \
-	    "timeouts.connect bounds it")                                     \
+	    "timeouts.connect and connect_total bound it")                    \
 	X(BACKEND_TLS_FAILED, "backend_tls_failed", 502, BACKEND,             \
 	    "tls_protocol_error", "the TLS handshake with the backend failed", \
 	    "look at the detail: versions, ciphers, does it speak TLS?")      \
@@ -123,7 +123,7 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	X(BACKEND_TLS_TIMEOUT, "backend_tls_timeout", 504, BACKEND,           \
 	    "connection_timeout",                                             \
 	    "the TLS handshake with the backend took too long",               \
-	    "timeouts.connect bounds it")                                     \
+	    "timeouts.connect and connect_total bound it")                    \
 	X(BACKEND_RESET, "backend_reset", 502, BACKEND,                       \
 	    "connection_terminated",                                          \
 	    "the backend closed before its response head",                    \

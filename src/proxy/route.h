@@ -53,7 +53,8 @@ struct route_redirect {
 };
 
 struct route_timeouts {
-	uint64_t connect_ms, first_byte_ms, between_bytes_ms, total_ms;
+	uint64_t connect_ms, connect_total_ms;
+	uint64_t first_byte_ms, between_bytes_ms, total_ms;
 };
 
 #define ROUTE_INHERIT UINT64_MAX    /* a time of the upstream's */

@@ -153,6 +153,9 @@ static const struct conf_enum inherit_time[] = {
 static const struct conf_item timeouts_items[] = {
 	CONF_DURATION("connect", struct route_timeouts, connect_ms, 1, DAY_MS,
 	    NULL, 0, "connect to the backend (default: the upstream's)"),
+	CONF_DURATION("connect_total", struct route_timeouts,
+	    connect_total_ms, 0, DAY_MS, NULL, 0,
+	    "connect with all handshakes (default: the upstream's)"),
 	CONF_DURATION("first_byte", struct route_timeouts, first_byte_ms, 1,
 	    DAY_MS, NULL, 0,
 	    "until the response's head (default: the upstream's)"),

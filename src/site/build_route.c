@@ -190,6 +190,8 @@ inherit_times(struct route *r)
 	from = &r->group->conf->timeouts;
 	if (r->timeouts.connect_ms == ROUTE_INHERIT)
 		r->timeouts.connect_ms = from->connect_ms;
+	if (r->timeouts.connect_total_ms == ROUTE_INHERIT)
+		r->timeouts.connect_total_ms = from->connect_total_ms;
 	if (r->timeouts.first_byte_ms == ROUTE_INHERIT)
 		r->timeouts.first_byte_ms = from->first_byte_ms;
 	if (r->timeouts.between_bytes_ms == ROUTE_INHERIT)
@@ -207,7 +209,7 @@ build_route_init(struct build *b, struct route *r, const struct service *service
 	conf_defaults(b->ctx, &route_conf_table, r);
 	r->service = service;
 	r->timeouts = (struct route_timeouts){ ROUTE_INHERIT, ROUTE_INHERIT,
-		ROUTE_INHERIT, ROUTE_INHERIT };
+		ROUTE_INHERIT, ROUTE_INHERIT, ROUTE_INHERIT };
 	r->retries = ROUTE_INHERIT_32;
 	r->action = ROUTE_NONE;
 }

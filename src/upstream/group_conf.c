@@ -16,6 +16,9 @@
 static const struct conf_item timeouts_items[] = {
 	CONF_DURATION("connect", struct group_timeouts, connect_ms, 1,
 	    86400000, "5s", 0, "until a connection to the backend stands"),
+	CONF_DURATION("connect_total", struct group_timeouts,
+	    connect_total_ms, 0, 86400000, "0", 0, "until a connection with "
+	    "all its handshakes can carry requests; 0 = off"),
 	CONF_DURATION("first_byte", struct group_timeouts, first_byte_ms, 1,
 	    86400000, "60s", 0,
 	    "from the end of the request to the head of the response"),

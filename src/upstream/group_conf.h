@@ -32,6 +32,7 @@ enum group_protocol { GROUP_H1, GROUP_H2, GROUP_AUTO };
 /* Where a route sets none of its own. */
 struct group_timeouts {
 	uint64_t connect_ms;
+	uint64_t connect_total_ms; /* with its handshakes; 0 = off */
 	uint64_t first_byte_ms;    /* request sent until response head */
 	uint64_t between_bytes_ms;
 	uint64_t total_ms;         /* 0 = off */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How backends are connected to: from where, and what if that fails."""
 import os
+import re
 import socket
 import tempfile
 
@@ -8,7 +9,7 @@ import pytest
 
 from lib import conf, wait
 from lib.client import once
-from lib.origin import Echo
+from lib.origin import Blackhole, Echo
 from lib.weir import run
 
 pytestmark = pytest.mark.short
@@ -73,6 +74,65 @@ def test_who_cannot_be_reached(start):
                               reason="connect_refused") == 1
     # Where there is a way out the packets are lost on it.
     assert once(weir.address, target="/b").status in (502, 504)
+
+
+@pytest.fixture
+def silent():
+    """It takes connections, and that is all."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield "127.0.0.1:%d" % listener.getsockname()[1]
+
+
+def test_total_of_connecting(start, silent):
+    """It bounds the connect and the handshake; the shorter time holds
+    (pingora 195).  Each is a 504 that says what took too long."""
+    hole = Blackhole()
+    short, long = "300ms", "60s"
+    rows = {
+        # of the upstream, of the route, backend, reason, by the total?
+        "tcp": ({"connect": long, "connect_total": short}, {}, hole,
+                "connect_timeout", True),
+        "tls": ({"connect": long, "connect_total": short}, {}, silent,
+                "backend_tls_timeout", True),
+        "one": ({"connect": short, "connect_total": long}, {}, silent,
+                "backend_tls_timeout", False),
+        "route": ({"connect": long}, {"connect_total": short}, silent,
+                  "backend_tls_timeout", True),
+        "off": ({"connect": short, "connect_total": short},
+                {"connect_total": 0}, silent, "backend_tls_timeout", False),
+    }
+    weir = start(conf.config(
+        conf.service(*({"path": "/" + name, "upstream": name,
+                        "timeouts": row[1]} for name, row in rows.items())),
+        [conf.upstream(name, row[2], timeouts=row[0], retries=0,
+                       **({} if name == "tcp" else
+                          {"tls": {"verify": False}}))
+         for name, row in rows.items()]))
+    try:
+        for name, row in rows.items():
+            before = len(weir.log)
+            assert once(weir.address, target="/" + name).status == 504, name
+            line = wait.until(lambda: re.search(
+                "the backend did not take.*|the TLS handshake.*too long.*",
+                weir.log[before:]))
+            assert ("connect_total" in line[0]) == row[4], (name, line)
+            assert weir.metrics().sum("weir_proxy_errors_total",
+                                      reason=row[3]) > 0
+    finally:
+        hole.close()
+
+
+def test_total_that_is_over_tries_the_next(start, silent, origin):
+    weir = start(conf.config(
+        conf.service({"path": "/", "upstream": "up"}),
+        [conf.upstream(
+            "up", {"address": silent, "tls": {"verify": False}},
+            {"address": origin.backend, "backup": True},
+            timeouts={"connect": "60s", "connect_total": "300ms"})]))
+    assert weir.get("/hello").status == 200
+    assert weir.metrics().sum("weir_proxy_retries_total") == 1
 
 
 def test_unix_backend(start):
