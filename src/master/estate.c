@@ -153,6 +153,8 @@ put_listener(struct manifest *m, const struct estate_listener *l)
 	manifest_put_u32(m, l->mode);
 	manifest_put_u32(m, l->uid);
 	manifest_put_u32(m, l->gid);
+	for (size_t i = 0; i < SOCK_TUNE_COUNT; i++)
+		manifest_put_u32(m, l->tune.values[i]);
 	for (size_t i = 0; i < l->fd_count; i++)
 		manifest_put_fd(m, l->fds[i]);
 	manifest_end(m);
@@ -324,6 +326,8 @@ take_listener(struct estate *e, struct manifest_record *r)
 	l->mode = manifest_get_u32(r);
 	l->uid = manifest_get_u32(r);
 	l->gid = manifest_get_u32(r);
+	for (size_t i = 0; i < SOCK_TUNE_COUNT && manifest_has_more(r); i++)
+		l->tune.values[i] = manifest_get_u32(r);
 	take_fds(r, &l->fds, &l->fd_count);
 }
 

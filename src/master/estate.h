@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "os/addr.h"
+#include "os/sock_tune.h"
 
 struct error;
 struct manifest;
@@ -51,6 +52,7 @@ struct estate_listener {
 	bool is_given;     /* the service manager's */
 	uint32_t backlog;
 	uint32_t keepalive_s;
+	struct sock_tune tune;
 	uint32_t mode;     /* of a Unix socket's file */
 	uint32_t uid;
 	uint32_t gid;

@@ -287,6 +287,28 @@ change_file(const struct listener *l, const struct listener_spec *old)
 		complain(l, "owner");
 }
 
+/* What is left out now is what new sockets have. */
+static void
+change_tune(const struct listener *l, const struct sock_tune *old, int fd)
+{
+	const struct sock_tune *tune = &l->spec->tune;
+
+	for (int i = 0; i < SOCK_TUNE_COUNT; i++) {
+		enum sock_tune_row row = (enum sock_tune_row)i;
+
+		if (tune->values[i] == old->values[i] ||
+		    sock_tune_set(fd, row, tune->values[i]) == 0)
+			continue;
+		if (errno == ENOPROTOOPT)
+			log_warn(NULL, "listener \"%s\": its %s stays %u: this "
+			    "kernel does not take it back from a socket",
+			    l->spec->text, sock_tune_name(row),
+			    old->values[i]);
+		else
+			complain(l, sock_tune_name(row));
+	}
+}
+
 /* What can be changed on a socket that listens. */
 static void
 change_options(const struct listener *l, const struct listener_spec *old)
@@ -308,8 +330,12 @@ change_options(const struct listener *l, const struct listener_spec *old)
 			complain(l, "defer_accept");
 		if (spec->keepalive_s != old->keepalive_s &&
 		    sock_keepalive(fd, spec->keepalive_s) != 0)
-			complain(l, "tcp_keepalive");
+			complain(l, "keepalive");
+		change_tune(l, &old->tune, fd);
 	}
+	if (!is_unix(l) && memcmp(&spec->tune, &old->tune,
+	    sizeof(spec->tune)) != 0)
+		listener_warn_short(l);
 }
 
 /* True if all that come from now on go to fds. */

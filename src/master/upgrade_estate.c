@@ -30,6 +30,7 @@ add_listener(struct estate *e, struct listener *l)
 	left->is_given = l->is_given;
 	left->backlog = spec->backlog;
 	left->keepalive_s = spec->keepalive_s;
+	left->tune = spec->tune;
 	left->mode = spec->mode;
 	left->uid = (uint32_t)spec->uid;
 	left->gid = (uint32_t)spec->gid;

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/heap_alloc.h"
+#include "base/log.h"
 #include "os/sock.h"
 
 static int
@@ -53,6 +54,7 @@ options_of(const struct listener_spec *spec)
 		.ipv6_only = spec->ipv6_only,
 		.keepalive_s = spec->keepalive_s,
 		.mode = spec->mode,
+		.tune = &spec->tune,
 	};
 }
 
@@ -107,6 +109,22 @@ open_group(struct listener *l, struct error *err)
 	return l->fd_count == 1 ? 0 : open_siblings(l, 1, l->is_late, err);
 }
 
+void
+listener_warn_short(const struct listener *l)
+{
+	for (int i = 0; i < SOCK_TUNE_COUNT; i++) {
+		enum sock_tune_row row = (enum sock_tune_row)i;
+		uint32_t asked = l->spec->tune.values[i], got;
+
+		if (sock_tune_is_short(l->fds[0], row, asked, &got))
+			log_warn(NULL, "listener \"%s\": %s is %u bytes, not "
+			    "%u: the limit is net.core.%s", l->spec->text,
+			    sock_tune_name(row), got, asked,
+			    row == SOCK_TUNE_SEND_BUFFER ? "wmem_max"
+			    : "rmem_max");
+	}
+}
+
 static void
 note_file(struct listener *l)
 {
@@ -143,6 +161,7 @@ open_one(struct listener *l, const struct listener_spec *spec, size_t slots,
 	}
 	if (spec->addr.u.sa.sa_family == AF_UNIX)
 		note_file(l);
+	listener_warn_short(l);
 	return 0;
 }
 

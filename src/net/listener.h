@@ -16,6 +16,7 @@
 
 #include "conf/report.h"
 #include "os/addr.h"
+#include "os/sock_tune.h"
 
 struct error;
 struct tls_server;
@@ -33,6 +34,7 @@ struct listener_spec {
 	bool is_admin; /* stays open until a drain has ended */
 	uint32_t backlog;
 	uint32_t keepalive_s; /* probe silent clients after; 0 = off */
+	struct sock_tune tune;
 	uint32_t mode; /* of a Unix socket's file */
 	bool has_owner; /* of it: uid and gid, of which -1 changes nothing */
 	uid_t uid;
@@ -100,6 +102,8 @@ int listener_bind_siblings(struct listener *l, size_t from,
     struct error *err) __attribute__((warn_unused_result));
 /* Frees what l has and closes its sockets, but for the first `keep`. */
 void listener_close(struct listener *l, size_t keep);
+/* Warn of what the kernel gave less of than spec->tune asks for. */
+void listener_warn_short(const struct listener *l);
 /* The i-th of fds and surplus together. */
 int *listener_socket(struct listener *l, size_t i);
 /* The socket that worker slot serves. */

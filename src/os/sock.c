@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "os/sock_tune.h"
 
 static int
 set_option(int fd, int level, int name, int value)
@@ -87,6 +88,21 @@ set_tcp_options(int fd, const struct addr *a,
 	return o->keepalive_s > 0 ? sock_keepalive(fd, o->keepalive_s) : 0;
 }
 
+static int
+tune(int fd, const struct addr *a, const struct sock_listen_options *o,
+    struct error *err)
+{
+	enum sock_tune_row row;
+	struct str what;
+	char memory[64];
+
+	if (o->tune == NULL || sock_tune_all(fd, o->tune, &row) == 0)
+		return 0;
+	str_init(&what, memory, sizeof(memory));
+	str_printf(&what, "setting %s of", sock_tune_name(row));
+	return fail_at(err, errno, str_terminate(&what), a);
+}
+
 int
 sock_listen(const struct addr *a, const struct sock_listen_options *o,
     struct error *err)
@@ -102,6 +118,8 @@ sock_listen(const struct addr *a, const struct sock_listen_options *o,
 			goto fail;
 	} else if (set_tcp_options(fd, a, o) != 0) {
 		fail_at(err, errno, "setting the options of", a);
+		goto fail;
+	} else if (tune(fd, a, o, err) != 0) {
 		goto fail;
 	} else if (bind(fd, &a->u.sa, a->len) != 0) {
 		fail_at(err, errno, "binding", a);

@@ -10,6 +10,7 @@
 #include "os/addr.h"
 
 struct error;
+struct sock_tune;
 
 /* -1 leaves the user or the group as it is. */
 struct sock_owner {
@@ -25,6 +26,7 @@ struct sock_listen_options {
 	unsigned keepalive_s; /* probe idle connections after; 0 = off */
 	unsigned mode;    /* of a Unix socket's file */
 	const struct sock_owner *owner; /* of it; NULL = as created */
+	const struct sock_tune *tune;   /* of TCP; NULL = as it is */
 	bool is_late;     /* bind now, sock_start() later */
 };
 

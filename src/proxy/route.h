@@ -160,6 +160,14 @@ struct service_listen {
 	bool h2c;
 	uint32_t backlog;
 	uint64_t keepalive_ms; /* 0: no probes */
+	/* Of these 0 is the kernel's way. */
+	uint64_t keepalive_interval_ms;
+	uint32_t keepalive_count;
+	uint64_t user_timeout_ms;
+	uint32_t fast_open;
+	uint64_t receive_buffer;
+	uint64_t send_buffer;
+	uint32_t dscp;
 	uint32_t mode;
 	const char *owner; /* of a Unix socket's file; NULL: as it is */
 	const char *group;

@@ -7,7 +7,7 @@
 #include "conf/template.h"
 #include "proxy/route.h"
 
-enum { FILE_MAX = 1048576 };
+enum { FILE_MAX = 1048576, BUFFER_MAX = 512 << 20 };
 #define DAY_MS UINT64_C(86400000)
 
 /* The bytes of a file that a route answers with, read once. */
@@ -240,6 +240,26 @@ static const struct conf_item listen_items[] = {
 	CONF_DURATION("keepalive", struct service_listen, keepalive_ms, 0,
 	    9 * 3600 * 1000, "0", 0,
 	    "probe clients that are silent for so long; 0 = never"),
+	CONF_DURATION("keepalive_interval", struct service_listen,
+	    keepalive_interval_ms, 0, 9 * 3600 * 1000, "0", 0,
+	    "from one probe to the next; 0 = the kernel's"),
+	CONF_UINT("keepalive_count", struct service_listen, keepalive_count,
+	    0, 127, "0", NULL, 0,
+	    "probes without an answer until the end; 0 = the kernel's"),
+	CONF_DURATION("user_timeout", struct service_listen, user_timeout_ms,
+	    0, DAY_MS, "0", 0,
+	    "end a connection whose data nobody confirms; 0 = the kernel's"),
+	CONF_UINT("fast_open", struct service_listen, fast_open, 0, 65535,
+	    "0", NULL, 0,
+	    "connections with data in their SYN that may wait; 0 = none"),
+	CONF_SIZE("receive_buffer", struct service_listen, receive_buffer, 0,
+	    BUFFER_MAX, "0", 0,
+	    "the kernel's buffer for what comes; 0 = it adapts"),
+	CONF_SIZE("send_buffer", struct service_listen, send_buffer, 0,
+	    BUFFER_MAX, "0", 0,
+	    "the kernel's buffer for what goes; 0 = it adapts"),
+	CONF_UINT("dscp", struct service_listen, dscp, 0, 63, "0", NULL, 0,
+	    "class of the packets that go (RFC 2474)"),
 	CONF_UINT("mode", struct service_listen, mode, 0, 511, "438", NULL,
 	    0, "file mode of a Unix socket, 438 = octal 666"),
 	CONF_VALUE("owner", STRING, struct service_listen, owner, NULL, 0,

@@ -12,6 +12,28 @@
 #include "net/tls_ctx.h"
 #include "os/proc.h"
 
+/* The kernel's are whole, and none of them is what it has itself. */
+static uint32_t
+seconds(uint64_t ms)
+{
+	return (uint32_t)((ms + 999) / 1000);
+}
+
+static struct sock_tune
+tune_of(const struct service_listen *l)
+{
+	return (struct sock_tune){ .values = {
+		[SOCK_TUNE_FAST_OPEN] = l->fast_open,
+		[SOCK_TUNE_RECEIVE_BUFFER] = (uint32_t)l->receive_buffer,
+		[SOCK_TUNE_SEND_BUFFER] = (uint32_t)l->send_buffer,
+		[SOCK_TUNE_KEEPALIVE_INTERVAL] =
+		    seconds(l->keepalive_interval_ms),
+		[SOCK_TUNE_KEEPALIVE_COUNT] = l->keepalive_count,
+		[SOCK_TUNE_USER_TIMEOUT] = (uint32_t)l->user_timeout_ms,
+		[SOCK_TUNE_DSCP] = l->dscp,
+	} };
+}
+
 struct listener_spec *
 build_listen_add(struct build *b, const struct service_listen *listen,
     struct service *service, const struct conf_node *node)
@@ -36,8 +58,8 @@ build_listen_add(struct build *b, const struct service_listen *listen,
 	spec->h2c = listen->h2c;
 	spec->proxy_protocol = listen->proxy_protocol;
 	spec->backlog = listen->backlog;
-	/* Whole seconds, and none of them is off. */
-	spec->keepalive_s = (uint32_t)((listen->keepalive_ms + 999) / 1000);
+	spec->keepalive_s = seconds(listen->keepalive_ms);
+	spec->tune = tune_of(listen);
 	spec->mode = listen->mode;
 	spec->service = service;
 	spec->is_admin = service->is_admin;
@@ -88,6 +110,27 @@ find_owner(struct build *b, const struct service_listen *listen,
 		return build_wrong(b, node, "listen: \"%s\": %s", spec->text,
 		    err.text);
 	spec->has_owner = true;
+	return 0;
+}
+
+/* What only TCP has, and what is of no use alone. */
+static int
+check_tune(struct build *b, const struct service_listen *listen,
+    const struct listener_spec *spec, const struct conf_node *node)
+{
+	const uint32_t *values = spec->tune.values;
+
+	for (int i = 0; i < SOCK_TUNE_COUNT; i++) {
+		if (values[i] != 0 && spec->addr.u.sa.sa_family == AF_UNIX)
+			return build_wrong(b, node, "listen: \"%s\" is no TCP: "
+			    "it has no %s", spec->text,
+			    sock_tune_name((enum sock_tune_row)i));
+	}
+	if ((values[SOCK_TUNE_KEEPALIVE_INTERVAL] != 0 ||
+	    values[SOCK_TUNE_KEEPALIVE_COUNT] != 0) &&
+	    listen->keepalive_ms == 0)
+		return build_wrong(b, node, "listen: keepalive_interval and "
+		    "keepalive_count are of use with keepalive alone");
 	return 0;
 }
 
@@ -154,6 +197,7 @@ build_listen(struct build *b, struct service *service)
 			continue;
 		spec = build_listen_add(b, &listens[i], service, node);
 		if (find_owner(b, &listens[i], spec, node) != 0 ||
+		    check_tune(b, &listens[i], spec, node) != 0 ||
 		    build_tls(b, spec, &listens[i], node) != 0)
 			result = -1;
 	}

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import os
 import re
+import signal
 import socket
 import stat
 import time
 
 import pytest
 
-from lib import conf, proc
+from lib import conf, proc, wait
 from lib.client import Client
 from lib.weir import run
 
@@ -152,6 +153,68 @@ def test_options(start, options):
                      workers=3)
     for _ in range(20):
         assert weir.get("/").status == 200
+
+
+def window_scale(address):
+    """What the server's receive buffer made it offer in its SYN-ACK."""
+    with Client(address) as client:
+        assert client.get("/").status == 200
+        info = client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
+    return info[6] & 15
+
+
+def test_buffers_from_listen_to_connection(start):
+    """pingora 199, 200: a listener's buffer is that of its connections, of
+    all workers, from the start, with a reload, and until one takes it back."""
+    small = {"receive_buffer": "4KB", "keepalive": "1m",
+             "keepalive_interval": "5s", "keepalive_count": 2,
+             "user_timeout": "30s", "fast_open": 16, "dscp": 10}
+    address = conf.address()
+
+    def config(**options):
+        return conf.config(conf.service(
+            OK, listen=[{"address": address, **options}]), workers=3)
+
+    def reload(**options):
+        weir.write("weir.conf", conf.document(config(**options)))
+        weir.send_signal(signal.SIGHUP)
+
+    def all_scales():
+        return {window_scale(weir.address) for _ in range(8)}
+    weir = start(config(**small))
+    assert all_scales() == {0}
+    reload(dscp=10)
+    wait.until(lambda: 0 not in all_scales() or
+               "its receive_buffer stays 4096" in weir.log)
+    reload(**small)
+    wait.until(lambda: all_scales() == {0})
+
+
+def test_buffer_beyond_the_kernels_limit(start):
+    """It serves, and a line says how much it is."""
+    with open("/proc/sys/net/core/wmem_max") as f:
+        limit = int(f.read())
+    if limit >= 512 << 20:
+        pytest.skip("the kernel has no limit below that of weir")
+    weir = listening(start, {"address": conf.address(),
+                             "send_buffer": "512MB"})
+    assert weir.get("/").status == 200
+    weir.wait_log("warn.*send_buffer is %d bytes, not 536870912: "
+                  "the limit is net.core.wmem_max" % limit)
+
+
+@pytest.mark.parametrize("listen,error", [
+    ({"address": "unix:@DIR@/s", "dscp": 10}, "is no TCP: it has no dscp"),
+    ({"address": ":80", "keepalive_count": 3}, "of use with keepalive alone"),
+    ({"address": ":80", "dscp": 64}, "0 to 63"),
+    ({"address": ":80", "receive_buffer": "1GB"}, "512MB"),
+])
+def test_options_that_cannot_be(tmp_path, listen, error):
+    path = tmp_path / "weir.conf"
+    path.write_text(conf.document(conf.config(conf.service(
+        OK, listen=[listen]))).replace("@DIR@", str(tmp_path)))
+    status, _, err = run("-t", "-c", path)
+    assert status == 2 and error in err
 
 
 def test_latency_of_small_answers(start, origin):

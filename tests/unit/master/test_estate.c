@@ -69,6 +69,8 @@ make(struct estate *e)
 	l->is_given = true;
 	l->backlog = 511;
 	l->keepalive_s = 60;
+	for (uint32_t i = 0; i < SOCK_TUNE_COUNT; i++)
+		l->tune.values[i] = 1000 + i;
 	l->mode = 0660;
 	l->uid = 5;
 	l->gid = 6;
@@ -130,6 +132,8 @@ check(const struct estate *e)
 	assert_false(e->listeners[1].is_steered);
 	assert_int_equal(e->listeners[1].backlog, 511);
 	assert_int_equal(e->listeners[1].keepalive_s, 60);
+	for (uint32_t i = 0; i < SOCK_TUNE_COUNT; i++)
+		assert_int_equal(e->listeners[1].tune.values[i], 1000 + i);
 	assert_int_equal(e->listeners[1].mode, 0660);
 	assert_int_equal(e->listeners[1].uid, 5);
 	assert_int_equal(e->listeners[1].gid, 6);

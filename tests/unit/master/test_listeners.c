@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -161,6 +162,58 @@ test_stays(void **state)
 	listener_set_close(&two);
 	for (size_t i = 0; i < 3; i++)
 		assert_false(is_open(fds[i]));
+}
+
+static int
+option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
+/* Kept sockets and their new siblings have the new options, and lose them. */
+static void
+test_tuned(void **state)
+{
+	struct listener_spec spec = spec_at(INADDR_LOOPBACK, free_port());
+	struct listener_spec tuned = spec;
+	struct listener_set one, two, three;
+	int buffer, interval;
+
+	(void)state;
+	tuned.tune.values[SOCK_TUNE_SEND_BUFFER] = 30000;
+	tuned.tune.values[SOCK_TUNE_KEEPALIVE_INTERVAL] = 9;
+	tuned.tune.values[SOCK_TUNE_DSCP] = 10;
+	follow(&one, &none, &spec, 1, 2);
+	buffer = option(one.items[0].fds[0], SOL_SOCKET, SO_SNDBUF);
+	interval = option(one.items[0].fds[0], IPPROTO_TCP, TCP_KEEPINTVL);
+	assert_int_not_equal(buffer, 60000);
+	follow(&two, &one, &tuned, 1, 4);
+	/* Until they are taken over they are as they were. */
+	assert_int_equal(option(two.items[0].fds[0], SOL_SOCKET, SO_SNDBUF),
+	    buffer);
+	assert_int_equal(take_over(&two, &one), 0);
+	for (size_t i = 0; i < 4; i++) {
+		int fd = two.items[0].fds[i];
+
+		assert_int_equal(option(fd, SOL_SOCKET, SO_SNDBUF), 60000);
+		assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 9);
+		assert_int_equal(option(fd, IPPROTO_IP, IP_TOS), 10 << 2);
+	}
+	follow(&three, &two, &spec, 1, 4);
+	assert_int_equal(take_over(&three, &two), 0);
+	for (size_t i = 0; i < 4; i++) {
+		int fd = three.items[0].fds[i];
+
+		assert_int_equal(option(fd, SOL_SOCKET, SO_SNDBUF), buffer);
+		assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL),
+		    interval);
+		assert_int_equal(option(fd, IPPROTO_IP, IP_TOS), 0);
+	}
+	listener_set_close(&three);
 }
 
 /* It will not serve after all: nothing of the old ones is touched. */
@@ -477,6 +530,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stays),
+		cmocka_unit_test(test_tuned),
 		cmocka_unit_test(test_abandoned),
 		cmocka_unit_test(test_surplus),
 		cmocka_unit_test(test_goes),
