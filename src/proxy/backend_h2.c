@@ -90,9 +90,13 @@ streams_max(const struct backend_h2 *bh)
 static bool
 has_window(const struct backend_h2 *bh)
 {
+	size_t want = bh->conf.stream_window;
+
+	/* One stream may have more than all have: then half will do. */
+	if (want > bh->conf.window / 2)
+		want = bh->conf.window / 2;
 	return bh->pool->backend->limit != 0 || bh->load == 0 ||
-	    h2_session_held(bh->session) + bh->conf.stream_window <=
-	    bh->conf.window;
+	    h2_session_held(bh->session) + want <= bh->conf.window;
 }
 
 static bool

@@ -320,6 +320,26 @@ def test_slow_clients_hold_up_nobody(chain):
             client.close()
 
 
+def test_one_stream_may_have_the_window(chain):
+    """Where a stream's buffer is more than all of a connection's, streams
+    share the connection still."""
+    go = threading.Event()
+
+    def handler(peer, stream, fields):
+        go.wait(20)
+        plain(peer, stream, fields)
+    server, weir = chain(handler, buffer="1MB", h2_buffer="64KB")
+    with h2.Client(weir.address) as client:
+        first = client.request("/")
+        wait.until(lambda: server.peers and server.peers[0].streams)
+        rest = [client.request("/") for _ in range(3)]
+        wait.until(lambda: sum(len(p.streams) for p in server.peers) == 4)
+        assert len(server.peers) == 1
+        go.set()
+        for number in [first, *rest]:
+            assert client.wait(number).data == b"hello"
+
+
 def test_slow_upload_holds_up_nobody(chain):
     """A stream whose window stays closed stops its own client; uploads next
     to it go on."""
