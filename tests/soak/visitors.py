@@ -30,7 +30,8 @@ SERVICES = """,
 	                { rate = "100000/s"; burst = 100000; } );
 	  requestid = { };
 	  rewrite = ( { prefix = "/old"; replace = "/b"; } );
-	  client_write_timeout = "20m"; # of those who hold a place
+	  # Those who hold a place read nothing.
+	  client_write_timeout = "20m"; client_body_min_rate = 0;
 	  routes = ( { path = "/inner"; upstream = "inner"; },
 	             { path = "/"; upstream = "app"; } ); },
 	{ name = "inner";
