@@ -109,6 +109,21 @@ access_guards_connections(const void *conf_ptr)
 	return false;
 }
 
+/* A client alone can cause it: the log limits how often. */
+static void
+tell(const struct acl *a, const struct addr_ip *peer, const char *what)
+{
+	char memory[ADDR_IP_TEXT_MAX];
+	struct str ip;
+
+	if (log_get_level() < LOG_LEVEL_INFO)
+		return;
+	str_init(&ip, memory, sizeof(memory));
+	addr_ip_put(&ip, peer);
+	log_info(NULL, "%.*s: connection %s: %s", SPAN_ARG(str_view(&ip)),
+	    what, a->name);
+}
+
 static bool
 access_on_connection(const void *conf_ptr, const struct addr_ip *peer,
     _Atomic uint64_t *counts)
@@ -125,9 +140,11 @@ access_on_connection(const void *conf_ptr, const struct addr_ip *peer,
 			return true;
 		if (a->mode == ACL_SHADOW) {
 			counter_add(&counts[COUNT_SHADOW], 1);
+			tell(a, peer, "would be denied");
 			continue;
 		}
 		counter_add(&counts[COUNT_CONNECTIONS_DENIED], 1);
+		tell(a, peer, "denied");
 		return false;
 	}
 	return true;

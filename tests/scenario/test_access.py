@@ -9,6 +9,7 @@ import pytest
 
 from lib import conf, wait
 from lib.client import Client, once
+from lib.tls import Certs
 from lib.weir import run
 
 pytestmark = pytest.mark.short
@@ -216,6 +217,32 @@ def test_connections(start):
         assert client.closed()
     assert weir.metrics().sum("weir_access_connections_denied_total") == 1
     assert once(weir.address).status == 200
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls", "proxy"])
+def test_connections_before_a_byte(start, kind):
+    """pingora 199: a filter that blocks all: closed at once, with nothing
+    read, before TLS and the PROXY protocol; counted, and logged at info."""
+    listen = {"address": conf.address(), "defer_accept": False}
+    certs = Certs()
+    if kind == "tls":
+        cert, key = certs.own("a", "a.test")
+        listen["tls"] = {"cert": cert, "key": key}
+    if kind == "proxy":
+        listen["proxy_protocol"] = True
+    weir = start(conf.config(guarded(
+        {"name": "nobody", "from": ["0.0.0.0/0", "::/0"],
+         "connection": True}, listen=[listen]),
+        error_log={"level": "info"}))
+    for _ in range(3):
+        with Client(weir.address) as client:
+            assert client.closed()
+    weir.wait_log("info.*127.0.0.1: connection denied: nobody")
+    metrics = weir.metrics()
+    assert metrics.sum("weir_access_connections_denied_total") >= 3
+    assert metrics.sum("weir_proxy_tls_handshakes_total") == 0
+    assert metrics.sum("weir_proxy_proxy_protocol_total") == 0
+    certs.remove()
 
 
 def test_many_ranges(start):
