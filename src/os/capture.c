@@ -106,11 +106,12 @@ read_all(const struct run *r, char *out, size_t size)
 	bool is_whole = false;
 
 	while (!is_whole) {
-		int ready = poll(&wait, 1, left_ms(r));
+		int left = left_ms(r), ready = poll(&wait, 1, left);
 		ssize_t n;
 		size_t room = size - 1 - len;
 
-		if (ready == 0 || (ready < 0 && errno != EINTR))
+		/* However much it prints. */
+		if (left == 0 || ready == 0 || (ready < 0 && errno != EINTR))
 			break;
 		if (ready < 0)
 			continue;
