@@ -16,7 +16,7 @@
  *
  * The kernel cannot be given further keys (before Linux 6.14), which a peer may
  * demand (KeyUpdate, RFC 8446, section 4.6.3): we then hear no more of it, as
- * if it had closed.
+ * if it had closed without close_notify.
  */
 #include "net/tls_ktls.h"
 

@@ -170,7 +170,8 @@ struct tls_stream {
 	struct tls_keys_wait *signing; /* the handshake's; or NULL */
 	bool is_leaving;   /* nothing is asked for any more */
 	bool is_done;      /* the handshake */
-	bool is_ended;     /* close_notify came */
+	bool is_ended;     /* close_notify came; or, with is_cut, not */
+	bool is_cut;
 	bool is_broken;
 	bool is_unverified; /* the handshake failed for the certificate */
 	/* tls_ktls: the kernel makes the records that are sent */

@@ -236,6 +236,7 @@ take(struct tls_stream *t, char *p, size_t len)
 
 		if (tls_ktls_must_end(t)) {
 			t->is_ended = true;
+			t->is_cut = true;
 			note(t, "new keys were demanded, which kTLS has not");
 		}
 		if (result == 1) {
@@ -269,6 +270,7 @@ end(struct tls_stream *t, struct conn *c, ssize_t n)
 	}
 	if (t->is_ended) {
 		c->peer_closed = true;
+		c->is_truncated = t->is_cut;
 		return CONN_EOF;
 	}
 	if (n == CONN_EOF)

@@ -19,8 +19,10 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "net/tls_io.h"
 #include "net/tls_ktls.h"
 #include "net/tls_private.h"
+#include "net/tls_stream.h"
 
 enum { CHUNK = 8192, ALERT = 21, HANDSHAKE = 22 };
 
@@ -279,6 +281,83 @@ test_refused_keys(void **state)
 	assert_false(f->conn.failed);
 }
 
+/* Waits: what was sent is there in the end. */
+static ssize_t
+receive(struct conn *c, char *p, size_t len)
+{
+	ssize_t n;
+
+	do {
+		c->readable = true;
+		n = conn_receive(c, p, len);
+	} while (n == CONN_AGAIN);
+	return n;
+}
+
+/* Who shows a certificate of his own. */
+static SSL *
+new_peer(int fd)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = X509_new();
+	SSL *ssl;
+
+	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+	X509_set_pubkey(cert, key);
+	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+	assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(ctx, key), 1);
+	ssl = SSL_new(ctx);
+	SSL_set_fd(ssl, fd);
+	SSL_set_accept_state(ssl);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	SSL_CTX_free(ctx);
+	return ssl;
+}
+
+/*
+ * Who demands new keys may not be done: what came before is no whole answer, as
+ * without close_notify.
+ */
+static void
+test_demanded_keys_cut(void **state)
+{
+	struct fixture *f = *state;
+	const struct tls_client_conf conf = { .verify = false };
+	struct tls_client client = { .conf = &conf,
+		.ctx = SSL_CTX_new(TLS_client_method()) };
+	struct tls_io *io = tls_io_new(f->loop, NULL, NULL);
+	uint64_t before = stats[TLS_KTLS_REKEYED];
+	SSL *peer = new_peer(f->peer);
+	char got[16];
+
+	tls_ktls_count(io, stats);
+	assert_int_equal(fcntl(f->peer, F_SETFL, O_NONBLOCK), 0);
+	f->conn.stream = tls_stream_connect(io, &client, SPAN("b"),
+	    span_of(NULL, 0));
+	while (conn_handshake(&f->conn) == CONN_AGAIN ||
+	    !SSL_is_init_finished(peer)) {
+		(void)SSL_do_handshake(peer);
+		f->conn.readable = true;
+	}
+	/* As if the kernel had taken them. */
+	tls_stream_of(&f->conn)->is_ktls = true;
+	assert_int_equal(SSL_write(peer, "half", 4), 4);
+	assert_int_equal(SSL_key_update(peer, SSL_KEY_UPDATE_REQUESTED), 1);
+	assert_int_equal(SSL_do_handshake(peer), 1);
+	assert_int_equal(receive(&f->conn, got, sizeof(got)), 4);
+	assert_int_equal(receive(&f->conn, got, sizeof(got)), CONN_EOF);
+	assert_true(f->conn.is_truncated);
+	assert_int_equal(stats[TLS_KTLS_REKEYED], before + 1);
+	conn_close(&f->conn, true);
+	tls_io_free(io);
+	SSL_CTX_free(client.ctx);
+	SSL_free(peer);
+}
+
 static void
 test_told(void **state)
 {
@@ -301,6 +380,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_records_without_room,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_keys, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_demanded_keys_cut, setup,
 		    teardown),
 		cmocka_unit_test(test_told),
 	};
