@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* keytable - insertion: announced in the bucket's head, done by anyone. */
+/* keytable - changes: announced in the bucket's head, done by anyone. */
 #include "keytable.h"
 
 enum { TRIES_MAX = 64, SLOT_SHIFT = KEYTABLE_SEQ_BITS, TAG_SHIFT = 16 };
@@ -73,4 +73,27 @@ keytable_insert(struct keytable_bucket *b, uint64_t tag,
 		return (struct keytable_ref){ slot, tag_word(next) };
 	}
 	return ref;
+}
+
+bool
+keytable_renew(struct keytable_bucket *b, struct keytable_ref *ref)
+{
+	for (unsigned i = 0; i < TRIES_MAX; i++) {
+		uint64_t head = atomic_load_explicit(&b->head,
+		    memory_order_seq_cst);
+		uint64_t tag = ref->word >> KEYTABLE_SEQ_BITS;
+		uint64_t next = tag << TAG_SHIFT |
+		    (uint64_t)ref->slot << SLOT_SHIFT |
+		    ((head + 1) & KEYTABLE_SEQ_MASK);
+
+		finish(b, head);
+		if (!keytable_holds(b, *ref))
+			return false;
+		if (!atomic_compare_exchange_strong(&b->head, &head, next))
+			continue;
+		finish(b, next);
+		ref->word = tag_word(next);
+		return true;
+	}
+	return false;
 }

@@ -103,5 +103,10 @@ keytable_holds(const struct keytable_bucket *b, struct keytable_ref ref)
  */
 struct keytable_ref keytable_insert(struct keytable_bucket *b, uint64_t tag,
     keytable_victim_fn *victim, void *arg, bool *is_new);
+/*
+ * Announce the key anew: who has chosen its slot to overwrite, by what was
+ * there before, has to choose again.  False if it has lost the slot.
+ */
+bool keytable_renew(struct keytable_bucket *b, struct keytable_ref *ref);
 
 #endif

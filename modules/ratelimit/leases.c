@@ -17,6 +17,9 @@ enum {
 	LIVES_MAX = 4096, /* process slots */
 };
 
+/* In used_ms: somebody may not know yet that it is in use again. */
+#define IN_DOUBT (UINT64_C(1) << 63)
+
 struct leases_head {
 	uint64_t key[2];
 	uint64_t unused[14];
@@ -115,9 +118,10 @@ unused(const struct keytable_bucket *b, void *arg)
 
 	for (int i = 0; i < KEYTABLE_SLOTS; i++) {
 		const struct entry *e = entry_of(v->t, b, i);
+		uint64_t used_ms = atomic_load_explicit(&e->used_ms,
+		    memory_order_acquire) & ~IN_DOUBT;
 
-		if (atomic_load_explicit(&e->used_ms, memory_order_acquire) +
-		    QUIET_MS < v->now_ms && sum(v->t, e) == 0)
+		if (used_ms + QUIET_MS < v->now_ms && sum(v->t, e) == 0)
 			return i;
 	}
 	return -1;
@@ -177,13 +181,25 @@ take_at(const struct leases *t, struct entry *e, uint32_t process,
 	return FULL;
 }
 
-/* Seldom, so that processes do not fight for the line. */
-static void
-touch(struct entry *e, uint64_t now_ms)
+/*
+ * Seldom, so that processes do not fight for the line.  Who has seen before
+ * that the key was quiet must not overwrite it now: it is announced anew, by
+ * everybody until it is certain that one has.  False if it has gone.
+ */
+static bool
+touch(struct keytable_bucket *b, struct keytable_ref *ref, struct entry *e,
+    uint64_t now_ms)
 {
-	if (atomic_load_explicit(&e->used_ms, memory_order_relaxed) +
-	    QUIET_MS / 4 <= now_ms)
-		atomic_store(&e->used_ms, now_ms);
+	uint64_t used_ms = atomic_load_explicit(&e->used_ms,
+	    memory_order_acquire);
+
+	if ((used_ms & IN_DOUBT) == 0 && used_ms + QUIET_MS / 4 > now_ms)
+		return true;
+	atomic_store(&e->used_ms, now_ms | IN_DOUBT);
+	if (!keytable_renew(b, ref))
+		return false;
+	atomic_store(&e->used_ms, now_ms);
+	return true;
 }
 
 bool
@@ -212,7 +228,8 @@ leases_take(const struct leases *t, uint64_t hash, uint32_t process,
 		if (ref.slot < 0)
 			break;
 		e = entry_of(t, b, ref.slot);
-		touch(e, now_ms);
+		if (!touch(b, &ref, e, now_ms))
+			continue;
 		outcome = take_at(t, e, process, max, is_forced, lease);
 		if (outcome == FULL)
 			return false;

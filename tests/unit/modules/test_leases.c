@@ -171,6 +171,77 @@ room_is_for_keys_in_use(void **state)
 	assert_true(take(&t, 0, 2, 1, &lease));
 }
 
+/* Another process's, that has chosen a key to go. */
+struct slow {
+	const struct leases *t;
+	uint64_t number;      /* of that key */
+	struct lease *lease;
+	int slot;             /* -1: it has had its moment */
+};
+
+/* It saw that the key was quiet; before it acts, somebody takes a place. */
+static int
+choose_slowly(const struct keytable_bucket *b, void *arg)
+{
+	struct slow *s = arg;
+	int slot = s->slot;
+	bool is_full;
+
+	(void)b;
+	if (slot >= 0)
+		assert_true(leases_take(s->t, key(s->t, s->number), 1, 1,
+		    false, NOW_MS + 60000, s->lease, &is_full));
+	s->slot = -1;
+	return slot;
+}
+
+static uint64_t
+tag_of(const struct leases *t, uint64_t number)
+{
+	return keytable_tag(key(t, number));
+}
+
+/* The next number behind `number` whose key is in the same bucket. */
+static uint64_t
+neighbour(const struct leases *t, uint64_t number)
+{
+	uint64_t i = number + 1;
+
+	while (keytable_bucket_of(tag_of(t, i), t->count) !=
+	    keytable_bucket_of(tag_of(t, number), t->count))
+		i++;
+	return i;
+}
+
+/* However long ago it was that somebody found it quiet. */
+static void
+a_key_in_use_again_stays(void **state)
+{
+	const struct leases t = table(LEASES_BYTES_MIN);
+	struct keytable_bucket *b = (struct keytable_bucket *)(void *)
+	    (t.buckets + keytable_bucket_of(tag_of(&t, 0), t.count) *
+	    (sizeof(*b) + KEYTABLE_SLOTS * (size_t)t.entry_bytes));
+	struct lease lease;
+	struct slow slow = { .t = &t, .number = 0, .lease = &lease };
+	uint64_t number = 0;
+	bool is_new;
+
+	(void)state;
+	for (unsigned i = 0; i < KEYTABLE_SLOTS; i++) {
+		assert_true(take(&t, number, 2, 1, &lease));
+		leases_return(&lease);
+		number = neighbour(&t, number);
+	}
+	slow.slot = keytable_find(b, tag_of(&t, 0)).slot;
+	assert_true(slow.slot >= 0);
+	assert_int_equal(keytable_insert(b, tag_of(&t, number),
+	    choose_slowly, &slow, &is_new).slot, -1);
+	assert_non_null(lease.place);
+	assert_int_equal(leases_sum(&t, key(&t, 0)), 1);
+	assert_false(leases_take(&t, key(&t, 0), 3, 1, false, NOW_MS + 60000,
+	    &lease, &is_new));
+}
+
 enum { MAX = 3, ROUNDS = 20000 };
 
 struct crowd {
@@ -189,8 +260,9 @@ crowd(struct crowd *c, unsigned process)
 		bool is_full;
 		int now, most;
 
+		/* Time goes fast: the key is announced over and over. */
 		if (!leases_take(&c->t, key(&c->t, 1), process, MAX, false,
-		    NOW_MS, &lease, &is_full)) {
+		    NOW_MS + i * 600, &lease, &is_full)) {
 			sched_yield();
 			continue;
 		}
@@ -252,7 +324,8 @@ death_leaves_no_lease(void **state)
 			bool is_full;
 
 			(void)leases_take(&t, key(&t, 1), 5, 100, false,
-			    NOW_MS, &lease, &is_full);
+			    NOW_MS + *rounds * UINT64_C(600), &lease,
+			    &is_full);
 			if (*rounds % 3 != 0)
 				leases_return(&lease);
 			atomic_fetch_add(rounds, 1);
@@ -275,6 +348,7 @@ main(void)
 		cmocka_unit_test(a_new_life_forgets_the_old),
 		cmocka_unit_test(void_leases_do_no_harm),
 		cmocka_unit_test(room_is_for_keys_in_use),
+		cmocka_unit_test(a_key_in_use_again_stays),
 		cmocka_unit_test(processes_never_exceed_a_limit),
 		cmocka_unit_test(death_leaves_no_lease),
 	};
