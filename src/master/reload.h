@@ -7,10 +7,10 @@
  * WAITING until a generation that drains has ended, where there are
  * max_draining_generations of them; CHECKING in a process that loads the
  * configuration first; EMPTYING, for a moment, where an address comes back that
-the last reload took out, and whose queue is still being emptied; STARTING until all processes of the new generation are
- * ready.  Whatever fails, the old generation serves on.  Requests that come
- * before CHECKING are merged with those before them; later ones make one more
- * reload.
+ * the last reload took out, and whose queue is still being emptied; STARTING
+ * until all processes of the new generation are ready.  Whatever fails, the old
+ * generation serves on.  Requests that come before CHECKING are merged with
+ * those before them; later ones make one more reload.
  */
 #ifndef MASTER_RELOAD_H
 #define MASTER_RELOAD_H

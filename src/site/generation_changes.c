@@ -12,6 +12,7 @@
 
 #include "base/heap_alloc.h"
 #include "base/str.h"
+#include "conf/dump.h"
 #include "conf/sign.h"
 #include "net/tls_conf.h"
 #include "proxy/proxy.h"
@@ -23,8 +24,7 @@ struct thing {
 	char *name;
 	uint64_t print; /* a hash */
 	bool is_seen;
-	bool is_first;   /* what follows is ordered anew */
-	bool is_ordered; /* its place among those like it counts */
+	uint64_t row; /* of those with the same one the first counts; 0: none */
 };
 
 struct things {
@@ -83,6 +83,22 @@ add(struct things *t, uint64_t print, const char *kind, const char *outer,
 	t->items[t->count++] = (struct thing){ .name = text, .print = print };
 }
 
+/* Routes that are tried one after the other (see struct route_host). */
+static uint64_t
+row_of(const char *service, const struct route *r)
+{
+	uint64_t row = hash_stable(span_cstr(service));
+	const char *path = r->path_exact != NULL ? r->path_exact : r->path;
+
+	for (size_t i = 0; i < r->hosts.count; i++)
+		row = mix(row, hash_stable(span_cstr(r->hosts.items[i])));
+	row = mix(row, r->path_regex != NULL ? 1 : r->path_exact != NULL);
+	if (r->path_regex == NULL)
+		row = mix(row, hash_stable(span_cstr(path != NULL ? path
+		    : "/")));
+	return row != 0 ? row : 1;
+}
+
 /* A route without a name is called "web/2", one with a name "web/api". */
 static void
 add_route(struct things *t, const char *service, const struct route *r)
@@ -95,8 +111,7 @@ add_route(struct things *t, const char *service, const struct route *r)
 		    r->module_confs[i]));
 	add(t, print, "route", strchr(r->name, '/') != NULL ? "" : service,
 	    r->name);
-	/* The first one that matches takes a request. */
-	t->items[t->count - 1].is_ordered = r->path_regex != NULL;
+	t->items[t->count - 1].row = row_of(service, r);
 }
 
 static void
@@ -108,7 +123,6 @@ add_service(struct things *t, const struct service *service)
 		print = mix(print, print_level(t, modules_get(i)->table,
 		    service->fallback.module_confs[i]));
 	add(t, print, "service", "", service->name);
-	t->items[t->count - 1].is_first = true;
 	for (size_t i = 0; i < service->route_count; i++)
 		add_route(t, service->name, service->routes[i]);
 }
@@ -162,6 +176,27 @@ add_options(struct things *t)
 	}
 }
 
+/* The admin's own, which templates and modules read. */
+static void
+add_custom(struct things *t)
+{
+	const struct conf_node *custom =
+	    conf_node_get(t->generation->tree, "custom");
+	struct conf_dump d = { .out = NULL };
+	char *text = NULL;
+	size_t len = 0;
+
+	if (custom == NULL)
+		return;
+	d.out = open_memstream(&text, &len);
+	if (d.out == NULL)
+		abort();
+	conf_dump_node(&d, custom);
+	fclose(d.out);
+	add(t, hash_stable(span_of(text, len)), "option", "", "custom");
+	free(text);
+}
+
 /* Each once, however many listeners have it. */
 static void
 add_files(struct things *t)
@@ -195,6 +230,7 @@ collect(struct things *t, const struct generation *g)
 	}
 	add_files(t);
 	add_options(t);
+	add_custom(t);
 }
 
 static void
@@ -223,20 +259,21 @@ tell(generation_line_fn *fn, void *arg, const char *what, const char *name)
 }
 
 /*
- * It stood behind one before which it stands now.  last: of those that did not
- * move, the place of the last one.
+ * It stood behind one before which it stands now.  last: by row, of those that
+ * did not move, the last one.
  */
 static bool
-has_moved(const struct thing *now, const struct thing *was,
-    const struct thing **last)
+has_moved(const struct thing *now, struct thing *was, struct hash_map *last)
 {
-	if (now->is_first)
-		*last = NULL;
-	if (!now->is_ordered || was == NULL || !was->is_ordered)
+	struct span row = span_of((const char *)&now->row, sizeof(now->row));
+	const struct thing *before;
+
+	if (now->row == 0 || was == NULL || was->row != now->row)
 		return false;
-	if (*last != NULL && was < *last)
+	before = hash_map_get(last, row);
+	if (before != NULL && was < before)
 		return true;
-	*last = was;
+	hash_map_put(last, row, was);
 	return false;
 }
 
@@ -244,13 +281,13 @@ void
 generation_changes(const struct generation *a, const struct generation *b,
     generation_line_fn *fn, void *arg)
 {
-	const struct thing *last = NULL;
 	struct things before, after;
-	struct hash_map by_name;
+	struct hash_map by_name, last;
 
 	collect(&before, a);
 	collect(&after, b);
 	hash_map_init(&by_name, false);
+	hash_map_init(&last, false);
 	for (size_t i = 0; i < before.count; i++)
 		hash_map_put(&by_name, span_cstr(before.items[i].name),
 		    &before.items[i]);
@@ -272,6 +309,7 @@ generation_changes(const struct generation *a, const struct generation *b,
 			tell(fn, arg, "removed", before.items[i].name);
 	}
 	hash_map_fini(&by_name);
+	hash_map_fini(&last);
 	release(&before);
 	release(&after);
 }

@@ -78,6 +78,8 @@ add_line(void *arg, const char *line)
 #define ALL "{ name = \"all\"; path = \"/\"; upstream = \"app\"; }"
 #define API(more) "{ name = \"api\"; path = \"/api\"; upstream = \"app\"; " \
 	more "}, "
+#define GET(name) "{ name = \"" name "\"; path = \"/api\"; " \
+	"methods = [ \"GET\" ]; upstream = \"app\"; }, "
 #define REGEX(name) "{ name = \"" name "\"; path_regex = \"^/" name "\"; " \
 	"upstream = \"app\"; }, "
 #define TWO(address, more) "services = ( { name = \"one\"; listen = ( " \
@@ -119,6 +121,18 @@ static const struct {
 	    TOP UP WEB(AT("127.0.0.1:1", ""), "", API("") REGEX("c")
 	    REGEX("a") REGEX("b") ALL),
 	    "added route web/a\nchanged route web/b\n" },
+	{ "which of one path comes first",
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", GET("b") GET("c") ALL),
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", GET("c") GET("b") ALL),
+	    "changed route web/b\n" },
+	{ "which of one path comes first, with and without a condition",
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", GET("b") API("") ALL),
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", API("") GET("b") ALL),
+	    "changed route web/b\n" },
+	{ "an order that does not count",
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", REGEX("b") API("") ALL),
+	    TOP UP WEB(AT("127.0.0.1:1", ""), "", API("") REGEX("b") ALL),
+	    "" },
 	{ "a listener comes, another goes", PLAIN,
 	    TOP UP WEB(AT("127.0.0.1:2", ""), "", ALL),
 	    "added listener 127.0.0.1:2\nremoved listener 127.0.0.1:1\n" },
@@ -139,6 +153,11 @@ static const struct {
 	    "};\n" UP WEB(AT("127.0.0.1:1", ""), "", ALL),
 	    "added listener 127.0.0.1:3\nchanged option connections_max\n"
 	    "changed option admin\n" },
+	{ "what templates read", "custom = { color = \"red\"; };\n" PLAIN,
+	    "custom = { color = \"blue\"; };\n" PLAIN,
+	    "changed option custom\n" },
+	{ "what nobody reads any more", "custom = { color = \"red\"; };\n"
+	    PLAIN, PLAIN, "removed option custom\n" },
 	{ "another service's address", PLAIN,
 	    TOP UP "services = ( { name = \"new\"; listen = ( "
 	    AT("127.0.0.1:1", "") " ); routes = ( " ALL " ); } );\n",
