@@ -379,6 +379,9 @@ run(struct master *m)
 		daemonize_print(&m->daemonize, err.text);
 		return 1;
 	}
+	/* Who is asked first is found by a path, too. */
+	m->is_in_directory = m->settings->working_directory != NULL &&
+	    chdir(m->settings->working_directory) == 0;
 	upgrade_init(m);
 	if (!upgrade_come_is_successor(m))
 		master_start(m);

@@ -60,6 +60,7 @@ struct master {
 	struct generations generations;
 	struct reload reload;
 	int directory_fd; /* where weir was started */
+	bool is_in_directory; /* and has gone to its working_directory */
 	int lifeline[2];
 	enum master_state state;
 	int exit_status;

@@ -113,7 +113,8 @@ master_start_control(struct master *m, struct error *err)
 static int
 open_resources(struct master *m, struct error *err)
 {
-	if (m->settings->working_directory != NULL &&
+	/* If it could not be entered, here is why. */
+	if (m->settings->working_directory != NULL && !m->is_in_directory &&
 	    chdir(m->settings->working_directory) != 0)
 		return error_set_errno(err, errno, "working_directory %s",
 		    m->settings->working_directory);

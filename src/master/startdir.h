@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * startdir - relative paths of a configuration begin where weir was started,
- * also once it has gone to its working_directory.
+ * also once it has gone to its working_directory; those of the pid file and of
+ * sockets begin there.
  */
 #ifndef MASTER_STARTDIR_H
 #define MASTER_STARTDIR_H

@@ -35,15 +35,37 @@ tell_signal(const char *word)
 	return 0;
 }
 
-/* The path in the configuration, the default one, or NULL; from the arena. */
+/* NULL: it is not given.  From the arena. */
+static const char *
+find_string(struct arena *arena, const struct conf_node *tree,
+    const char *name)
+{
+	const struct conf_node *node = conf_node_get(tree, name);
+
+	return node != NULL && node->type == CONF_NODE_STRING
+	    ? arena_dup(arena, node->v.string) : NULL;
+}
+
+/* The path in the configuration, the default one, or NULL. */
 static const char *
 find_pid_file(struct arena *arena, const struct conf_node *tree)
 {
-	const struct conf_node *node = conf_node_get(tree, "pid_file");
+	const char *path = find_string(arena, tree, "pid_file");
 
-	if (node != NULL && node->type == CONF_NODE_STRING)
-		return arena_dup(arena, node->v.string);
+	if (path != NULL)
+		return path;
 	return geteuid() == 0 ? WEIR_RUNSTATEDIR "/weir/weir.pid" : NULL;
+}
+
+/* Where a path begins that does not begin with a slash. */
+static void
+go_to_directory(struct arena *arena, const struct conf_node *tree)
+{
+	const char *path = find_string(arena, tree, "working_directory");
+
+	if (path != NULL && chdir(path) != 0)
+		fprintf(stderr, "weir: warning: working_directory %s: %s\n",
+		    path, strerror(errno));
 }
 
 static int
@@ -79,10 +101,12 @@ tell_instance(const char *conf_path, int number)
 
 	arena_init(&arena, NULL);
 	tree = conf_tree_load(&arena, conf_path, NULL, report);
-	if (tree == NULL)
+	if (tree == NULL) {
 		conf_report_print(report, stderr);
-	else
+	} else {
+		go_to_directory(&arena, tree);
 		status = send_to(find_pid_file(&arena, tree), number);
+	}
 	conf_report_free(report);
 	arena_fini(&arena);
 	return status;

@@ -13,6 +13,7 @@
 #include "base/now.h"
 #include "master/master_private.h"
 #include "master/master_start.h"
+#include "master/startdir.h"
 #include "master/upgrade_leave.h"
 #include "site/generation.h"
 #include "site/shared.h"
@@ -189,6 +190,25 @@ drop_made_up(struct estate *e)
 	e->draining = 0;
 }
 
+/* Who made the door of those whose master has died may be long gone. */
+static void
+on_estate(struct master *m)
+{
+	struct upgrade_take *take = &m->upgrade.take;
+
+	m->upgrade.has_estate = true;
+	if (m->upgrade.orphans_fd >= 0) {
+		log_notice(NULL, "upgrade: taking over from processes whose "
+		    "master has died (weir %s)", take->estate.weir_version);
+		drop_made_up(&take->estate);
+	} else {
+		log_notice(NULL, "upgrade: taking over from process %ld "
+		    "(weir %s)", (long)take->talk.peer_pid,
+		    take->estate.weir_version);
+	}
+	master_start(m);
+}
+
 void
 upgrade_come_on_event(void *arg, enum upgrade_take_event event, const char *why)
 {
@@ -196,10 +216,7 @@ upgrade_come_on_event(void *arg, enum upgrade_take_event event, const char *why)
 
 	switch (event) {
 	case UPGRADE_TAKE_ESTATE:
-		m->upgrade.has_estate = true;
-		if (m->upgrade.orphans_fd >= 0)
-			drop_made_up(&m->upgrade.take.estate);
-		master_start(m);
+		on_estate(m);
 		break;
 	case UPGRADE_TAKE_TAKEN:
 		on_taken(m);
@@ -222,8 +239,10 @@ open_early_log(struct master *m)
 {
 	struct upgrade *u = &m->upgrade;
 	struct error err;
+	int here = startdir_enter(m->is_in_directory ? m->directory_fd : -1);
 	int id = logtarget_add(&u->early, m->settings->error_log.path, &err);
 
+	startdir_leave(here);
 	if (id < 0 || logtarget_open_all(&u->early, &err) != 0)
 		return; /* the start will say so */
 	u->early_output.targets = &u->early;

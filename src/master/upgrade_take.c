@@ -163,8 +163,6 @@ on_manifest(struct upgrade_take *t)
 	close_door(t);
 	t->state = TAKE_STARTING;
 	deadline_clear(&t->deadline);
-	log_notice(NULL, "upgrade: taking over from process %ld (weir %s)",
-	    (long)t->talk.peer_pid, t->estate.weir_version);
 	tell(t, UPGRADE_TAKE_ESTATE, "");
 }
 

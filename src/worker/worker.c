@@ -190,7 +190,8 @@ on_master_gone(struct worker *w)
 		loop_stop(w->loop);
 		return;
 	}
-	log_error(NULL, "the master has gone: serving on for at most %llu ms",
+	log_error(NULL, "the master has gone: serving on for at most %llu ms, "
+	    "or until weir is started again",
 	    (unsigned long long)w->settings->orphan_timeout_ms);
 	accept_adopt_all(&w->accept);
 	if (w->is_draining) {

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from conftest import need
-from lib import conf, proc, tls, wait
+from lib import conf, proc, tls, wait, weir as runner
 from lib.client import Client, once
 from test_upgrade import Instance, Load, config, requests_total
 
@@ -306,3 +306,28 @@ def test_logs_of_a_predecessor(orphans):
         wait.until(lambda: not proc.alive(background))
         assert client.get("/own?n1").status == 200
     wait.until(lambda: lines(one) == 2, 15)
+
+
+def test_relative_paths(orphans):
+    """Those of sockets and the pid file begin in the working_directory, also
+    for who asks there first."""
+    one = orphans(config(working_directory="run", pid_file="weir.pid",
+                         upgrade_sock="up.sock"))
+    conf_path = one.weir.conf
+    status, _, err = runner.run("-c", conf_path, "-s", "reload",
+                                cwd=one.weir.dir)
+    assert (status, err) == (0, "")
+    one.weir.wait_log("reloaded: generation 2 ")
+    waiting = one.successor("-u")
+    one.weir.wait_log("upgrade: waiting at up.sock")
+    one.send(signal.SIGQUIT)
+    one.wait_taken()
+    assert one.weir.wait_exit() == 0
+    wait.until(lambda: waiting.pid == one.pid, 15)
+    os.kill(waiting.pid, signal.SIGKILL)
+    waiting.wait(10)
+    successor = one.plain_start()
+    assert "taking over from" in one.weir.log
+    assert once(one.address, target="/own").status == 200
+    one.send(signal.SIGINT)
+    assert successor.wait(15) == 0
