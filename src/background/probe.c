@@ -24,6 +24,7 @@
 #include "upstream/backend.h"
 #include "upstream/check_conf.h"
 #include "upstream/group.h"
+#include "upstream/via.h"
 
 enum {
 	REQUEST_MAX = 16384,
@@ -57,6 +58,8 @@ close_conn(struct probe *p)
 	if (p->conn.watch.fd >= 0)
 		conn_close(&p->conn, false);
 	p->conn.watch.fd = -1;
+	free(p->via);
+	p->via = NULL;
 	p->is_connecting = false;
 	p->is_shaking = false;
 }
@@ -103,6 +106,7 @@ on_timeout(struct deadline *d)
 	struct probe *p = LIST_OF(d, struct probe, timeout);
 
 	finish(p, HEALTH_TIMEOUT, p->is_connecting ? "connecting" :
+	    p->via != NULL ? "the next hop" :
 	    p->is_shaking ? "TLS handshake" : NULL);
 }
 
@@ -154,17 +158,20 @@ connect_failed(struct probe *p, int error)
 	    error == ECONNREFUSED ? NULL : strerror(error));
 }
 
-static void begin(struct probe *p);
+static void on_connected(struct probe *p);
 
 static void
 connect_next(struct probe *p, int error)
 {
-	struct addr a, memory;
+	const struct group_conf *conf = p->backend->group->conf;
+	const struct addr *to = conf->has_via ? &conf->via.address->addr :
+	    &p->to;
+	struct addr memory;
 
-	while (next_address(p, &a)) {
+	while (next_address(p, &p->to)) {
 		bool pending = false;
-		int fd = sock_connect_from(group_conf_source(
-		    p->backend->group->conf, &a, &memory), &a, &pending);
+		int fd = sock_connect_from(group_conf_source(conf, to,
+		    &memory), to, &pending);
 
 		if (fd < 0) {
 			error = errno;
@@ -181,7 +188,7 @@ connect_next(struct probe *p, int error)
 		if (pending)
 			p->conn.writable = false;
 		else
-			begin(p);
+			on_connected(p);
 		return;
 	}
 	if (p->backend->is_name && p->seen == 1)
@@ -311,15 +318,13 @@ say_proxy(struct probe *p)
 	(void)!conn_send(&p->conn, str_view(&out));
 }
 
-/* The socket is connected. */
+/* There is a way to the backend. */
 static void
 begin(struct probe *p)
 {
 	const struct backend *b = p->backend;
 	struct conn_stream *stream;
 
-	p->is_connecting = false;
-	p->conn.failed = false;
 	say_proxy(p);
 	if (b->tls == NULL || p->conf->type == CHECK_CONF_TCP) {
 		talk(p);
@@ -337,6 +342,51 @@ begin(struct probe *p)
 	conn_set_stream(&p->conn, stream);
 	p->is_shaking = true;
 	shake(p);
+}
+
+/* The hop's answer, or a part of it. */
+static void
+read_via(struct probe *p)
+{
+	struct str why;
+
+	str_init(&why, p->detail, sizeof(p->detail));
+	str_lit(&why, "next hop: ");
+	switch (via_answer_receive(p->via, &p->conn, &why)) {
+	case VIA_MORE:
+		return;
+	case VIA_OPEN:
+		free(p->via);
+		p->via = NULL;
+		begin(p);
+		return;
+	case VIA_REFUSED:
+	default:
+		finish(p, HEALTH_UNREACHABLE, str_terminate(&why));
+		return;
+	}
+}
+
+/* The socket is connected. */
+static void
+on_connected(struct probe *p)
+{
+	char memory[VIA_REQUEST_MAX];
+	struct str out;
+
+	p->is_connecting = false;
+	p->conn.failed = false;
+	if (!p->backend->group->conf->has_via) {
+		begin(p);
+		return;
+	}
+	str_init(&out, memory, sizeof(memory));
+	via_put_request(&p->backend->group->conf->via, &p->to, &out);
+	p->via = via_answer_new();
+	/* A failure shows when its answer is read. */
+	(void)!conn_send(&p->conn, str_view(&out));
+	if (p->conn.readable)
+		read_via(p);
 }
 
 /* ---- the answer ---- */
@@ -501,7 +551,7 @@ on_event(struct loop_watch *w, unsigned events)
 			return;
 		error = sock_error(p->conn.watch.fd);
 		if (error == 0) {
-			begin(p);
+			on_connected(p);
 		} else {
 			close_conn(p);
 			connect_next(p, error);
@@ -509,6 +559,8 @@ on_event(struct loop_watch *w, unsigned events)
 	} else if ((events & LOOP_WRITABLE) != 0) {
 		(void)conn_flush(&p->conn);
 	}
+	if (p->is_running && p->via != NULL && p->conn.readable)
+		read_via(p);
 	if (p->is_running && p->is_shaking && p->conn.readable)
 		shake(p);
 	if (p->is_running && p->buffer != NULL)

@@ -12,12 +12,14 @@
 
 #include "http/h1_body.h"
 #include "net/conn.h"
+#include "os/addr.h"
 #include "upstream/health.h"
 
 struct backend;
 struct check_conf;
 struct probe;
 struct tls_io;
+struct via_answer;
 
 /*
  * Called once for each probe_start(), from the loop or from inside of it.
@@ -36,6 +38,8 @@ struct probe {
 	struct conn conn;        /* watch.fd -1 while there is none */
 	struct deadline timeout;
 	unsigned seen;           /* addresses of its name that were tried */
+	struct addr to;          /* what the next hop is asked for */
+	struct via_answer *via;  /* heap, while it has not answered */
 	bool is_running;
 	bool is_connecting;
 	bool is_shaking;         /* hands, over TLS */

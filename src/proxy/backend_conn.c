@@ -42,7 +42,9 @@ backend_conn_new(struct proxy *proxy, const struct backend *backend, int fd,
 	bc->proxy = proxy;
 	bc->item.backend = backend;
 	bc->item.tenancy = tenancy;
-	bc->item.is_parkable = backend->tls == NULL;
+	/* Who is behind a hop, the lane's key does not say. */
+	bc->item.is_parkable = backend->tls == NULL &&
+	    !backend->group->conf->has_via;
 	list_init(&bc->item.by_backend);
 	list_init(&bc->item.by_age);
 	loop_task_init(&bc->task, on_task);
@@ -130,6 +132,7 @@ backend_conn_bury(struct proxy *proxy)
 		} else {
 			free(bc->old_head);
 			free(bc->name);
+			free(bc->via);
 			bc->magic = 0;
 			slab_put(&proxy->backends, bc);
 		}
@@ -204,6 +207,8 @@ on_task(struct loop_task *t)
 
 	if (bc->state == STATE_ACTIVE)
 		backend_conn_receive(bc);
+	else if (bc->state == STATE_VIA)
+		backend_conn_open_via(bc);
 	proxy_flush(proxy);
 }
 
@@ -237,6 +242,12 @@ on_event(struct loop_watch *w, unsigned events)
 	case STATE_CONNECTING:
 		if ((events & (LOOP_WRITABLE | LOOP_FAILED)) != 0)
 			backend_conn_open_ended(bc);
+		break;
+	case STATE_VIA:
+		if (bc->conn.writable)
+			(void)conn_flush(&bc->conn);
+		if (bc->conn.readable)
+			backend_conn_open_via(bc);
 		break;
 	case STATE_HANDSHAKE:
 		if (bc->conn.writable)

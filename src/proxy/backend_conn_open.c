@@ -6,6 +6,7 @@
 #include "proxy/backend_conn_private.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/heap_alloc.h"
@@ -15,6 +16,7 @@
 #include "net/tls_stream.h"
 #include "os/sock.h"
 #include "proxy/backend_h2.h"
+#include "upstream/via.h"
 
 static void
 count(struct exchange *ex, enum proxy_stat stat, enum upstream_stat up)
@@ -114,7 +116,7 @@ take_idle(struct exchange *ex)
 		count(ex, PROXY_STAT_REUSED, UPSTREAM_STAT_REUSED);
 		return true;
 	}
-	if (ex->backend->tls != NULL)
+	if (ex->backend->tls != NULL || ex->group->conf->has_via)
 		return false;
 	fd = pool_take_parked(proxy->pool, ex->backend, &meta);
 	if (fd < 0)
@@ -151,6 +153,18 @@ reason_of_errno(int error)
 	}
 }
 
+/* It was the hop that could not be connected to, where there is one. */
+static enum reason
+reason_of(const struct exchange *ex, int error)
+{
+	enum reason reason = reason_of_errno(error);
+
+	if (!ex->group->conf->has_via || reason == REASON_OUT_OF_RESOURCES)
+		return reason;
+	return reason == REASON_CONNECT_TIMEOUT ? REASON_VIA_TIMEOUT
+						: REASON_VIA_FAILED;
+}
+
 static const char *
 errno_detail(struct exchange *ex, int error)
 {
@@ -168,13 +182,16 @@ connect_next(struct exchange *ex, struct backend_conn **out,
 	struct proxy *proxy = ex->proxy;
 	/* Before the address: what has gone since is seen. */
 	uint32_t tenancy = backend_tenancy(ex->backend);
+	const struct group_conf *conf = ex->group->conf;
 	struct addr addr, memory;
+	const struct addr *to = conf->has_via ? &conf->via.address->addr :
+	    &addr;
 	int error = EHOSTUNREACH;
 
 	while (group_address(ex->group, ex->backend, seen, &addr) == 0) {
 		struct backend_conn *bc;
-		int fd = sock_connect_from(group_conf_source(ex->group->conf,
-		    &addr, &memory), &addr, pending);
+		int fd = sock_connect_from(group_conf_source(conf, to,
+		    &memory), to, pending);
 
 		if (fd < 0) {
 			error = errno;
@@ -236,7 +253,7 @@ backend_conn_open_late(struct backend_conn *bc)
 	    "timeouts.connect_total" : NULL;
 
 	backend_conn_fail(bc, bc->state == STATE_HANDSHAKE ?
-	    REASON_BACKEND_TLS_TIMEOUT : REASON_CONNECT_TIMEOUT, detail);
+	    REASON_BACKEND_TLS_TIMEOUT : reason_of(bc->ex, ETIMEDOUT), detail);
 }
 
 /* The connection stands: it may be one for HTTP/2. */
@@ -335,6 +352,53 @@ begin_handshake(struct backend_conn *bc)
 	return 0;
 }
 
+/* Ask the next hop for the backend: 0, and the loop will tell the rest. */
+static int
+ask_hop(struct backend_conn *bc)
+{
+	char memory[VIA_REQUEST_MAX];
+	struct str out;
+
+	str_init(&out, memory, sizeof(memory));
+	via_put_request(&bc->ex->group->conf->via, bc->connecting_to, &out);
+	bc->via = via_answer_new();
+	bc->state = STATE_VIA;
+	arm(bc);
+	/* A failure shows when its answer is read. */
+	(void)!conn_send(&bc->conn, str_view(&out));
+	if (bc->conn.readable || bc->conn.failed) {
+		bc->conn.readable = true;
+		loop_defer(bc->proxy->loop, &bc->task);
+	}
+	return 0;
+}
+
+/*
+ * There is a way to the backend: what comes before HTTP.  0 or an errno;
+ * *pending: the loop will tell the rest.
+ */
+static int
+begin(struct backend_conn *bc, bool *pending)
+{
+	*pending = bc->ex->backend->tls != NULL;
+	say_proxy(bc);
+	if (*pending)
+		return begin_handshake(bc);
+	established(bc);
+	return 0;
+}
+
+/* The socket is connected. */
+static int
+on_connected(struct backend_conn *bc, bool *pending)
+{
+	bc->conn.failed = false;
+	if (!bc->ex->group->conf->has_via)
+		return begin(bc, pending);
+	*pending = true;
+	return ask_hop(bc);
+}
+
 /* May there be one more connection?  An idle one of other terms makes room. */
 static bool
 take_room(struct exchange *ex)
@@ -369,23 +433,16 @@ connect_fresh(struct exchange *ex, unsigned seen, bool *pending)
 		bc->for_h2 = true;
 		backend_h2_connect_began(ex->proxy, ex->backend);
 	}
-	if (!*pending)
-		say_proxy(bc);
-	if (!*pending && ex->backend->tls != NULL) {
-		*pending = true;
-		error = begin_handshake(bc);
-		if (error != 0)
-			backend_conn_drop(bc);
-		return error;
-	}
 	if (*pending) {
 		bc->state = STATE_CONNECTING;
 		bc->conn.writable = false;
 		arm(bc);
-	} else {
-		established(bc);
+		return 0;
 	}
-	return 0;
+	error = on_connected(bc, pending);
+	if (error != 0)
+		backend_conn_drop(bc);
+	return error;
 }
 
 enum backend_conn_result
@@ -426,7 +483,7 @@ backend_conn_open(struct exchange *ex, bool may_reuse, enum reason *reason,
 	proxy_count_upstream(ex, UPSTREAM_STAT_REQUESTS);
 	if (error != 0) {
 		counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
-		*reason = reason_of_errno(error);
+		*reason = reason_of(ex, error);
 		*detail = errno_detail(ex, error);
 		return BACKEND_CONN_FAILED;
 	}
@@ -446,7 +503,7 @@ backend_conn_open_new(struct exchange *ex)
 	}
 	if (error != 0) {
 		counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
-		exchange_on_backend_failed(ex, reason_of_errno(error),
+		exchange_on_backend_failed(ex, reason_of(ex, error),
 		    errno_detail(ex, error));
 		return;
 	}
@@ -455,29 +512,15 @@ backend_conn_open_new(struct exchange *ex)
 		exchange_on_connected(ex, false);
 }
 
-/* The connect has come to an end, well or not. */
-void
-backend_conn_open_ended(struct backend_conn *bc)
+/* This address was none: the next one of the backend, or the try fails. */
+static void
+try_next(struct backend_conn *bc, enum reason reason, const char *detail)
 {
 	struct exchange *ex = bc->ex;
-	int error = sock_error(bc->conn.watch.fd);
 	unsigned seen = bc->seen;
 	bool pending = false;
 	int again;
 
-	if (error == 0)
-		say_proxy(bc);
-	if (error == 0 && ex->backend->tls != NULL) {
-		bc->conn.failed = false;
-		error = begin_handshake(bc);
-		if (error == 0)
-			return;
-	} else if (error == 0) {
-		bc->conn.failed = false;
-		established(bc);
-		exchange_on_connected(ex, false);
-		return;
-	}
 	group_address_failed(ex->group, ex->backend, bc->connecting_to);
 	backend_conn_drop(bc);
 	again = connect_fresh(ex, seen, &pending);
@@ -486,6 +529,54 @@ backend_conn_open_ended(struct backend_conn *bc)
 	if (again == 0)
 		return;
 	counter_add(&ex->proxy->stats[PROXY_STAT_CONNECT_FAILURES], 1);
-	exchange_on_backend_failed(ex, reason_of_errno(error),
-	    errno_detail(ex, error));
+	exchange_on_backend_failed(ex, reason, detail);
+}
+
+/* The connect has come to an end, well or not. */
+void
+backend_conn_open_ended(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	int error = sock_error(bc->conn.watch.fd);
+	bool pending = false;
+
+	if (error == 0)
+		error = on_connected(bc, &pending);
+	if (error != 0)
+		try_next(bc, reason_of(ex, error), errno_detail(ex, error));
+	else if (!pending)
+		exchange_on_connected(ex, false);
+}
+
+/* The hop's answer, or a part of it. */
+void
+backend_conn_open_via(struct backend_conn *bc)
+{
+	struct exchange *ex = bc->ex;
+	char memory[256];
+	struct str why;
+	bool pending = false;
+	int error;
+
+	str_init(&why, memory, sizeof(memory));
+	switch (via_answer_receive(bc->via, &bc->conn, &why)) {
+	case VIA_MORE:
+		return;
+	case VIA_OPEN:
+		break;
+	case VIA_REFUSED:
+	default:
+		try_next(bc, REASON_VIA_FAILED,
+		    arena_dup(&ex->arena, str_view(&why)));
+		return;
+	}
+	free(bc->via);
+	bc->via = NULL;
+	bc->received_before = bc->conn.received;
+	bc->given_before = conn_given(&bc->conn);
+	error = begin(bc, &pending);
+	if (error != 0)
+		try_next(bc, reason_of_errno(error), errno_detail(ex, error));
+	else if (!pending)
+		exchange_on_connected(ex, false);
 }

@@ -23,6 +23,7 @@ enum {
 
 enum backend_conn_state {
 	STATE_CONNECTING,
+	STATE_VIA,       /* the next hop has been asked to connect */
 	STATE_HANDSHAKE, /* of TLS */
 	STATE_ACTIVE, /* has an exchange; before: not yet for requests */
 	STATE_IDLE,   /* in the pool */
@@ -46,6 +47,7 @@ struct backend_conn {
 	char *old_head;         /* of the exchange that just left */
 	uint64_t sent_before;   /* conn.sent when this exchange began */
 	uint64_t given_before;
+	struct via_answer *via; /* of STATE_VIA; heap */
 	char *name;             /* asked for in the handshake; heap, or NULL */
 	uint64_t received_before;
 	uint32_t interim_count;
@@ -95,7 +97,8 @@ void backend_conn_fail(struct backend_conn *bc, enum reason reason,
 
 /* ---- backend_conn_open.c ---- */
 
-/* Something came in the handshake; may fail. */
+/* Something came from the next hop, or in the handshake; may fail. */
+void backend_conn_open_via(struct backend_conn *bc);
 void backend_conn_open_shake(struct backend_conn *bc);
 /* One of the steps took too long. */
 void backend_conn_open_late(struct backend_conn *bc);

@@ -113,6 +113,12 @@ enum blame { BLAME_NOBODY, BLAME_CLIENT, BLAME_BACKEND, BLAME_PROXY };
 	X(CONNECT_TIMEOUT, "connect_timeout", 504, BACKEND,                   \
 	    "connection_timeout", "the backend did not take the connection",  \
 	    "timeouts.connect and connect_total bound it")                    \
+	X(VIA_FAILED, "via_failed", 502, BACKEND, "connection_refused",       \
+	    "the next hop did not connect to the backend",                    \
+	    "look at the log line's detail and the hop's log")                \
+	X(VIA_TIMEOUT, "via_timeout", 504, BACKEND, "connection_timeout",     \
+	    "the next hop took too long to connect to the backend",           \
+	    "timeouts.connect and connect_total bound it")                    \
 	X(BACKEND_TLS_FAILED, "backend_tls_failed", 502, BACKEND,             \
 	    "tls_protocol_error", "the TLS handshake with the backend failed", \
 	    "look at the detail: versions, ciphers, does it speak TLS?")      \

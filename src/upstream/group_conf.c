@@ -184,6 +184,11 @@ static const struct conf_item items[] = {
 	    "tell the backend of the client before the first byte"),
 	CONF_VALUE("bind", STRINGS, struct group_conf, bind, NULL, 0,
 	    "addresses of this host to connect from"),
+	{ .name = "via", .type = CONF_TYPE_GROUP,
+	    .offset = offsetof(struct group_conf, via),
+	    .table = &via_conf_table,
+	    .present = offsetof(struct group_conf, has_via),
+	    .help = "a next hop that is asked by CONNECT for connections" },
 	CONF_UINT("h2_streams_max", struct group_conf, h2_streams_max, 1,
 	    100000, "100", NULL, 0,
 	    "requests at once on one HTTP/2 connection"),
@@ -368,6 +373,27 @@ check_protocol(struct conf_ctx *ctx, const struct conf_node *node,
 }
 
 static int
+check_via(struct conf_ctx *ctx, const struct conf_node *node,
+    const struct group_conf *conf)
+{
+	const struct backend_conf *backends = conf->backends.items;
+
+	for (size_t i = 0; conf->has_via && i < conf->backends.count; i++) {
+		const struct addr_spec *spec = backends[i].address;
+
+		if (spec == NULL || spec->is_name ||
+		    spec->addr.u.sa.sa_family != AF_UNIX)
+			continue;
+		conf_report_error(ctx->report,
+		    &conf_node_get(node, "via")->value_place,
+		    "via: a backend is at a Unix socket, which a next hop "
+		    "cannot be asked for by CONNECT");
+		return -1;
+	}
+	return 0;
+}
+
+static int
 check_bind(struct conf_ctx *ctx, const struct conf_node *node,
     const struct group_conf *conf)
 {
@@ -438,7 +464,8 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 	    check_health(ctx, node, conf) != 0)
 		status = -1;
 	if (check_protocol(ctx, node, conf) != 0 ||
-	    check_bind(ctx, node, conf) != 0)
+	    check_bind(ctx, node, conf) != 0 ||
+	    check_via(ctx, node, conf) != 0)
 		status = -1;
 	hash_map_init(&seen, false);
 	for (size_t i = 0; i < conf->backends.count; i++) {

@@ -10,6 +10,7 @@
 #include "net/tls_conf.h"
 #include "upstream/check_conf.h"
 #include "upstream/retry.h"
+#include "upstream/via.h"
 
 struct backend_conf;
 
@@ -84,6 +85,8 @@ struct group_conf {
 	uint32_t protocol;         /* enum group_protocol */
 	uint32_t proxy_protocol;   /* version to send, 0 = none */
 	struct conf_strings bind;  /* addresses to connect from; empty = any */
+	bool has_via;
+	struct via_conf via;       /* the next hop that connects for us */
 	uint32_t h2_streams_max;   /* exchanges on one connection */
 	uint64_t h2_ping_interval_ms; /* 0 = off */
 	uint64_t h2_ping_timeout_ms;
