@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Backends that speak HTTP/2, and whatever client they meet."""
 import base64
+import collections
 import hashlib
 import shutil
 import signal
@@ -1169,16 +1170,20 @@ def paced(peer, stream, data, end=True):
                    for kind, flags, of, payload in list(peer.frames)
                    if kind == h2.WINDOW_UPDATE and of == number)
     sent = 0
+    with SPENDING:  # by number, the connection as 0
+        if not hasattr(peer, "spent"):
+            peer.spent = collections.Counter()
 
     def room():
-        all_streams = 65535 + granted(0) - getattr(peer, "spent", 0)
-        return min(all_streams, peer.settings.get(4, 65535)
-                   + granted(stream) - sent)
+        return min(65535 + granted(0) - peer.spent[0],
+                   peer.settings.get(4, 65535)
+                   + granted(stream) - peer.spent[stream])
     while sent < len(data):
         peer.until(lambda: room() > 0, 20)
         with SPENDING:
             piece = data[sent:sent + max(min(room(), 16384), 0)]
-            peer.spent = getattr(peer, "spent", 0) + len(piece)
+            peer.spent[0] += len(piece)
+            peer.spent[stream] += len(piece)
         sent += len(piece)
         if piece:
             peer.data(stream, piece, end and sent == len(data))

@@ -207,7 +207,7 @@ def test_balance(start, origin, workers, reuseport):
         conf.service(OWN, listen=[{"address": conf.address(),
                                    "reuseport": reuseport}]),
         workers=workers))
-    idle = {pid: len(proc.inodes(pid)) for pid in weir.children()}
+    idle = {pid: len(proc.inodes(pid)) for pid in weir.workers()}
     clients = [Client(weir.address) for _ in range(1000)]
     try:
         for client in clients:
@@ -215,7 +215,7 @@ def test_balance(start, origin, workers, reuseport):
         for client in clients:
             assert client.response().body == b"own\n"
         holds = {pid: len(proc.inodes(pid)) - idle[pid]
-                 for pid in weir.children()}
+                 for pid in weir.workers()}
         assert sum(holds.values()) >= 1000
         if reuseport:
             assert max(holds.values()) <= 2 * 1000 / workers, holds

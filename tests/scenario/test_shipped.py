@@ -37,7 +37,7 @@ EXAMPLES = {"error_log", "memory_max", "servers", "path", "admin", "address", "h
             "working_directory", "chroot", "trusted_proxies", "group", "site",
             "status", "body", "remove", "Server", "format", "rate",
             "burst", "concurrent", "drop_args", "from",
-            "action", "memory_max", "servers"}
+            "action", "bind"}
 
 
 def values(dump):

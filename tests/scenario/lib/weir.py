@@ -163,7 +163,9 @@ class Weir:
                 self.wait_ready()
                 if self.expected:
                     wait.until(
-                        lambda: len(self.children()) >= self.expected,
+                        lambda: sum("master" not in proc.title(pid)
+                                    for pid in self.children())
+                        >= self.expected,
                         what="workers and background")
             except BaseException:
                 self.kill()
