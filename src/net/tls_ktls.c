@@ -60,8 +60,9 @@ enum {
 enum {
 	RECORD_ALERT = 21,
 	RECORD_HANDSHAKE = 22,
-	/* TCP had room for more at the last look, in any tuning but odd ones */
-	UNSURE_BYTES = 8192,
+	UNSURE_BYTES = 8192, /* at most, from one look to the next */
+	/* of its buffer, of which a third was free at the last look */
+	UNSURE_PART = 10,
 	CONNECT_MS = 500, /* at most, to ourselves */
 };
 
@@ -408,13 +409,30 @@ tls_ktls_write(struct tls_stream *t, struct conn *c, struct span bytes)
 		c->failed = true;
 }
 
+/* Less than this TCP has room for, when it had room at the last look. */
+static size_t
+unsure_max(const struct conn *c)
+{
+	int bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	if (getsockopt(c->watch.fd, SOL_SOCKET, SO_SNDBUF, &bytes, &len) !=
+	    0 || bytes / UNSURE_PART < 1)
+		return 1;
+	return bytes / UNSURE_PART < UNSURE_BYTES
+	    ? (size_t)(bytes / UNSURE_PART) : UNSURE_BYTES;
+}
+
 int
 tls_ktls_send(struct tls_stream *t, struct conn *c, struct span bytes)
 {
 	if (conn_send_raw(c, bytes) != 0)
 		return -1;
 	t->unsure_bytes += bytes.len;
-	if (c->out.len == 0 && t->unsure_bytes >= UNSURE_BYTES)
+	/* Once: it may grow, but does not get smaller. */
+	if (t->unsure_max == 0)
+		t->unsure_max = unsure_max(c);
+	if (c->out.len == 0 && t->unsure_bytes >= t->unsure_max)
 		look_for_room(t, c);
 	return 0;
 }

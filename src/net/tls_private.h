@@ -179,6 +179,7 @@ struct tls_stream {
 	bool owes_end;     /* close_notify, behind what waits */
 	unsigned char record_type; /* of OpenSSL's next write; 0 = data */
 	size_t unsure_bytes; /* sent since TCP was seen to have room */
+	size_t unsure_max;   /* so many are looked after; 0 = not known yet */
 };
 
 /* ---- tls_sni ---- */

@@ -229,6 +229,25 @@ test_end_behind_what_waits(void **state)
 	receive_all(f);
 }
 
+/* A small buffer (send_buffer) may be full after less than in others. */
+static void
+test_small_buffer(void **state)
+{
+	struct fixture *f = *state;
+	struct pollfd room = { .fd = f->conn.watch.fd, .events = POLLOUT };
+	int bytes = 2048;
+
+	assert_int_equal(setsockopt(f->conn.watch.fd, SOL_SOCKET, SO_SNDBUF,
+	    &bytes, sizeof(bytes)), 0);
+	/* Nobody receives: the peer's window is soon closed. */
+	do {
+		assert_int_equal(conn_send(&f->conn, span_of(chunk, 1500)),
+		    0);
+		f->sent += 1500;
+	} while (poll(&room, 1, 0) == 1);
+	assert_true(conn_pending(&f->conn) > 0);
+}
+
 /* With room there is nothing to wait for, whatever was sent. */
 static void
 test_end_at_once(void **state)
@@ -375,6 +394,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_behind_what_waits,
 		    setup, teardown),
+		cmocka_unit_test_setup_teardown(test_small_buffer, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(test_end_at_once, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_records_without_room,
