@@ -17,7 +17,11 @@ startdir_enter(int start_fd)
 	if (start_fd < 0)
 		return -1;
 	here_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fchdir(start_fd) != 0)
+	if (here_fd < 0)
+		/* There would be no way back. */
+		log_warn(NULL, "staying in the working directory: %s",
+		    strerror(errno));
+	else if (fchdir(start_fd) != 0)
 		log_warn(NULL, "going to the directory of the start: %s",
 		    strerror(errno));
 	return here_fd;

@@ -50,6 +50,9 @@ def run(job):
 
 
 def main():
+    if os.getpid() != 1:
+        sys.exit("inside.py: only for the machine of tests/vm/run: it ends "
+                 "the one that it runs in")
     with open(JOB, encoding="utf-8") as f:
         job = json.load(f)
     mount_all()
