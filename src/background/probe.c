@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "background/probe_h2.h"
 #include "base/heap_alloc.h"
 #include "base/list.h"
 #include "base/now.h"
@@ -31,6 +32,7 @@ enum {
 	HEAD_MAX = 32768,
 	ANSWER_MAX = 65536, /* of a head, and then of a body */
 	FIELDS_MAX = 200,
+	HOST_MAX = 1024,
 };
 
 static void on_event(struct loop_watch *w, unsigned events);
@@ -69,6 +71,8 @@ free_answer(struct probe *p)
 {
 	if (p->head_done)
 		h1_body_fini(&p->body);
+	probe_h2_free(p->h2);
+	p->h2 = NULL;
 	free(p->buffer);
 	p->buffer = NULL;
 	p->len = 0;
@@ -246,6 +250,40 @@ put_request(const struct probe *p, struct str *out)
 	str_lit(out, "\r\n");
 }
 
+/* Another port is one for checks, and HTTP/1.1 is what those have in common. */
+static bool
+is_h2(const struct probe *p)
+{
+	return p->conf->type == CHECK_CONF_HTTP && p->conf->port == 0 &&
+	    p->backend->group->conf->protocol == GROUP_H2;
+}
+
+static void
+talk_h2(struct probe *p)
+{
+	char memory[HOST_MAX];
+	struct probe_h2_request request = { .conf = p->conf,
+		.is_secure = conn_is_secure(&p->conn),
+		.body_max = ANSWER_MAX };
+	struct str host;
+
+	p->keep_alive = false;
+	if (conn_is_secure(&p->conn) &&
+	    !span_eq(conn_alpn(&p->conn), SPAN("h2"))) {
+		finish(p, HEALTH_NOT_HTTP, "HTTP/2 was not agreed on");
+		return;
+	}
+	str_init(&host, memory, sizeof(memory));
+	put_host(p, &host);
+	request.host = str_view(&host);
+	p->buffer = heap_alloc(ANSWER_MAX);
+	p->h2 = probe_h2_new(&p->conn, p->pool, &request);
+	if (p->h2 == NULL)
+		finish(p, HEALTH_NOT_HTTP, "the request cannot be sent");
+	else if (p->conn.failed)
+		finish(p, HEALTH_CLOSED, NULL);
+}
+
 /* The connection stands, with TLS where the backend has it. */
 static void
 talk(struct probe *p)
@@ -255,6 +293,10 @@ talk(struct probe *p)
 
 	if (p->conf->type != CHECK_CONF_HTTP) {
 		finish(p, HEALTH_PASSED, NULL);
+		return;
+	}
+	if (is_h2(p)) {
+		talk_h2(p);
 		return;
 	}
 	str_init(&out, memory, sizeof(memory));
@@ -336,8 +378,8 @@ begin(struct probe *p)
 		return;
 	}
 	/* What talk() speaks, whatever requests do. */
-	if (p->conf->type == CHECK_CONF_HTTP &&
-	    b->group->conf->protocol == GROUP_AUTO)
+	if (p->conf->type == CHECK_CONF_HTTP && !is_h2(p) &&
+	    b->group->conf->protocol != GROUP_H1)
 		tls_stream_offer_h1(stream);
 	conn_set_stream(&p->conn, stream);
 	p->is_shaking = true;
@@ -392,15 +434,27 @@ on_connected(struct probe *p)
 /* ---- the answer ---- */
 
 static void
-judge_body(struct probe *p)
+judge_text(struct probe *p, struct span body)
 {
 	const struct conf_regex *re = p->conf->body_match;
 
-	if (re == NULL || conf_regex_match(re, span_of(p->buffer,
-	    p->body_len), NULL, 0) == 1)
+	if (re == NULL || conf_regex_match(re, body, NULL, 0) == 1)
 		finish(p, HEALTH_PASSED, NULL);
 	else
 		finish(p, HEALTH_BODY, NULL);
+}
+
+static void
+judge_body(struct probe *p)
+{
+	judge_text(p, span_of(p->buffer, p->body_len));
+}
+
+static void
+refuse_status(struct probe *p, unsigned status)
+{
+	snprintf(p->detail, sizeof(p->detail), "%u", status);
+	finish(p, HEALTH_STATUS, p->detail);
 }
 
 /*
@@ -459,9 +513,7 @@ on_head(struct probe *p, const struct http_response *res, size_t used)
 	    res->content_length);
 	p->head_done = true;
 	if (!check_conf_expects(p->conf, res->status)) {
-		snprintf(p->detail, sizeof(p->detail), "%u",
-		    (unsigned)res->status);
-		finish(p, HEALTH_STATUS, p->detail);
+		refuse_status(p, res->status);
 		return false;
 	}
 	if (p->conf->body_match == NULL && !p->conf->reuse) {
@@ -534,6 +586,49 @@ read_answer(struct probe *p)
 	}
 }
 
+/* ---- the answer over HTTP/2 ---- */
+
+/* False when the check is over. */
+static bool
+judge_h2(struct probe *p, enum probe_h2_state state)
+{
+	unsigned status = probe_h2_status(p->h2);
+
+	if (status == 0 && state == PROBE_H2_MORE)
+		return true;
+	if (status == 0)
+		finish(p, HEALTH_NOT_HTTP, probe_h2_why(p->h2));
+	else if (!check_conf_expects(p->conf, status))
+		refuse_status(p, status);
+	else if (p->conf->body_match == NULL)
+		finish(p, HEALTH_PASSED, NULL);
+	else if (state == PROBE_H2_ENDED)
+		judge_text(p, probe_h2_body(p->h2));
+	else if (state == PROBE_H2_FAILED)
+		finish(p, HEALTH_CLOSED, probe_h2_why(p->h2));
+	else
+		return true;
+	return false;
+}
+
+static void
+read_h2(struct probe *p)
+{
+	while (p->is_running && p->conn.readable) {
+		ssize_t n = conn_receive(&p->conn, p->buffer, ANSWER_MAX);
+
+		if (n == CONN_AGAIN)
+			return;
+		if (n <= 0) {
+			finish(p, HEALTH_CLOSED, NULL);
+			return;
+		}
+		if (!judge_h2(p, probe_h2_receive(p->h2,
+		    span_of(p->buffer, (size_t)n))))
+			return;
+	}
+}
+
 static void
 on_event(struct loop_watch *w, unsigned events)
 {
@@ -563,7 +658,9 @@ on_event(struct loop_watch *w, unsigned events)
 		read_via(p);
 	if (p->is_running && p->is_shaking && p->conn.readable)
 		shake(p);
-	if (p->is_running && p->buffer != NULL)
+	if (p->is_running && p->h2 != NULL)
+		read_h2(p);
+	else if (p->is_running && p->buffer != NULL)
 		read_answer(p);
 }
 

@@ -18,6 +18,7 @@
 struct backend;
 struct check_conf;
 struct probe;
+struct probe_h2;
 struct tls_io;
 struct via_answer;
 
@@ -52,6 +53,7 @@ struct probe {
 	size_t body_len;         /* decoded, at the buffer's begin */
 	bool head_done;
 	bool keep_alive;
+	struct probe_h2 *h2;     /* NULL: HTTP/1.1 */
 	char detail[256];
 };
 

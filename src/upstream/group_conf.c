@@ -359,12 +359,6 @@ check_protocol(struct conf_ctx *ctx, const struct conf_node *node,
 		    "connections are shared by clients");
 		return -1;
 	}
-	if (conf->protocol == GROUP_H2 && conf->has_check &&
-	    conf->health_check.type == CHECK_CONF_HTTP)
-		conf_report_warning(ctx->report, &node->place,
-		    "health_check: type \"http\" asks in HTTP/1.1, which a "
-		    "backend of protocol = \"h2\" may not understand: \"tcp\" "
-		    "and \"tls\" do not");
 	if (conf->protocol == GROUP_AUTO && !conf->has_tls)
 		conf_report_warning(ctx->report, &node->place,
 		    "protocol = \"auto\" is HTTP/1.1 without tls, where "

@@ -377,15 +377,3 @@ def test_checks_ask_in_what_they_speak(start, certs, origin_factory):
         "health_check": {"path": script.path, "interval": "100ms"}}))
     wait.until(lambda: len(spoken) >= 2)
     assert set(spoken) == {"http/1.1"}
-
-
-def test_checks_of_http2_alone(tmp_path):
-    """A check in HTTP/1.1 of a backend of HTTP/2 is warned of."""
-    if "no HTTP/2" in run("-V")[1]:
-        pytest.skip("this weir has no HTTP/2")
-    path = tmp_path / "weir.conf"
-    for kind, warned in (("http", True), ("tcp", False)):
-        path.write_text(conf.document(conf.proxy("127.0.0.1:1", up={
-            "protocol": "h2", "health_check": {"type": kind}})))
-        status, _, err = run("-t", "-c", path)
-        assert status == 0 and ("asks in HTTP/1.1" in err) == warned, err
