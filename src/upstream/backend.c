@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/now.h"
 #include "base/str.h"
 #include "upstream/backend_private.h"
@@ -63,6 +64,22 @@ backend_text(const struct addr_spec *spec, struct str *out)
 	str_printf(out, ":%u", (unsigned)spec->port);
 }
 
+/*
+ * What a connection has of the configuration for as long as it lives, as a
+ * number that other generations know it by.
+ */
+static uint32_t
+terms_of(const struct group_conf *conf)
+{
+	uint64_t hash = conf->proxy_protocol;
+
+	if (conf->bind.count == 0 && hash == 0)
+		return 0;
+	for (size_t i = 0; i < conf->bind.count; i++)
+		hash = hash * 31 + hash_stable(span_cstr(conf->bind.items[i]));
+	return (uint32_t)(hash >> 32 ^ hash) | 1;
+}
+
 void
 backend_init(struct backend *b, struct arena *a,
     const struct backend_conf *conf, struct group *group, uint32_t place)
@@ -81,6 +98,7 @@ backend_init(struct backend *b, struct arena *a,
 		.limit = conf->max_connections != 0 ? conf->max_connections :
 		    group->conf->max_connections,
 		.is_backup = conf->backup,
+		.terms = terms_of(group->conf),
 		.is_name = spec->is_name,
 		.spec = spec,
 	};

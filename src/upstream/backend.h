@@ -130,6 +130,7 @@ struct backend {
 	uint32_t index;  /* in its group */
 	uint32_t slot;   /* in the zone, and of its lane */
 	uint32_t slot_version;
+	uint32_t terms;        /* how its connections begin; 0 = plainly */
 	uint32_t metric_index; /* the caller's */
 	uint32_t conf_index;   /* in the group's list of them */
 	uint32_t place;  /* of its name, from 0 */

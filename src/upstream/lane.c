@@ -37,7 +37,7 @@ struct message {
 	uint32_t layout;
 	uint32_t slot;
 	uint32_t version; /* of the slot */
-	uint32_t unused;
+	uint32_t terms;   /* of the backend */
 	struct lane_meta meta;
 };
 
@@ -178,6 +178,7 @@ lane_send(const struct lane_set *set, const struct backend *b, int fd,
 	message.layout = MESSAGE_LAYOUT;
 	message.slot = b->slot;
 	message.version = b->slot_version;
+	message.terms = b->terms;
 	message.meta = *meta;
 	atomic_fetch_add(&b->shared->parked, 1);
 	if (fdpass_send(set->lanes[b->slot].in, &message, sizeof(message),
@@ -286,6 +287,8 @@ lane_take(const struct lane_set *set, const struct backend *b,
 			break;
 		}
 		state = judge(&message, &t, now_ms);
+		if (state == GOOD && message.terms != b->terms)
+			state = STALE; /* of another generation */
 		if (state == GOOD && !sock_is_quiet(fd))
 			state = DEAD;
 		count(counts, state);

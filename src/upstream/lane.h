@@ -5,7 +5,8 @@
  * One SOCK_SEQPACKET pair per backend slot, made by the master before the
  * fork and inherited by all: a descriptor sent into it with SCM_RIGHTS wakes
  * nobody and waits there, first in, first out.  A message names slot, version
- * of the slot and times; what does not match is closed by whoever meets it.
+ * of the slot, times, and the terms under which the connection was made; what
+ * does not match is closed by whoever meets it.
  *
  * A descriptor must have left epoll before it is sent: the copy in the lane
  * would keep it registered with the sender.
@@ -38,7 +39,7 @@ struct lane_counts {
 	uint64_t taken;   /* and good */
 	uint64_t expired; /* met after their time and closed */
 	uint64_t dead;    /* met with data or a FIN and closed */
-	uint64_t stale;   /* of another slot version or address, closed */
+	uint64_t stale;   /* of another slot version, address, terms: closed */
 	uint64_t refused_full; /* EAGAIN */
 	uint64_t refused_refs; /* ETOOMANYREFS: descriptors in flight */
 };

@@ -183,6 +183,29 @@ def test_reload(a_site):
 
 
 @pytest.mark.short
+def test_connections_of_other_terms(a_site, origin):
+    """What former workers leave for others is taken only by who would have
+    made it the same way: from the same address."""
+    s = a_site(workers=2)
+    head = {"pool_share_after": "1ms"}
+
+    def last():
+        assert s.weir.get("/b").status == 200
+        return origin.connections[-1]
+
+    s.reload(s.config(up=head))
+    s.settle()
+    first = last()
+    s.reload(s.config(up={**head, "retries": 1}))
+    s.settle()
+    assert last() is first  # it is left and taken, or the rest shows nothing
+    s.reload(s.config(up={**head, "bind": "127.0.0.2"}))
+    s.settle()
+    second = last()
+    assert second is not first and second.peer[0] == "127.0.0.2"
+
+
+@pytest.mark.short
 def test_kept_alive_client(a_site):
     """Its next request is answered, and told to be the last."""
     s = a_site()
@@ -901,7 +924,7 @@ def test_master_killed_during_a_reload(a_site, step):
 
 def test_memory_and_descriptors(a_site):
     """After 60 reloads the master is what it was after 20."""
-    s = a_site(workers=1)
+    s = a_site(workers=2)
 
     def measure(reloads):
         for _ in range(reloads):

@@ -122,18 +122,19 @@ test_order(void **state)
 	assert_int_equal(descriptors_open(), before);
 }
 
-enum damage { CLOSED, SPOKE, EXPIRED, STALE };
+enum damage { CLOSED, SPOKE, EXPIRED, STALE, TERMS };
 
 /* What is bad is closed on the way to what is good. */
 static void
 test_bad_ones(void **state)
 {
-	static const enum damage rows[] = { CLOSED, SPOKE, EXPIRED, STALE };
+	static const enum damage rows[] = { CLOSED, SPOKE, EXPIRED, STALE,
+		TERMS };
 	struct lane_meta meta;
 	int good, fd;
 
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		size_t before = descriptors_open();
 		struct backend other = *backend(0);
 		int bad = park(0, 1, rows[i] == EXPIRED ? now_ms() : later());
@@ -143,11 +144,13 @@ test_bad_ones(void **state)
 		if (rows[i] == SPOKE)
 			assert_int_equal(write(bad, "x", 1), 1);
 		good = park(0, 2, later());
-		if (rows[i] == STALE) {
-			other.slot_version++;
+		if (rows[i] >= STALE) {
+			other.slot_version += rows[i] == STALE;
+			other.terms += rows[i] == TERMS;
 			assert_int_equal(lane_take(lanes, &other, now_ms(),
 			    &meta, &counts), -1);
-			assert_int_equal(counts.stale, 2);
+			assert_int_equal(counts.stale,
+			    rows[i] == STALE ? 2 : 4);
 		} else {
 			fd = lane_take(lanes, backend(0), now_ms(), &meta,
 			    &counts);
