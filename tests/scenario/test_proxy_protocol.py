@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The PROXY protocol, in and out."""
+import signal
 import socket
 import ssl
 import struct
@@ -139,6 +140,35 @@ def test_untrusted_peers(start, origin):
     with Client(weir.address) as client:
         client.send(V1 + compose("GET", "/x"), may_fail=True)
         assert client.closed()
+
+
+def test_out_after_a_reload(start, origin_factory):
+    """What others parked before does not know of the client."""
+    from lib.wire import Reader
+    origin = origin_factory()
+    seen = []
+
+    def on_connect(conn):
+        is_told = conn.sock.recv(6, socket.MSG_PEEK) == b"PROXY "
+        while is_told and conn.sock.recv(1) != b"\n":
+            pass
+        conn.reader = Reader(conn.sock, 8)
+        while not conn.reader.closed(60):
+            head = conn.reader.request_head()
+            seen.append((head.fields.get("Host"), is_told))
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    origin.on_connect = on_connect
+    made = conf.proxy(origin, up={"pool_share_after": "0"},
+                      top={"workers": 2})
+    weir = start(made)
+    for _ in range(4):
+        assert weir.get("/").body == b"ok"
+    made["upstreams"][0].update(proxy_protocol="v1", host="new")
+    weir.write("weir.conf", conf.document(made).replace("@DIR@", weir.dir))
+    weir.send_signal(signal.SIGHUP)
+    wait.until(lambda: weir.get("/").body == b"ok" and seen[-1][0] == "new")
+    weir.expect_new_children()
+    assert all(is_told for host, is_told in seen if host == "new")
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
