@@ -286,6 +286,41 @@ def test_other_number_of_workers(instance, before, after):
     assert len(workers) == after
 
 
+def test_options_of_sockets_that_stay(instance):
+    """A successor knows what its predecessor set, and takes it back."""
+    address = conf.address()
+
+    def text(**options):
+        return conf.config(
+            conf.service(OWN, listen=[{"address": address, **options}]),
+            workers=2, upgrade_sock="@DIR@/run/up.sock",
+            pid_file="@DIR@/run/weir.pid")
+
+    def scales():
+        found = set()
+        for _ in range(8):
+            with Client(one.address) as client:
+                assert client.get("/own").status == 200
+                found.add(client.window_scale())
+        return found
+    one = instance(text(receive_buffer="4KB"))
+    assert scales() == {0}
+    one.weir.write("weir.conf", conf.document(text()).replace(
+        "@DIR@", one.weir.dir))
+    one.send(signal.SIGUSR2)
+    second = one.wait_taken()
+    one.wait_gone(one.first)
+    if "its receive_buffer stays 4096" in one.weir.log:
+        pytest.skip("this kernel keeps the size of a buffer")
+    assert 0 not in scales()
+    one.weir.write("weir.conf", conf.document(text(
+        receive_buffer="4KB")).replace("@DIR@", one.weir.dir))
+    one.send(signal.SIGUSR2)
+    one.wait_taken(second)
+    one.wait_gone(second)
+    assert scales() == {0}
+
+
 def test_addresses_come_and_go(instance):
     """New ones are bound, those that are no longer wanted are closed."""
     one = instance()

@@ -39,6 +39,11 @@ class Client:
     def name(self):
         return self.sock.getsockname()
 
+    def window_scale(self):
+        """What the size of the server's receive buffer made it offer."""
+        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO,
+                                    8)[6] & 15
+
     def send(self, data, may_fail=False):
         """Send all; with may_fail a peer that closed early is no error."""
         try:
