@@ -19,10 +19,20 @@
 #include <openssl/sha.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/span.h"
 #include "net/tls_provider.h"
+
+#ifdef OPENSSL_NO_DEPRECATED_3_0
+
+/* An OpenSSL that was built without those: all is left to it. */
+const OSSL_ALGORITHM tls_kdf_functions[] = {
+	{ NULL, NULL, NULL, NULL },
+};
+
+#else
 
 enum {
 	HASH_MAX = SHA384_DIGEST_LENGTH,
@@ -159,7 +169,7 @@ extract(const struct wish *w, unsigned char *out, size_t len)
 {
 	static const unsigned char zeros[HASH_MAX];
 	size_t bytes = hash_bytes(w->is_384);
-	unsigned char empty[HASH_MAX], salt[HASH_MAX], secret[HASH_MAX];
+	unsigned char empty[HASH_MAX], salt[HASH_MAX];
 	struct span key = w->key;
 	struct wish former = *w;
 	struct hash h;
@@ -177,10 +187,8 @@ extract(const struct wish *w, unsigned char *out, size_t len)
 			return 0;
 		former.key = span_of((const char *)salt, bytes);
 	}
-	mac(w->is_384, former.key, key.p, key.len, secret);
-	memcpy(out, secret, bytes);
+	mac(w->is_384, former.key, key.p, key.len, out);
 	OPENSSL_cleanse(salt, sizeof(salt));
-	OPENSSL_cleanse(secret, sizeof(secret));
 	return 1;
 }
 
@@ -192,10 +200,11 @@ read_digest(struct wish *w, const OSSL_PARAM *p)
 		{ "SHA2-384", "SHA384", "SHA-384" },
 	};
 
+	if (p->data_type != OSSL_PARAM_UTF8_STRING || p->data == NULL)
+		return 0;
 	for (int is_384 = 0; is_384 < 2; is_384++) {
 		for (int i = 0; i < 3; i++) {
-			if (p->data_type == OSSL_PARAM_UTF8_STRING &&
-			    strcasecmp(p->data, names[is_384][i]) == 0) {
+			if (strcasecmp(p->data, names[is_384][i]) == 0) {
 				w->is_384 = is_384;
 				return 1;
 			}
@@ -229,9 +238,12 @@ read_params(struct wish *w, const OSSL_PARAM *p)
 		    OSSL_PARAM_get_int(p, &w->mode) != 1)
 			return 0;
 		for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
-			if (strcmp(p->key, parts[i].name) == 0)
-				*parts[i].where = span_of(p->data,
-				    p->data_size);
+			if (strcmp(p->key, parts[i].name) != 0)
+				continue;
+			if (p->data_type != OSSL_PARAM_OCTET_STRING ||
+			    (p->data == NULL && p->data_size > 0))
+				return 0;
+			*parts[i].where = span_of(p->data, p->data_size);
 		}
 	}
 	return has_digest && w->prefix.p != NULL && w->label.p != NULL;
@@ -280,3 +292,5 @@ const OSSL_ALGORITHM tls_kdf_functions[] = {
 	{ "TLS13-KDF", TLS_PROVIDER_DEFINITION, rows, NULL },
 	{ NULL, NULL, NULL, NULL },
 };
+
+#endif

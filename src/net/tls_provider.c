@@ -2,53 +2,35 @@
 /*
  * tls_provider - what handshakes have from us rather than from OpenSSL.
  *
- * OpenSSL 3 has detours where it derives secrets (tls_kdf) and slow arithmetic
- * where it makes pairs for X25519 (tls_exchange).  Only contexts that ask for
- * ours by its property get it; everybody else, and every other function, has
- * OpenSSL's.
+ * OpenSSL 3 has detours where it derives secrets (tls_kdf).  Only contexts that
+ * ask for ours by its property get it; everybody else, and every other
+ * function, has OpenSSL's.  Where the machine's openssl.cnf has hashes or
+ * secrets made by something other than the default provider (that for FIPS
+ * 140, or hardware), there is a reason for it: then ours stays out.
  */
 #include "net/tls_provider.h"
 
 #include <openssl/core_dispatch.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/provider.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <strings.h>
+#include <string.h>
 
-#include "net/tls_exchange.h"
 #include "net/tls_kdf.h"
 
 typedef void (*function)(void);
 
 #define ROW(id, name) { id, (function)(name) }
 
-/* Of the process, as OpenSSL's library context is. */
-static bool has_exchange;
-
 static const OSSL_ALGORITHM *
 query(void *provider, int operation, int *no_cache)
 {
 	(void)provider;
 	*no_cache = 0;
-	switch (operation) {
-	case OSSL_OP_KDF:
-		return tls_kdf_functions;
-	case OSSL_OP_KEYMGMT:
-		return has_exchange ? tls_exchange_keys : NULL;
-	case OSSL_OP_KEYEXCH:
-		return has_exchange ? tls_exchange_exchanges : NULL;
-	default:
-		return NULL;
-	}
-}
-
-static int
-capabilities(void *provider, const char *name, OSSL_CALLBACK *callback,
-    void *arg)
-{
-	(void)provider;
-	return has_exchange && strcasecmp(name, "TLS-GROUP") == 0
-	    ? tls_exchange_group(callback, arg) : 1;
+	return operation == OSSL_OP_KDF ? tls_kdf_functions : NULL;
 }
 
 static int
@@ -57,7 +39,6 @@ init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 {
 	static const OSSL_DISPATCH rows[] = {
 		ROW(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query),
-		ROW(OSSL_FUNC_PROVIDER_GET_CAPABILITIES, capabilities),
 		{ 0, NULL },
 	};
 	static char something;
@@ -69,17 +50,55 @@ init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 	return 1;
 }
 
+static bool
+is_default(const OSSL_PROVIDER *provider)
+{
+	return strcmp(OSSL_PROVIDER_get0_name(provider), "default") == 0;
+}
+
+static bool
+has_default_hash(const char *name)
+{
+	EVP_MD *md = EVP_MD_fetch(NULL, name, NULL);
+	bool result = md != NULL && is_default(EVP_MD_get0_provider(md));
+
+	EVP_MD_free(md);
+	return result;
+}
+
+static bool
+has_default_kdf(void)
+{
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", NULL);
+	bool result = kdf != NULL && is_default(EVP_KDF_get0_provider(kdf));
+
+	EVP_KDF_free(kdf);
+	return result;
+}
+
+/* Whether all that ours would replace comes from the default provider. */
+static bool
+may_replace(void)
+{
+	bool result;
+
+	ERR_set_mark();
+	result = EVP_default_properties_is_fips_enabled(NULL) == 0 &&
+	    has_default_hash("SHA2-256") && has_default_hash("SHA2-384") &&
+	    has_default_kdf();
+	ERR_pop_to_mark();
+	return result;
+}
+
 const char *
 tls_provider_properties(void)
 {
 	static OSSL_PROVIDER *provider;
 
-	if (provider == NULL) {
-		has_exchange = tls_exchange_init();
-		if (OSSL_PROVIDER_add_builtin(NULL, TLS_PROVIDER_NAME,
-		    init) == 1)
-			provider = OSSL_PROVIDER_try_load(NULL,
-			    TLS_PROVIDER_NAME, 1);
-	}
+	if (!may_replace())
+		return NULL;
+	if (provider == NULL && OSSL_PROVIDER_add_builtin(NULL,
+	    TLS_PROVIDER_NAME, init) == 1)
+		provider = OSSL_PROVIDER_try_load(NULL, TLS_PROVIDER_NAME, 1);
 	return provider != NULL ? "?" TLS_PROVIDER_PROPERTY : NULL;
 }

@@ -13,7 +13,8 @@
 /*
  * Load the provider into OpenSSL's default library context, once a process.
  * The query by which a context prefers it (SSL_CTX_new_ex()); NULL if it cannot
- * be had: OpenSSL's own functions then do.
+ * be had, or if it must not because OpenSSL is configured to have hashes or
+ * secrets from another than its default provider: what it has then does it.
  */
 const char *tls_provider_properties(void);
 

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "net/tls_kdf.h"
+
 enum { OUT_MAX = 16384, EXTRACT = EVP_KDF_HKDF_MODE_EXTRACT_ONLY,
 	EXPAND = EVP_KDF_HKDF_MODE_EXPAND_ONLY };
 
@@ -46,8 +48,10 @@ static const struct wish wishes[] = {
 	{ EXPAND, "SHA2-384", 48, -1, "key", -1, 32 },
 	{ EXPAND, "SHA2-384", 48, -1, "s ap traffic", 48, 48 },
 	{ EXPAND, "SHA2-384", 48, -1, "exporter", 48, 1000 },
+	{ EXPAND, "SHA2-384", 48, -1, "exporter", 48, 12240 },
 	/* Refused. */
 	{ EXPAND, "SHA2-256", 32, -1, "exporter", 32, 8161 },
+	{ EXPAND, "SHA2-384", 48, -1, "exporter", 32, 12241 },
 	{ EXPAND, "SHA2-256", 32, -1, "exporter", 256, 32 },
 	{ EXPAND, "SHA2-256", -1, -1, "exporter", 32, 32 },
 	{ EXTRACT, "SHA2-256", 32, 32, "derived", -1, 48 },
@@ -109,6 +113,67 @@ test_as_openssl(void **state)
 	}
 }
 
+/* No handshake has such: refused before anything is written. */
+static void
+test_refused(void **state)
+{
+	static const struct wish odd[] = {
+		{ EXPAND, "SHA2-512", 32, -1, "exporter", 32, 32 },
+		{ EXPAND, "MD5", 16, -1, "exporter", 16, 16 },
+		{ EXPAND, "", 32, -1, "exporter", 32, 32 },
+		{ EXPAND, "SHA2-256", 65, -1, "exporter", 32, 32 },
+		{ EXTRACT, "SHA2-256", 32, 65, "derived", -1, 32 },
+		{ EXTRACT, "SHA2-384", 48, 48, "derived", -1, 32 },
+		{ -1, "SHA2-256", 32, -1, "exporter", 32, 32 },
+	};
+	static unsigned char got[OUT_MAX], none[OUT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		assert_int_not_equal(derive(tls_provider_properties(),
+		    &odd[i], got), 1);
+		assert_memory_equal(got, none, OUT_MAX);
+	}
+}
+
+/* A part that is no string of bytes, or says it has some and has none. */
+static void
+test_parts(void **state)
+{
+	static char digest[] = "SHA2-256", text[] = "tls13 ";
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS13-KDF",
+	    tls_provider_properties());
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+	unsigned char out[32];
+	int mode = EXPAND;
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
+		    digest, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, text, 6),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, text,
+		    6),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_LABEL, text,
+		    6),
+		OSSL_PARAM_construct_end(),
+	};
+
+	(void)state;
+	assert_int_equal(EVP_KDF_derive(ctx, out, sizeof(out), params), 1);
+	assert_int_not_equal(EVP_KDF_derive(ctx, out, sizeof(out), NULL), 1);
+	params[2].data = NULL;
+	assert_int_not_equal(EVP_KDF_derive(ctx, out, sizeof(out), params), 1);
+	params[2] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_KEY, text,
+	    0);
+	assert_int_not_equal(EVP_KDF_derive(ctx, out, sizeof(out), params), 1);
+	params[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, text,
+	    6);
+	params[1].data_type = OSSL_PARAM_UTF8_PTR;
+	assert_int_not_equal(EVP_KDF_derive(ctx, out, sizeof(out), params), 1);
+	EVP_KDF_CTX_free(ctx);
+	EVP_KDF_free(kdf);
+}
+
 /* RFC 8448, section 3: the secrets of a simple handshake. */
 static void
 test_vector(void **state)
@@ -154,8 +219,12 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_preferred),
 		cmocka_unit_test(test_as_openssl),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_vector),
 	};
 
+	if (tls_kdf_functions[0].algorithm_names == NULL)
+		return 77; /* OpenSSL has no hashes without EVP: skipped */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
