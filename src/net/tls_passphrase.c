@@ -40,6 +40,7 @@ tls_passphrase_read_fd(int fd, const char *command, char **text,
     struct error *err)
 {
 	size_t len;
+	char *rest;
 
 	*text = NULL;
 	if (command != NULL) {
@@ -51,7 +52,9 @@ tls_passphrase_read_fd(int fd, const char *command, char **text,
 		return error_set(err, "reading the passphrase: %s",
 		    slurp_reason(errno));
 	}
-	(*text)[strcspn(*text, "\r\n")] = '\0';
+	/* Behind its line some keep more secrets. */
+	rest = *text + strcspn(*text, "\r\n");
+	OPENSSL_cleanse(rest, strlen(rest));
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -333,6 +334,29 @@ test_sessions_by_key(void **state)
 	free(zone);
 }
 
+/* The first line alone; what stands behind it is wiped. */
+static void
+test_passphrase(void **state)
+{
+	static const char content[] = "word\r\nanother secret\n";
+	struct error err;
+	char *text = NULL;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], content, strlen(content)),
+	    strlen(content));
+	close(fds[1]);
+	assert_int_equal(tls_passphrase_read_fd(fds[0], NULL, &text, &err),
+	    0);
+	close(fds[0]);
+	assert_string_equal(text, "word");
+	for (size_t i = strlen(text); i < strlen(content); i++)
+		assert_int_equal(text[i], '\0');
+	free(text);
+}
+
 int
 main(void)
 {
@@ -340,6 +364,7 @@ main(void)
 		cmocka_unit_test(test_names_of_certificates),
 		cmocka_unit_test(test_what_is_no_pair),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_passphrase),
 		cmocka_unit_test(test_who_is_meant),
 		cmocka_unit_test(test_server_name_extension),
 		cmocka_unit_test(test_ticket_keys_rotate),
