@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/heap_alloc.h"
 #include "base/str.h"
@@ -95,30 +94,6 @@ lacks_name(struct exchange *ex)
 	    server_name(ex, memory).len == 0;
 }
 
-/*
- * Before a reload they were perhaps made under other terms, of which the lane
- * says nothing; -1 if there is none.
- */
-static int
-take_parked(struct exchange *ex, struct lane_meta *meta)
-{
-	const struct group_conf *conf = ex->group->conf;
-	struct addr from;
-	int fd;
-
-	if (ex->backend->tls != NULL || conf->has_via ||
-	    conf->proxy_protocol != 0)
-		return -1;
-	while ((fd = pool_take_parked(ex->proxy->pool, ex->backend, meta)) >=
-	    0 && conf->bind.count > 0) {
-		sock_local(fd, &from);
-		if (group_conf_is_source(conf, &from))
-			break;
-		close(fd);
-	}
-	return fd;
-}
-
 static bool
 take_idle(struct exchange *ex)
 {
@@ -141,7 +116,9 @@ take_idle(struct exchange *ex)
 		count(ex, PROXY_STAT_REUSED, UPSTREAM_STAT_REUSED);
 		return true;
 	}
-	fd = take_parked(ex, &meta);
+	if (ex->backend->tls != NULL || ex->group->conf->has_via)
+		return false;
+	fd = pool_take_parked(proxy->pool, ex->backend, &meta);
 	if (fd < 0)
 		return false;
 	bc = backend_conn_new(proxy, ex->backend, fd, meta.tenancy);

@@ -428,32 +428,6 @@ group_conf_source(const struct group_conf *conf, const struct addr *to,
 	return NULL;
 }
 
-bool
-group_conf_is_source(const struct group_conf *conf, const struct addr *from)
-{
-	bool is_bound = false;
-
-	for (size_t i = 0; i < conf->bind.count; i++) {
-		const char *text = conf->bind.items[i];
-		struct in_addr in;
-		struct in6_addr in6;
-
-		if (from->u.sa.sa_family == AF_INET &&
-		    inet_pton(AF_INET, text, &in) == 1) {
-			if (in.s_addr == from->u.in.sin_addr.s_addr)
-				return true;
-			is_bound = true;
-		} else if (from->u.sa.sa_family == AF_INET6 &&
-		    inet_pton(AF_INET6, text, &in6) == 1) {
-			if (memcmp(&in6, &from->u.in6.sin6_addr,
-			    sizeof(in6)) == 0)
-				return true;
-			is_bound = true;
-		}
-	}
-	return !is_bound;
-}
-
 static int
 check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 {

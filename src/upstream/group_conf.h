@@ -103,8 +103,5 @@ uint32_t group_conf_all_places(const struct group_conf *conf);
 /* Where to connect from, in memory; NULL = the kernel chooses. */
 const struct addr *group_conf_source(const struct group_conf *conf,
     const struct addr *to, struct addr *memory);
-/* Is a connection from there one that we would make? */
-bool group_conf_is_source(const struct group_conf *conf,
-    const struct addr *from);
 
 #endif

@@ -2,7 +2,6 @@
 """How backends are connected to: from where, and what if that fails."""
 import os
 import re
-import signal
 import socket
 import tempfile
 
@@ -38,23 +37,6 @@ def test_bind(start, origin_factory):
     wait.until(lambda: weir.get("/some/x").status == 200 and from_where(
         origin, len(origin.connections)) == {
             "127.0.0.2", "127.0.0.3", "127.0.0.4"})
-
-
-def test_bind_after_a_reload(start, origin_factory):
-    """What was parked before comes from elsewhere: it is not used."""
-    origin = origin_factory()
-    made = conf.proxy(origin, up={"pool_share_after": "0"},
-                      top={"workers": 2})
-    weir = start(made)
-    for _ in range(4):
-        assert weir.get("/hello").status == 200
-    made["upstreams"][0].update(bind="127.0.0.6", host="new")
-    weir.write("weir.conf", conf.document(made).replace("@DIR@", weir.dir))
-    weir.send_signal(signal.SIGHUP)
-    wait.until(lambda: Echo(weir.get("/x")).fields.get("Host") == "new")
-    weir.expect_new_children()
-    assert all(e.conn.peer[0] == "127.0.0.6"
-               for e in origin.exchanges if e.head.fields.get("Host") == "new")
 
 
 def test_bind_of_checks(start, origin_factory):
