@@ -157,7 +157,7 @@ static bool
 must_wait(const struct master *m)
 {
 	return m->state == MASTER_DRAINING &&
-	    upgrade_leave_successor(m) != 0 && upgrade_come_has_predecessor(m);
+	    upgrade_leave_successor(m) != 0 && upgrade_come_is_waiting(m);
 }
 
 void

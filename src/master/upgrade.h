@@ -38,6 +38,7 @@ struct upgrade {
 	struct listener_set own; /* in a worker: what it may hand over */
 	struct deadline forget; /* what orphans had is free again */
 	struct deadline orphans_end; /* they had time enough */
+	bool are_orphans_late;  /* and are not waited for any more */
 	struct deadline again; /* ask orphans who are busy */
 	uint64_t again_until_ms;
 	struct deadline sync; /* shared_sync_inherited() */

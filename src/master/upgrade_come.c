@@ -103,9 +103,14 @@ upgrade_come_on_orphans_end(struct deadline *d)
 
 	log_warn(NULL, "a process whose master has died does not end: it is "
 	    "no longer waited for");
+	u->are_orphans_late = true;
+	/* Who talked to us may not have told the others. */
+	if (u->page.data != NULL)
+		orphans_say_taken(&u->page);
 	generations_set_predecessors(&m->generations, 0);
 	upgrade_leave_continue(m);
 	reload_continue(&m->reload);
+	master_check_ended(m);
 }
 
 void
@@ -329,6 +334,12 @@ bool
 upgrade_come_has_predecessor(const struct master *m)
 {
 	return m->upgrade.has_taken && m->upgrade.used_count > 0;
+}
+
+bool
+upgrade_come_is_waiting(const struct master *m)
+{
+	return upgrade_come_has_predecessor(m) && !m->upgrade.are_orphans_late;
 }
 
 bool

@@ -30,6 +30,8 @@ void upgrade_come_on_failed(struct master *m, const char *why);
  * slots that are in use for our successor as well.
  */
 bool upgrade_come_has_predecessor(const struct master *m);
+/* The same, and its end is to be awaited: orphans had not time enough yet. */
+bool upgrade_come_is_waiting(const struct master *m);
 /* True before all is ours, and files and sockets are still another's. */
 bool upgrade_come_is_provisional(const struct master *m);
 /* See struct upgrade_take_config; arg is the master. */

@@ -160,13 +160,21 @@ def test_one_that_never_ends(orphans):  # noqa: F811
     one.send(signal.SIGHUP)
     one.weir.wait_log("does not end: it is no longer waited for", 15)
     one.weir.wait_log("notice: reloaded", 15)
+    # Nor those who come after.
+    assert successor.pid == one.pid
+    one.send(signal.SIGUSR2)
+    one.wait_taken(successor.pid)
+    assert successor.wait(15) == 0
+    one.send(signal.SIGHUP)
+    one.weir.wait_log("(?s)(notice: reloaded.*){2}", 15)
     # What it has is the sockets that the others have as well.
     impostor.close()
     for pid in left:
         wait.until(lambda: not proc.alive(pid), 20)
     assert once(one.address, target="/own").status == 200
+    pid = one.pid
     one.send(signal.SIGINT)
-    assert successor.wait(15) == 0
+    wait.until(lambda: not proc.alive(pid), 15)
 
 
 def test_one_was_going_already(orphans):  # noqa: F811
