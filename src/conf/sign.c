@@ -185,3 +185,39 @@ conf_sign_table(const struct conf_table *table, const void *conf)
 	}
 	return sign;
 }
+
+static uint64_t
+sign_scalar(const struct conf_node *node)
+{
+	char memory[32];
+	struct str text;
+
+	str_init(&text, memory, sizeof(memory));
+	switch (node->type) {
+	case CONF_NODE_STRING:
+		return sign_text(node->v.string);
+	case CONF_NODE_INT:
+		return (uint64_t)node->v.integer;
+	case CONF_NODE_FLOAT:
+		str_printf(&text, "%.17e", node->v.real);
+		return sign_text(str_view(&text));
+	case CONF_NODE_BOOL:
+		return node->v.boolean;
+	case CONF_NODE_GROUP:
+	case CONF_NODE_LIST:
+	case CONF_NODE_ARRAY:
+		break;
+	}
+	return UNSET;
+}
+
+uint64_t
+conf_sign_node(const struct conf_node *node)
+{
+	uint64_t sign = conf_sign_mix(sign_cstr(node->name), node->type);
+
+	for (const struct conf_node *n = node->first; n != NULL; n = n->next)
+		sign = conf_sign_mix(sign, conf_sign_node(n));
+	return conf_sign_mix(conf_sign_mix(sign, node->count),
+	    sign_scalar(node));
+}

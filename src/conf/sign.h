@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "conf/item.h"
+#include "conf/tree.h"
 
 /*
  * Of what the rows of the table describe, secrets too: it must not be shown.
@@ -17,6 +18,8 @@
  * were not given, do not count.
  */
 uint64_t conf_sign_table(const struct conf_table *table, const void *conf);
+/* The same of what no table describes: the group `custom`. */
+uint64_t conf_sign_node(const struct conf_node *node);
 uint64_t conf_sign_mix(uint64_t sign, uint64_t more);
 
 #endif

@@ -12,7 +12,6 @@
 
 #include "base/heap_alloc.h"
 #include "base/str.h"
-#include "conf/dump.h"
 #include "conf/sign.h"
 #include "net/tls_conf.h"
 #include "proxy/proxy.h"
@@ -182,19 +181,9 @@ add_custom(struct things *t)
 {
 	const struct conf_node *custom =
 	    conf_node_get(t->generation->tree, "custom");
-	struct conf_dump d = { .out = NULL };
-	char *text = NULL;
-	size_t len = 0;
 
-	if (custom == NULL)
-		return;
-	d.out = open_memstream(&text, &len);
-	if (d.out == NULL)
-		abort();
-	conf_dump_node(&d, custom);
-	fclose(d.out);
-	add(t, hash_stable(span_of(text, len)), "option", "", "custom");
-	free(text);
+	if (custom != NULL)
+		add(t, conf_sign_node(custom), "option", "", "custom");
 }
 
 /* Each once, however many listeners have it. */

@@ -156,6 +156,12 @@ static const struct {
 	{ "what templates read", "custom = { color = \"red\"; };\n" PLAIN,
 	    "custom = { color = \"blue\"; };\n" PLAIN,
 	    "changed option custom\n" },
+	{ "where it stands", "custom = { color = \"red\"; n = [ 1, 2 ]; };\n"
+	    PLAIN, "\n# As before.\n\ncustom = {\n color = \"red\";\n"
+	    "n = [ 1,\n2 ]; };\n" PLAIN, "" },
+	{ "what is in a list", "custom = { n = ( 1, { a = 2.5; } ); };\n"
+	    PLAIN, "custom = { n = ( 1, { a = 2.25; } ); };\n" PLAIN,
+	    "changed option custom\n" },
 	{ "what nobody reads any more", "custom = { color = \"red\"; };\n"
 	    PLAIN, PLAIN, "removed option custom\n" },
 	{ "another service's address", PLAIN,
