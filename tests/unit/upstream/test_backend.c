@@ -260,6 +260,37 @@ test_no_mixture(void **state)
 	backend_zone_free(zone);
 }
 
+/* What a connection begins with, as another generation knows it. */
+static void
+test_terms(void **state)
+{
+	const char *one[] = { "127.0.0.2" }, *other[] = { "127.0.0.3" };
+	const struct {
+		const char **bind;
+		uint32_t proxy_protocol;
+	} rows[] = { { NULL, 0 }, { one, 0 }, { other, 0 }, { NULL, 1 },
+		{ NULL, 2 }, { one, 1 } };
+	enum { ROWS = sizeof(rows) / sizeof(*rows) };
+	uint32_t terms[ROWS];
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, "app", "127.0.0.1:80");
+	for (size_t i = 0; i < ROWS; i++) {
+		struct group *g;
+
+		f.conf.bind.items = rows[i].bind;
+		f.conf.bind.count = rows[i].bind != NULL;
+		f.conf.proxy_protocol = rows[i].proxy_protocol;
+		g = group_new(&f.arena, &f.conf);
+		terms[i] = g->backends[0].terms;
+		for (size_t k = 0; k < i; k++)
+			assert_int_not_equal(terms[k], terms[i]);
+	}
+	assert_int_equal(terms[0], 0);
+	fixture_fini(&f);
+}
+
 int
 main(void)
 {
@@ -270,6 +301,7 @@ main(void)
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_publish),
 		cmocka_unit_test(test_dead_writer),
+		cmocka_unit_test(test_terms),
 		cmocka_unit_test(test_no_mixture),
 	};
 
