@@ -348,6 +348,17 @@ void tls_ktls_drained(struct tls_stream *t, struct conn *c);
 /* Has the peer just demanded what the kernel cannot do?  Once true. */
 bool tls_ktls_must_end(struct tls_stream *t);
 
+/* ---- tls_policy ---- */
+
+/*
+ * Into ctx; -1 and an error that names the option of which OpenSSL has none.
+ * is_isolated: of a server whose keys are a signer's, which does not decrypt.
+ */
+int tls_policy_apply(const struct tls_policy *p, SSL_CTX *ctx,
+    bool is_isolated, struct error *err);
+/* Whether the server's order of ciphers counts, not the client's. */
+bool tls_policy_prefers_server(const struct tls_policy *p);
+
 /* ---- tls_stream ---- */
 
 /* What a client's context calls when a ticket comes. */
