@@ -29,6 +29,7 @@
 #include "net/tls_staple.h"
 #include "net/tls_watch.h"
 #include "os/sock.h"
+#include "os/sock_connect.h"
 #include "proxy/stats.h"
 #include "site/generation.h"
 #include "upstream/backend.h"

@@ -25,6 +25,7 @@
 #include "upstream/backend.h"
 #include "upstream/check_conf.h"
 #include "upstream/group.h"
+#include "upstream/group_socket.h"
 #include "upstream/via.h"
 
 enum {
@@ -170,12 +171,10 @@ connect_next(struct probe *p, int error)
 	const struct group_conf *conf = p->backend->group->conf;
 	const struct addr *to = conf->has_via ? &conf->via.address->addr :
 	    &p->to;
-	struct addr memory;
 
 	while (next_address(p, &p->to)) {
 		bool pending = false;
-		int fd = sock_connect_from(group_conf_source(conf, to,
-		    &memory), to, &pending);
+		int fd = group_socket_connect(conf, to, false, &pending);
 
 		if (fd < 0) {
 			error = errno;

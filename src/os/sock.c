@@ -267,48 +267,6 @@ sock_admit_new(int fd)
 	return 0;
 }
 
-/* The port is chosen when it is known where to: one can serve many. */
-static int
-bind_source(int fd, const struct addr *from)
-{
-#ifdef IP_BIND_ADDRESS_NO_PORT
-	(void)set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-#endif
-	return bind(fd, &from->u.sa, from->len);
-}
-
-int
-sock_connect(const struct addr *a, bool *in_progress)
-{
-	return sock_connect_from(NULL, a, in_progress);
-}
-
-int
-sock_connect_from(const struct addr *from, const struct addr *a,
-    bool *in_progress)
-{
-	int fd = socket(a->u.sa.sa_family,
-	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int why;
-
-	*in_progress = false;
-	if (fd < 0)
-		return -1;
-	if ((from == NULL || bind_source(fd, from) == 0) &&
-	    connect(fd, &a->u.sa, a->len) == 0)
-		return fd;
-	/* A full queue of a Unix socket (EAGAIN) is a failure: no event
-	 * would say when there is room. */
-	if (errno == EINPROGRESS) {
-		*in_progress = true;
-		return fd;
-	}
-	why = errno;
-	close(fd);
-	errno = why;
-	return -1;
-}
-
 bool
 sock_is_ipv6_only(int fd)
 {

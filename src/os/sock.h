@@ -69,14 +69,6 @@ int sock_refuse_new(int fd);
  * errno.
  */
 int sock_admit_new(int fd);
-/*
- * A connect begun: the descriptor; *in_progress when it is not yet complete.
- * -1 with errno on failure.
- */
-int sock_connect(const struct addr *a, bool *in_progress);
-/* The same from an address of ours, any port; NULL = the kernel chooses. */
-int sock_connect_from(const struct addr *from, const struct addr *a,
-    bool *in_progress);
 /* The pending error of a connect: 0 or an errno. */
 int sock_error(int fd);
 int sock_nodelay(int fd);

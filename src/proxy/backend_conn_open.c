@@ -16,6 +16,7 @@
 #include "net/tls_stream.h"
 #include "os/sock.h"
 #include "proxy/backend_h2.h"
+#include "upstream/group_socket.h"
 #include "upstream/via.h"
 
 static void
@@ -183,15 +184,15 @@ connect_next(struct exchange *ex, struct backend_conn **out,
 	/* Before the address: what has gone since is seen. */
 	uint32_t tenancy = backend_tenancy(ex->backend);
 	const struct group_conf *conf = ex->group->conf;
-	struct addr addr, memory;
+	struct addr addr;
 	const struct addr *to = conf->has_via ? &conf->via.address->addr :
 	    &addr;
 	int error = EHOSTUNREACH;
 
 	while (group_address(ex->group, ex->backend, seen, &addr) == 0) {
 		struct backend_conn *bc;
-		int fd = sock_connect_from(group_conf_source(conf, to,
-		    &memory), to, pending);
+		int fd = group_socket_connect(conf, to,
+		    ex->backend->tls != NULL, pending);
 
 		if (fd < 0) {
 			error = errno;

@@ -2,15 +2,14 @@
 /* group_conf - the options of an upstream, and what of them goes together. */
 #include "upstream/group_conf.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/entropy.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include "os/addr.h"
 #include "upstream/backend.h"
+#include "upstream/group_socket.h"
 #include "upstream/lb_hash.h"
 
 static const struct conf_item timeouts_items[] = {
@@ -183,7 +182,11 @@ static const struct conf_item items[] = {
 	    proxy_protocols, "off", 0,
 	    "tell the backend of the client before the first byte"),
 	CONF_VALUE("bind", STRINGS, struct group_conf, bind, NULL, 0,
-	    "addresses of this host to connect from"),
+	    "addresses of this host to connect from, or with ports"),
+	CONF_BOOL("bind_fallback", struct group_conf, bind_fallback, "false",
+	    0, "any port where none of bind is free"),
+	CONF_GROUP("tcp", struct group_conf, tcp, &group_socket_tcp_table, 0,
+	    "options of the sockets"),
 	{ .name = "via", .type = CONF_TYPE_GROUP,
 	    .offset = offsetof(struct group_conf, via),
 	    .table = &via_conf_table,
@@ -388,50 +391,9 @@ check_via(struct conf_ctx *ctx, const struct conf_node *node,
 }
 
 static int
-check_bind(struct conf_ctx *ctx, const struct conf_node *node,
-    const struct group_conf *conf)
-{
-	struct addr_ip ip;
-
-	for (size_t i = 0; i < conf->bind.count; i++) {
-		if (addr_ip_parse(span_cstr(conf->bind.items[i]), &ip) == 0)
-			continue;
-		conf_report_error(ctx->report,
-		    &conf_node_get(node, "bind")->value_place,
-		    "\"%s\" is no address, as 192.0.2.1 or 2001:db8::1",
-		    conf->bind.items[i]);
-		return -1;
-	}
-	return 0;
-}
-
-const struct addr *
-group_conf_source(const struct group_conf *conf, const struct addr *to,
-    struct addr *memory)
-{
-	size_t first = conf->bind.count > 1 ? entropy_fast() : 0;
-
-	for (size_t i = 0; i < conf->bind.count; i++) {
-		const char *text =
-		    conf->bind.items[(first + i) % conf->bind.count];
-
-		memset(memory, 0, sizeof(*memory));
-		memory->u.sa.sa_family = to->u.sa.sa_family;
-		memory->len = to->len;
-		if (to->u.sa.sa_family == AF_INET && inet_pton(AF_INET, text,
-		    &memory->u.in.sin_addr) == 1)
-			return memory;
-		if (to->u.sa.sa_family == AF_INET6 && inet_pton(AF_INET6,
-		    text, &memory->u.in6.sin6_addr) == 1)
-			return memory;
-	}
-	return NULL;
-}
-
-static int
 check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 {
-	const struct group_conf *conf = conf_ptr;
+	struct group_conf *conf = conf_ptr;
 	const struct backend_conf *backends = conf->backends.items;
 	const struct conf_node *list = conf_node_get(node, "backends");
 	size_t name_len = conf->name != NULL ? strlen(conf->name) : 0;
@@ -458,7 +420,7 @@ check(struct conf_ctx *ctx, const struct conf_node *node, void *conf_ptr)
 	    check_health(ctx, node, conf) != 0)
 		status = -1;
 	if (check_protocol(ctx, node, conf) != 0 ||
-	    check_bind(ctx, node, conf) != 0 ||
+	    group_socket_check(ctx, node, conf) != 0 ||
 	    check_via(ctx, node, conf) != 0)
 		status = -1;
 	hash_map_init(&seen, false);

@@ -8,11 +8,13 @@
 
 #include "conf/item.h"
 #include "net/tls_conf.h"
+#include "os/sock_tune.h"
 #include "upstream/check_conf.h"
 #include "upstream/retry.h"
 #include "upstream/via.h"
 
 struct backend_conf;
+struct sock_source;
 
 enum {
 	GROUP_RETRIES_MAX = 16,
@@ -58,6 +60,16 @@ struct group_resolve {
 	uint32_t addresses_max; /* of a name, each a backend; 0 = 1 */
 };
 
+/* Of the sockets; 0 = as the kernel has it. */
+struct group_tcp {
+	uint64_t keepalive_ms, keepalive_interval_ms;
+	uint32_t keepalive_count;
+	uint64_t user_timeout_ms;
+	bool fast_open;
+	uint64_t receive_buffer, send_buffer;
+	uint32_t dscp;
+};
+
 /* upstreams = ( { … } ) */
 struct group_conf {
 	const char *name;
@@ -85,6 +97,12 @@ struct group_conf {
 	uint32_t protocol;         /* enum group_protocol */
 	uint32_t proxy_protocol;   /* version to send, 0 = none */
 	struct conf_strings bind;  /* addresses to connect from; empty = any */
+	bool bind_fallback;
+	struct group_tcp tcp;
+	/* What follows from these: see group_socket_check(). */
+	struct sock_source *sources;
+	size_t source_count;
+	struct sock_tune tune;
 	bool has_via;
 	struct via_conf via;       /* the next hop that connects for us */
 	uint32_t h2_streams_max;   /* exchanges on one connection */
@@ -100,8 +118,5 @@ extern const struct conf_table group_conf_table;
 uint32_t group_conf_places(const struct group_conf *conf,
     const struct backend_conf *backend);
 uint32_t group_conf_all_places(const struct group_conf *conf);
-/* Where to connect from, in memory; NULL = the kernel chooses. */
-const struct addr *group_conf_source(const struct group_conf *conf,
-    const struct addr *to, struct addr *memory);
 
 #endif

@@ -54,12 +54,53 @@ def test_bind_to_an_address_of_others(start, origin):
     weir.wait_log("Cannot assign requested address")
 
 
-def test_bind_to_nonsense(tmp_path):
+@pytest.mark.parametrize("what", [
+    "here", "127.0.0.1:", "127.0.0.1:5", "127.0.0.1:9-8", "127.0.0.1:0-8",
+    "127.0.0.1:1-65536", "::1:5-6x", "[::1]", "[::1:5-6"])
+def test_bind_to_nonsense(tmp_path, what):
     path = tmp_path / "weir.conf"
     path.write_text(conf.document(conf.proxy(
-        "127.0.0.1:1", up={"bind": ["127.0.0.1", "here"]})))
+        "127.0.0.1:1", up={"bind": ["127.0.0.1", what]})))
     status, _, err = run("-t", "-c", path)
-    assert status == 2 and '"here" is no address' in err, err
+    if what == "127.0.0.1:5":
+        assert status == 0, err
+    else:
+        assert status == 2 and '"%s" is no address' % what in err, err
+
+
+@pytest.mark.parametrize("low", [20100, 40100])
+def test_bind_to_ports(start, origin_factory, low):
+    """From these alone; when none is free, 502, or any (pingora 197)."""
+    origin = origin_factory()
+    ports, host = 2, "127.%d.%d.%d" % (os.getpid() >> 16 & 63 | 64,
+                                       os.getpid() >> 8 & 255,
+                                       os.getpid() & 255 or 1)
+    script = origin.script(lambda ex: ex.gone())
+
+    def up(name, **more):
+        return conf.upstream(name, origin, retries=0, bind="%s:%d-%d" % (
+            host, low, low + ports - 1), **more)
+    weir = start(conf.config(
+        conf.service({"path": "/any", "upstream": "any"},
+                     {"path": "/", "upstream": "alone"}),
+        [up("alone"), up("any", bind_fallback=True)]))
+    held = [weir.client() for _ in range(ports)]
+    try:
+        for client in held:
+            client.send(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" %
+                        script.path.encode())
+        script.wait(ports)
+        assert {c.peer for c in origin.connections} == {
+            (host, low + i) for i in range(ports)}
+        assert once(weir.address, target="/x").status == 502
+        weir.wait_log("Cannot assign requested address")
+        assert weir.get("/any").status == 200
+        assert origin.connections[-1].peer[0] == host
+        assert origin.connections[-1].peer[1] not in range(low, low + ports)
+    finally:
+        for client in held:
+            client.close()
+    wait.until(lambda: weir.get("/hello").status == 200)
 
 
 def test_who_cannot_be_reached(start):

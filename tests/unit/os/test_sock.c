@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "os/sock.h"
+#include "os/sock_connect.h"
 
 static const struct sock_listen_options plain = { .backlog = 16,
 	.mode = 0600 };
