@@ -214,7 +214,7 @@ def test_isolation_goes_with_a_reload_and_does_not_come(start, certs):
     settings = config(certs.ec)
     weir = start(settings)
     text = weir.read("weir.conf")
-    known = set(signers(weir))
+    known = set(wait.until(lambda: signers(weir)))
     for isolated, said in ((False, "reloaded: generation 2"),
                            (True, "key_isolation: the keys are in")):
         weir.write("weir.conf", re.sub(

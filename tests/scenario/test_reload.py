@@ -924,7 +924,7 @@ def test_master_killed_during_a_reload(a_site, step):
 
 def test_memory_and_descriptors(a_site):
     """After 60 reloads the master is what it was after 20."""
-    s = a_site(workers=2)
+    s = a_site(workers=1)
 
     def measure(reloads):
         for _ in range(reloads):
