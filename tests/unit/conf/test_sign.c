@@ -63,8 +63,8 @@ static const char *const others[] = {
 	"mode = 5;", "other = \"1s\";",
 	"backends = ( { address = \"127.0.0.1:80\"; } );",
 	"backends = ( { address = \"127.0.0.1:80\"; weight = 2; } );",
-	"backends = ( { address = \"127.0.0.1:80\"; }, "
-	    "{ address = \"127.0.0.1:80\"; } );",
+	("backends = ( { address = \"127.0.0.1:80\"; }, "
+	    "{ address = \"127.0.0.1:80\"; } );"),
 };
 
 enum {
