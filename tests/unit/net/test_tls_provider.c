@@ -20,6 +20,8 @@
 /* Stands for a provider of FIPS 140, as far as choosing goes. */
 #define APPROVED "approved"
 
+static OSSL_PROVIDER *approved;
+
 static const OSSL_ALGORITHM *
 query(void *provider, int operation, int *no_cache)
 {
@@ -86,7 +88,8 @@ test_approved(void **state)
 {
 	(void)state;
 	assert_int_equal(OSSL_PROVIDER_add_builtin(NULL, APPROVED, init), 1);
-	assert_non_null(OSSL_PROVIDER_try_load(NULL, APPROVED, 1));
+	approved = OSSL_PROVIDER_try_load(NULL, APPROVED, 1);
+	assert_non_null(approved);
 	prefer("fips=yes");
 	assert_string_equal(whose(NULL), APPROVED);
 	assert_null(tls_provider_properties());
@@ -112,6 +115,7 @@ test_ours(void **state)
 	prefer("fips=yes");
 	assert_string_equal(whose(properties), APPROVED);
 	assert_null(tls_provider_properties());
+	assert_int_equal(OSSL_PROVIDER_unload(approved), 1);
 }
 
 int
